@@ -1,0 +1,1 @@
+"""What box and server must agree on: topics, messages, envelopes, the release manifest."""

@@ -1,0 +1,421 @@
+"""Every message of the wire, its limits, and the only code that reads or writes one.
+
+``encode`` and ``decode`` serve plain messages; ``seal`` and ``open_message`` those that
+travel in signed envelopes (``SIGNED``). The golden bytes under ``tests/golden/wire``
+are append-only: boxes in homes run old code.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from oleada_wire import canonical, codec, envelope
+from oleada_wire.errors import MalformedMessageError, UnsupportedVersionError
+from oleada_wire.ids import BootId, is_device_id, is_hardware_model
+from oleada_wire.words import BootReason, LeasePhase, Phase, Reason, ResultStatus
+
+WIRE_VERSION: Final = 1
+UP_BYTES_MAX: Final = 64 * 1024
+DOWN_BYTES_MAX: Final = envelope.ENVELOPE_BYTES_MAX
+DETAIL_CHARS_MAX: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What every message begins with.
+
+    Attributes:
+        id: 32 lowercase hex digits, unique; acknowledgements name it.
+        at_ms: When it was written, by the writer's clock; UTC milliseconds.
+        boot: The writer's boot; with *seq* it orders and tells duplicates.
+        seq: Rises by one with each message of a boot; from 1.
+    """
+
+    id: str
+    at_ms: int
+    boot: BootId
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class SlotInfo:
+    """One slot as the box sees it.
+
+    Attributes:
+        slot: ``A`` or ``B``.
+        version: Read from inside the image; None when nothing bootable is there.
+        status: TR-181 FirmwareImage.Status word.
+    """
+
+    slot: str
+    status: str
+    version: str | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """Box to server, once a boot and after each reconnection: who I am, what I run."""
+
+    header: Header
+    hardware_model: str
+    serial: str
+    running_slot: str
+    version: str
+    security_version: int
+    slots: tuple[SlotInfo, ...]
+    agent_version: str
+    zone: str
+    boot_reason: BootReason
+    assignment_seq: int
+    security_floor: int
+    mac: str | None = None
+    provides: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not is_hardware_model(self.hardware_model):
+            raise ValueError("hardware_model is not the name of a model, such as VX-410")
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Box to server, every few minutes.
+
+    Attributes:
+        parameters: By TR-181 path, for example ``Device.DeviceInfo.UpTime`` (s).
+        dropped: Telemetry messages dropped since boot for lack of space.
+    """
+
+    header: Header
+    version: str
+    running_slot: str
+    slots: tuple[SlotInfo, ...]
+    parameters: dict[str, bool | int | str] = field(default_factory=dict)
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRequest:
+    """Box to server: I could start (or arm) now; may I?"""
+
+    header: Header
+    assignment_id: str
+    attempt: int
+    phase: LeasePhase
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Box to server: what has become of an assignment.
+
+    Attributes:
+        attempt: Echoed from the assignment; with *step* it tells duplicates.
+        step: Rises with each report of an attempt; from 1.
+        done_bytes: Of the image, durable in the slot.
+        reason: Set when the phase is final and not ``updated``.
+        detail: One sentence for people, at most 500 characters.
+    """
+
+    header: Header
+    assignment_id: str
+    attempt: int
+    step: int
+    phase: Phase
+    version: str
+    running_slot: str
+    done_bytes: int = 0
+    reason: Reason | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Box to server: how a command ended."""
+
+    header: Header
+    cmd_id: str
+    status: ResultStatus
+    output: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """Box to server: lines of its log, newest last."""
+
+    header: Header
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """Box to server: a process ended that should not have (TR-181 ProcessFaults)."""
+
+    header: Header
+    process_name: str
+    reason: str
+    firmware_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A daily window in the box's own zone.
+
+    Attributes:
+        start_min: Minutes after midnight, 0 to 1439; the window crosses midnight
+            when it is greater than *end_min*.
+        end_min: Minutes after midnight, 0 to 1439, not in the window.
+    """
+
+    start_min: int
+    end_min: int
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.start_min < 1440 and 0 <= self.end_min < 1440):
+            raise ValueError("a window's minutes are 0 to 1439")
+        if self.start_min == self.end_min:
+            raise ValueError("a window that starts when it ends is never or always open")
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What a box should run.
+
+    Attributes:
+        attempt: From 1; a retry is the same assignment with the next attempt.
+        target_path: Of the TUF target, ``VX-410/5.8.2.img``.
+        sha256: Of the whole image; 64 lowercase hex digits.
+        size_bytes: Of the whole image; more than 0.
+        expires_ms: At most 7 days after it was issued.
+        spread_s: The box draws a delay of 0 to this before its first request.
+        proof: Merkle proof when the wave is a list; empty for a share.
+    """
+
+    assignment_id: str
+    attempt: int
+    rollout_id: str
+    wave_id: int
+    target_path: str
+    sha256: str
+    size_bytes: int
+    version: str
+    security_version: int
+    issued_ms: int
+    expires_ms: int
+    spread_s: int = 0
+    window: Window | None = None
+    proof: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """Server to box, signed and retained: the assignment, or that there is none.
+
+    Attributes:
+        assignment_seq: Rises with each one issued to this box; an older is stale.
+    """
+
+    header: Header
+    device_id: str
+    assignment_seq: int
+    assignment: Assignment | None = None
+
+    def __post_init__(self) -> None:
+        if not is_device_id(self.device_id):
+            raise ValueError("device_id is not a device id")
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Server to box, signed: you may, or may not, start or arm now.
+
+    Attributes:
+        expires_ms: Of a granted lease; UTC milliseconds.
+        retry_after_s: When to ask again if not granted.
+        reason: Why not, as a code: ``paused``, ``stopped``, ``full``, ``window``, ``denied``.
+    """
+
+    header: Header
+    device_id: str
+    assignment_id: str
+    attempt: int
+    phase: LeasePhase
+    granted: bool
+    expires_ms: int = 0
+    retry_after_s: int = 60
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cmd:
+    """Server to box, signed: do one thing of the allow-list, once, before it expires."""
+
+    header: Header
+    device_id: str
+    cmd_id: str
+    cmd_seq: int
+    verb: str
+    expires_ms: int
+    arguments: dict[str, bool | int | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """Server to box, after the commit: these message ids may leave the outbox.
+
+    Attributes:
+        ids: Counted, or recognised as duplicates of what was counted.
+        refused: Can not be read, now or later; sending them again is of no use.
+    """
+
+    header: Header
+    ids: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """Server to model: the TUF metadata, each file as the text that was signed.
+
+    Attributes:
+        files: By plain name (``timestamp.json``, ``VX-410.json``) and, for the root
+            chain, versioned name (``1.root.json``).
+    """
+
+    header: Header
+    files: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Waves:
+    """Server to model: every wave that is open now, each an envelope of its own."""
+
+    header: Header
+    waves: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """Which boxes a wave covers (cohort.py): a share, or a list.
+
+    Attributes:
+        salt: Of a share cohort.
+        share_parts: Ten-thousandths below which a box's place is covered.
+        merkle_root: Of a list cohort.
+    """
+
+    salt: str | None = None
+    share_parts: int | None = None
+    merkle_root: str | None = None
+
+    def __post_init__(self) -> None:
+        by_share = self.salt is not None and self.share_parts is not None
+        if by_share == (self.merkle_root is not None):
+            raise ValueError("a cohort is a salt and share_parts, or a merkle_root")
+
+
+@dataclass(frozen=True, slots=True)
+class Wave:
+    """Signed: this release may go to this part of the model, in this time."""
+
+    header: Header
+    wave_id: int
+    rollout_id: str
+    hardware_model: str
+    target_path: str
+    sha256: str
+    size_bytes: int
+    security_version: int
+    cohort: Cohort
+    not_before_ms: int
+    not_after_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    """Server to model, signed and retained: digests that must not be installed.
+
+    Attributes:
+        deny_version: Rises with each list; a lower one is stale.
+    """
+
+    header: Header
+    hardware_model: str
+    deny_version: int
+    digests: tuple[str, ...] = ()
+
+
+Message = (
+    Hello | Health | LeaseRequest | Report | Result | Log | Crash
+    | Assign | Lease | Cmd | Ack | Meta | Waves | Wave | Deny
+)  # fmt: skip
+
+KINDS: Final[dict[type, str]] = {
+    Hello: "hello",
+    Health: "health",
+    LeaseRequest: "lease-request",
+    Report: "report",
+    Result: "result",
+    Log: "log",
+    Crash: "crash",
+    Assign: "assign",
+    Lease: "lease",
+    Cmd: "cmd",
+    Ack: "ack",
+    Meta: "meta",
+    Waves: "waves",
+    Wave: "wave",
+    Deny: "deny",
+}
+SIGNED: Final = frozenset({Assign, Lease, Cmd, Wave, Deny})
+"""Messages that are only ever believed inside an envelope."""
+
+DIRECTOR_ROLE: Final = "director"
+"""TUF delegation whose keys sign assign, lease, cmd and deny (online)."""
+WAVE_ROLE: Final = "wave-approvers"
+"""TUF delegation whose keys sign waves."""
+
+M = TypeVar("M", bound=Message)
+
+
+def encode(message: Message) -> bytes:
+    """Return the bytes of a plain *message*."""
+    assert type(message) not in SIGNED, "seal it: this kind is never plain"  # noqa: S101
+    return canonical.dumps(_payload(message))
+
+
+def decode(shape: type[M], data: bytes, size_bytes_max: int = UP_BYTES_MAX) -> M:
+    """Return the plain message of *shape* in *data*.
+
+    Raises:
+        WireError: *data* is too large, malformed or of another version.
+    """
+    assert shape not in SIGNED, "open it: this kind is never plain"  # noqa: S101
+    return _message(shape, canonical.loads(data, KINDS[shape], size_bytes_max))
+
+
+def seal(message: Message, signers: list[envelope.Signer]) -> bytes:
+    """Return *message* in an envelope signed by each of *signers*."""
+    return envelope.seal(KINDS[type(message)], _payload(message), signers)
+
+
+def open_message(shape: type[M], data: bytes, role: envelope.RoleKeys) -> M:
+    """Return the message of *shape* that *role* signs in envelope *data*.
+
+    Raises:
+        WireError: *data* is too large, malformed, of another version or not signed.
+    """
+    return _message(shape, envelope.open_sealed(KINDS[shape], data, role))
+
+
+def _payload(message: Message) -> dict[str, Any]:
+    found: dict[str, Any] = codec.to_json(message)
+    return {"v": WIRE_VERSION, **found.pop("header"), **found}
+
+
+def _message(shape: type[M], payload: dict[str, Any]) -> M:
+    kind = KINDS[shape]
+    version = payload.get("v")
+    if version != WIRE_VERSION or isinstance(version, bool):
+        if version is None:
+            raise MalformedMessageError(f"{kind}.v: missing.")
+        raise UnsupportedVersionError(kind, version)
+    return codec.from_json(shape, {**payload, "header": payload}, kind)

@@ -1,0 +1,1 @@
+"""The server: releases, rollouts, devices and the desk, one folder per feature."""

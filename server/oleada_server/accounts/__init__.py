@@ -1,0 +1,1 @@
+"""People: users, one-time sign-in links, sessions, API tokens."""

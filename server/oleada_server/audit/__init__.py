@@ -1,0 +1,1 @@
+"""The audit trail: every write, who, why, before and after; hash-chained."""

@@ -1,0 +1,1 @@
+"""Devices: what the server knows of each box."""

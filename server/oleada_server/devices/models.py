@@ -1,0 +1,59 @@
+"""Devices: one row per box, written by what the box says and by enrolment.
+
+A row is ordered by (*boot_count*, *seq*) of the newest hello or health that was
+counted, so an older message that arrives later changes nothing.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, Index, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from oleada_server.db import Base
+
+
+class HardwareModel(Base):
+    """A model of box that the operator has, such as ``VX-410``."""
+
+    __tablename__ = "hardware_model"
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    title: Mapped[str] = mapped_column(String(120), default="")
+
+
+class Device(Base):
+    """One box as the server knows it.
+
+    *last_seen_at* is when the server last received anything from it, by the server's
+    clock; *health* holds the latest TR-181 parameters, *health_at* their age.
+    """
+
+    __tablename__ = "device"
+    __table_args__ = (
+        Index("ix_device_model_version", "hardware_model", "version"),
+        Index("ix_device_last_seen", "last_seen_at", "id"),
+    )
+    id: Mapped[str] = mapped_column(String(20), primary_key=True)
+    serial: Mapped[str] = mapped_column(String(40), unique=True)
+    mac: Mapped[str | None] = mapped_column(String(17), index=True)
+    hardware_model: Mapped[str] = mapped_column(ForeignKey("hardware_model.name"))
+    zone: Mapped[str] = mapped_column(String(60), default="UTC")
+    region: Mapped[str | None] = mapped_column(String(60))
+    enrolled_at: Mapped[datetime]
+    first_seen_at: Mapped[datetime | None]
+    last_seen_at: Mapped[datetime | None]
+    connected: Mapped[bool] = mapped_column(default=False)
+    boot_count: Mapped[int] = mapped_column(default=0)
+    boot_nonce: Mapped[str] = mapped_column(String(8), default="")
+    seq: Mapped[int] = mapped_column(default=0)
+    boot_reason: Mapped[str | None] = mapped_column(String(20))
+    version: Mapped[str | None] = mapped_column(String(40))
+    security_version: Mapped[int | None]
+    running_slot: Mapped[str | None] = mapped_column(String(1))
+    agent_version: Mapped[str | None] = mapped_column(String(40))
+    slots: Mapped[dict[str, Any] | None]
+    provides: Mapped[list[str] | None]
+    health: Mapped[dict[str, Any] | None]
+    health_at: Mapped[datetime | None]
+    assignment_seq: Mapped[int] = mapped_column(BigInteger, default=0)
+    cmd_seq: Mapped[int] = mapped_column(BigInteger, default=0)

@@ -1,0 +1,1 @@
+"""Enrolment: claim tokens in, certificates of the device CA out."""

@@ -1,0 +1,1 @@
+"""Live: the change table, and what has changed since."""

@@ -1,0 +1,1 @@
+"""Messaging: the inbox from and the outbox to the broker."""

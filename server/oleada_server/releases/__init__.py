@@ -1,0 +1,1 @@
+"""Releases: signed bundles in, TUF metadata and blobs out."""

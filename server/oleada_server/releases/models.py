@@ -1,0 +1,50 @@
+"""Releases as the signed metadata describes them; immutable but for the withdrawal."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from oleada_server.db import Base
+
+
+class ReleaseState(StrEnum):
+    """Published until withdrawn; a withdrawn release never comes back."""
+
+    PUBLISHED = "published"
+    WITHDRAWN = "withdrawn"
+
+
+class Release(Base):
+    """One signed image for one hardware model; *size_bytes* and *sha256* of the whole."""
+
+    __tablename__ = "release"
+    __table_args__ = (UniqueConstraint("hardware_model", "version"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    hardware_model: Mapped[str] = mapped_column(ForeignKey("hardware_model.name"))
+    version: Mapped[str] = mapped_column(String(40))
+    security_version: Mapped[int]
+    min_version: Mapped[str | None] = mapped_column(String(40))
+    target_path: Mapped[str] = mapped_column(String(120), unique=True)
+    sha256: Mapped[str] = mapped_column(String(64), index=True)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    provides: Mapped[list[str]]
+    fixes: Mapped[list[str]]
+    notes: Mapped[dict[str, Any]]
+    signed_by: Mapped[list[str]]
+    state: Mapped[ReleaseState] = mapped_column(String(20))
+    published_at: Mapped[datetime]
+    published_by: Mapped[str] = mapped_column(String(120))
+    withdrawn_at: Mapped[datetime | None]
+    withdrawn_reason: Mapped[str | None] = mapped_column(Text)
+
+
+class DenyList(Base):
+    """The signed deny list of a model: digests, and a version that only rises."""
+
+    __tablename__ = "deny_list"
+    hardware_model: Mapped[str] = mapped_column(ForeignKey("hardware_model.name"), primary_key=True)
+    deny_version: Mapped[int]
+    digests: Mapped[list[str]]

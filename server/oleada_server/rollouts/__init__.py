@@ -1,0 +1,1 @@
+"""Rollouts: waves of one release, decided by one pure plan."""

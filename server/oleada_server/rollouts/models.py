@@ -1,0 +1,164 @@
+"""Rollouts, their waves, the boxes in them, and every report that counted.
+
+Shares are 0 to 1; ``_s`` is seconds, ``_min`` in a window minutes after midnight in the
+box's zone. A box's *state* is derived from reports alone; a report counts once,
+because (assignment, attempt, step) is unique.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from oleada_server.db import Base
+from oleada_server.releases.models import Release
+
+
+class RolloutState(StrEnum):
+    """Where a rollout is; finished, halted and stopped are ends."""
+
+    DRAFT = "draft"
+    SCHEDULED = "scheduled"
+    RUNNING = "running"
+    PAUSED = "paused"
+    FINISHED = "finished"
+    HALTED = "halted"
+    STOPPED = "stopped"
+
+
+class WaveState(StrEnum):
+    """Where a wave is; *held* waits for a person."""
+
+    WAITING = "waiting"
+    OPEN = "open"
+    SOAKING = "soaking"
+    HELD = "held"
+    PASSED = "passed"
+    HALTED = "halted"
+
+
+class BoxState(StrEnum):
+    """Where a box in a wave is; the last five are outcomes."""
+
+    QUEUED = "queued"
+    ASSIGNED = "assigned"
+    LEASED = "leased"
+    DOWNLOADING = "downloading"
+    INSTALLING = "installing"
+    RESTARTING = "restarting"
+    CHECKING = "checking"
+    UPDATED = "updated"
+    FAILED = "failed"
+    ROLLED_BACK = "rolled_back"
+    DECLINED = "declined"
+    SILENT = "silent"
+
+
+class Rollout(Base):
+    """One release on its way to boxes of its model; people call it ``R-<id>``."""
+
+    __tablename__ = "rollout"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    release_id: Mapped[int] = mapped_column(ForeignKey("release.id"))
+    name: Mapped[str] = mapped_column(String(120))
+    state: Mapped[RolloutState] = mapped_column(String(20), index=True)
+    state_reason: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime]
+    created_by: Mapped[str] = mapped_column(String(120))
+    start_at: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    salt: Mapped[str] = mapped_column(String(32))
+    window_start_min: Mapped[int | None]
+    window_end_min: Mapped[int | None]
+    silent_after_s: Mapped[int]
+    attempts_max: Mapped[int]
+    in_flight_max: Mapped[int]
+    spread_s: Mapped[int]
+    lease_s: Mapped[int]
+    release: Mapped[Release] = relationship()
+    waves: Mapped[list["Wave"]] = relationship(order_by="Wave.position", back_populates="rollout")
+
+
+class Wave(Base):
+    """One group of boxes that gets the release at one time.
+
+    Covers boxes whose place lies under *share_until* (of 0 to 1, cumulative) or that
+    are on an explicit list; *success_share_min* and *failed_share_max* are judged from
+    *sample_min* outcomes on.
+    """
+
+    __tablename__ = "wave"
+    __table_args__ = (UniqueConstraint("rollout_id", "position"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    rollout_id: Mapped[int] = mapped_column(ForeignKey("rollout.id"))
+    position: Mapped[int]
+    name: Mapped[str] = mapped_column(String(80))
+    share_until: Mapped[float | None]
+    merkle_root: Mapped[str | None] = mapped_column(String(64))
+    boxes: Mapped[int] = mapped_column(default=0)
+    success_share_min: Mapped[float]
+    failed_share_max: Mapped[float]
+    silent_share_max: Mapped[float]
+    sample_min: Mapped[int]
+    soak_s: Mapped[int]
+    state: Mapped[WaveState] = mapped_column(String(20))
+    state_reason: Mapped[str | None] = mapped_column(Text)
+    opened_at: Mapped[datetime | None]
+    soak_from: Mapped[datetime | None]
+    passed_at: Mapped[datetime | None]
+    rollout: Mapped[Rollout] = relationship(back_populates="waves")
+
+
+class BoxInWave(Base):
+    """One box in one wave: its assignment, its lease and what it last reported.
+
+    *assignment_id* is ``AS-<id>``; *attempt* rises with each retry; *step* is the
+    highest report counted in this attempt; *deadline_at* is when silence counts.
+    """
+
+    __tablename__ = "box_in_wave"
+    __table_args__ = (
+        UniqueConstraint("rollout_id", "device_id"),
+        Index("ix_box_in_wave_wave_state", "wave_id", "state"),
+        Index("ix_box_in_wave_device", "device_id"),
+        Index("ix_box_in_wave_deadline", "rollout_id", "deadline_at"),
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    rollout_id: Mapped[int] = mapped_column(ForeignKey("rollout.id"))
+    wave_id: Mapped[int] = mapped_column(ForeignKey("wave.id"))
+    device_id: Mapped[str] = mapped_column(ForeignKey("device.id"))
+    state: Mapped[BoxState] = mapped_column(String(20))
+    attempt: Mapped[int] = mapped_column(default=0)
+    step: Mapped[int] = mapped_column(default=0)
+    reason: Mapped[str | None] = mapped_column(String(40))
+    detail: Mapped[str | None] = mapped_column(Text)
+    version_before: Mapped[str | None] = mapped_column(String(40))
+    done_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    assigned_at: Mapped[datetime | None]
+    assignment_expires_at: Mapped[datetime | None]
+    leased_at: Mapped[datetime | None]
+    lease_expires_at: Mapped[datetime | None]
+    deadline_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    changed_at: Mapped[datetime]
+
+
+class ReportRow(Base):
+    """A report that counted, kept for ever: every number can be recomputed from these."""
+
+    __tablename__ = "report"
+    __table_args__ = (UniqueConstraint("box_id", "attempt", "step"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    box_id: Mapped[int] = mapped_column(ForeignKey("box_in_wave.id"))
+    attempt: Mapped[int]
+    step: Mapped[int]
+    phase: Mapped[str] = mapped_column(String(20))
+    reason: Mapped[str | None] = mapped_column(String(40))
+    detail: Mapped[str | None] = mapped_column(Text)
+    version: Mapped[str] = mapped_column(String(40))
+    running_slot: Mapped[str] = mapped_column(String(1))
+    message_id: Mapped[str] = mapped_column(String(32))
+    box_at: Mapped[datetime]
+    received_at: Mapped[datetime]
