@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, String, Text, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from oleada_server.db import Base
@@ -48,3 +48,16 @@ class DenyList(Base):
     hardware_model: Mapped[str] = mapped_column(ForeignKey("hardware_model.name"), primary_key=True)
     deny_version: Mapped[int]
     digests: Mapped[list[str]]
+
+
+class TufFile(Base):
+    """One version of one TUF metadata file, as the bytes that were signed (ADR 0010).
+
+    *name* is the role, such as ``root`` or ``VX-410``; the highest version is the
+    current one. Roots are kept for ever, so that a box that slept for years catches up.
+    """
+
+    __tablename__ = "tuf_file"
+    name: Mapped[str] = mapped_column(String(40), primary_key=True)
+    version: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    body: Mapped[bytes] = mapped_column(LargeBinary)
