@@ -26,7 +26,10 @@ SIGNATURES_MAX: Final = 16
 class Signer(Protocol):
     """Something that signs: a key in memory, a daemon or a token."""
 
-    keyid: str
+    @property
+    def keyid(self) -> str:
+        """The TUF key id of its public key."""
+        ...
 
     def sign(self, data: bytes) -> bytes:
         """Return the Ed25519 signature of *data*, 64 bytes."""

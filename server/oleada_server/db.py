@@ -12,6 +12,7 @@ from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import JSON, DateTime, MetaData, event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Connection, Dialect, Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -63,6 +64,21 @@ class Base(DeclarativeBase):
 
 
 db = SQLAlchemy(model_class=Base)
+
+
+def insert(model: type[Base]) -> sqlite.Insert | postgresql.Insert:
+    """Return an INSERT into *model*'s table that knows ``on_conflict_do_…`` on both databases."""
+    dialect = db.session.get_bind().dialect.name
+    return postgresql.insert(model) if dialect == "postgresql" else sqlite.insert(model)
+
+
+def read_only() -> None:
+    """Begin a transaction that only reads: on SQLite it never waits for a writer.
+
+    Ends whatever transaction the session had; call it first, and roll back before a write.
+    """
+    db.session.rollback()
+    db.session.connection(execution_options={"oleada_read_only": True})
 
 
 def chunks(rows: Iterable[Any], size: int = 500) -> Iterator[list[Any]]:

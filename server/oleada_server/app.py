@@ -1,0 +1,89 @@
+"""Wiring: one Flask app from settings and features; starts no thread, opens no socket.
+
+Each feature module offers ``register(app, api)`` and adds its own blueprints. The same
+app serves the console and REST (``create_app``) and the device door (``create_door``),
+which answers nothing but what boxes ask.
+"""
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Final
+
+from flask import Flask, abort, request
+from flask_smorest import Api
+
+from oleada_server import config as settings
+from oleada_server import models
+from oleada_server.config import Config
+from oleada_server.db import db
+from oleada_server.problems import register_error_handlers
+from oleada_server.secret import secret_key
+
+FEATURES: Final = (
+    "oleada_server.health",
+    "oleada_server.accounts",
+    "oleada_server.devices.api",
+    "oleada_server.enrolment.api",
+    "oleada_server.releases.api",
+    "oleada_server.rollouts.api",
+    "oleada_server.web",
+)
+DOOR_PATHS: Final = ("/device/", "/artifacts/", "/tuf/", "/healthz")
+
+assert models, "every table is known before a query is made"  # noqa: S101
+
+
+def create_app(config: Config | None = None) -> Flask:
+    """Return the app for *config*, by default the settings of the data directory.
+
+    Raises:
+        BadSettingError: a setting is unknown, of the wrong kind or out of range.
+    """
+    config = config or settings.load()
+    app = Flask("oleada_server")
+    app.extensions["oleada_config"] = config
+    app.config.update(
+        SECRET_KEY=secret_key(config),
+        SQLALCHEMY_DATABASE_URI=config.database,
+        SQLALCHEMY_ENGINE_OPTIONS=_engine_options(config),
+        API_TITLE="Oleada",
+        API_VERSION="v1",
+        OPENAPI_VERSION="3.1.0",
+        OPENAPI_URL_PREFIX="/api/v1",
+        OPENAPI_JSON_PATH="openapi.json",
+    )
+    db.init_app(app)
+    api = Api(app)
+    register_error_handlers(app)
+    for name in FEATURES:
+        register_feature(name, app, api)
+    return app
+
+
+def create_door(config: Config | None = None) -> Flask:
+    """Return the app of the device door: enrolment, artifacts and TUF files, no more."""
+    app = create_app(config)
+
+    def refuse_what_boxes_do_not_ask() -> None:
+        if not request.path.startswith(DOOR_PATHS):
+            abort(404)
+
+    app.before_request_funcs.setdefault(None, []).insert(0, refuse_what_boxes_do_not_ask)
+    return app
+
+
+def register_feature(name: str, app: Flask, api: Api) -> None:
+    """Let the feature in module *name* add its blueprints."""
+    if _is_there(name) and hasattr(import_module(name), "register"):
+        import_module(name).register(app, api)
+
+
+def _is_there(name: str) -> bool:
+    parent, _, _ = name.rpartition(".")
+    return find_spec(parent) is not None and find_spec(name) is not None
+
+
+def _engine_options(config: Config) -> dict[str, object]:
+    if config.database.startswith("sqlite"):
+        return {}
+    return {"pool_pre_ping": True, "pool_size": 10, "max_overflow": config.web_threads}

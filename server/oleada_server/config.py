@@ -1,0 +1,232 @@
+"""Settings: one frozen value, read once from ``oleada.toml`` and the environment.
+
+A setting stands in ``<data directory>/oleada.toml`` under its name, or in the
+environment as ``OLEADA_<NAME>``, which wins. An unknown name in the file and a value of
+the wrong kind are refused, because a limit that is misread must not become "no limit".
+Every setting is described in docs/reference/settings.md, which a test compares.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final
+
+from flask import current_app
+
+from oleada_server.errors import ServerError
+
+FILE_NAME: Final = "oleada.toml"
+DATA_DIR_DEFAULT: Final = Path("var/oleada")
+DAY_S: Final = 86_400
+
+
+class BadSettingError(ServerError):
+    """A setting is unknown, of the wrong kind or out of range."""
+
+    status = 500
+    code = "bad-setting"
+
+
+def _setting(default: Any, says: str, *, low: int | None = None, high: int | None = None) -> Any:
+    return field(default=default, metadata={"says": says, "low": low, "high": high})
+
+
+def _port(default: int, says: str) -> Any:
+    return _setting(default, says, low=1, high=65_535)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Every setting; see docs/reference/settings.md for what each means.
+
+    Attributes:
+        data_dir: Where everything lies; its layout is in how-the-parts-fit.md.
+    """
+
+    data_dir: Path
+    database_url: str = _setting(
+        "", "SQLAlchemy URL of the database; empty for SQLite in `oleada.db`."
+    )
+    web_host: str = _setting("127.0.0.1", "Address on which console and REST listen.")
+    web_port: int = _port(8080, "Port of console and REST.")
+    web_workers: int = _setting(1, "Processes of the web.", low=1, high=64)
+    web_threads: int = _setting(
+        32, "Threads of each web process; every open live page takes one.", low=1, high=1024
+    )
+    public_url: str = _setting(
+        "", "Address that people type; empty for `http://<web_host>:<web_port>`."
+    )
+    door_host: str = _setting("127.0.0.1", "Address on which the device door (HTTPS) listens.")
+    door_port: int = _port(8443, "Port of the device door.")
+    door_threads: int = _setting(16, "Threads of the device door.", low=1, high=1024)
+    broker_host: str = _setting("127.0.0.1", "Address on which the broker listens for boxes.")
+    broker_port: int = _port(8883, "Port of the broker for boxes (TLS, client certificates).")
+    broker_services_port: int = _port(
+        8884, "Port of the broker for our own processes (TLS, loopback only)."
+    )
+    public_host: str = _setting(
+        "127.0.0.1", "Name or address under which boxes reach device door and broker."
+    )
+    claim_ttl_s: int = _setting(
+        30 * DAY_S, "How long a claim token may be used, in seconds.", low=60, high=366 * DAY_S
+    )
+    certificate_days: int = _setting(
+        90, "How long a box's certificate is valid, in days.", low=1, high=825
+    )
+    image_bytes_max: int = _setting(8 * 1024**3, "Largest image that is accepted, in bytes.", low=1)
+    silent_after_s: int = _setting(
+        900, "A box that was not heard for so long counts as silent, in seconds.", low=1
+    )
+    health_keep_days: int = _setting(30, "How long health samples are kept, in days.", low=1)
+    event_keep_days: int = _setting(90, "How long logs and crashes are kept, in days.", low=1)
+    inbox_batch_max: int = _setting(
+        1000, "Most messages that the worker stores in one transaction.", low=1, high=10_000
+    )
+    inbox_batch_wait_ms: int = _setting(
+        50, "How long the worker waits for a batch to fill, in milliseconds.", low=1, high=5_000
+    )
+    log_level: str = _setting("info", "Least level that is logged: debug, info, warning, error.")
+
+    def __post_init__(self) -> None:
+        for one in settings():
+            _check_range(one, getattr(self, one.name))
+        if self.log_level not in {"debug", "info", "warning", "error"}:
+            raise BadSettingError(
+                f"Setting log_level is {self.log_level!r}; write debug, info, warning or error."
+            )
+
+    @property
+    def database(self) -> str:
+        """The SQLAlchemy URL of the database."""
+        return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'oleada.db'}"
+
+    @property
+    def console_url(self) -> str:
+        """The address of the console, without a slash at its end."""
+        return (self.public_url or f"http://{self.web_host}:{self.web_port}").rstrip("/")
+
+    @property
+    def door_url(self) -> str:
+        """The address of the device door, without a slash at its end."""
+        return f"https://{self.public_host}:{self.door_port}"
+
+    @property
+    def keys_dir(self) -> Path:
+        """Online keys and the secret key; only the server's user may read it."""
+        return self.data_dir / "keys"
+
+    @property
+    def pki_dir(self) -> Path:
+        """The two CAs and the certificates of our own processes."""
+        return self.data_dir / "pki"
+
+    @property
+    def broker_dir(self) -> Path:
+        """The broker's generated configuration and its store."""
+        return self.data_dir / "broker"
+
+    @property
+    def tuf_dir(self) -> Path:
+        """TUF metadata files as they are served."""
+        return self.data_dir / "tuf"
+
+    @property
+    def blobs_dir(self) -> Path:
+        """Images by digest."""
+        return self.data_dir / "blobs"
+
+    @property
+    def logs_dir(self) -> Path:
+        """One log file per process."""
+        return self.data_dir / "logs"
+
+
+def settings() -> list[Field[Any]]:
+    """Return the fields of :class:`Config` that are settings, in the order of the page."""
+    return [one for one in fields(Config) if one.metadata]
+
+
+def data_dir(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the data directory that *environ* names, or the default."""
+    return Path(environ.get("OLEADA_DATA_DIR") or DATA_DIR_DEFAULT)
+
+
+def load(directory: Path | None = None, environ: Mapping[str, str] = os.environ) -> Config:
+    """Return the settings of *directory*; a missing file means every default.
+
+    Raises:
+        BadSettingError: a setting is unknown, of the wrong kind or out of range.
+    """
+    directory = directory or data_dir(environ)
+    found = _read_file(directory / FILE_NAME)
+    known = {one.name: one for one in settings()}
+    for name, one in known.items():
+        if (text := environ.get(f"OLEADA_{name.upper()}")) is not None:
+            found[name] = _from_text(one, text)
+    for name, value in found.items():
+        if name not in known:
+            raise BadSettingError(
+                f"Setting {name!r} in {directory / FILE_NAME} is unknown; remove it or correct "
+                "its name (docs/reference/settings.md lists them all)."
+            )
+        _check_kind(known[name], value)
+    return Config(data_dir=directory, **found)
+
+
+def current() -> Config:
+    """Return the settings of the current app."""
+    found: Config = current_app.extensions["oleada_config"]
+    return found
+
+
+def write(config: Config, names: list[str]) -> None:
+    """Add settings *names* of *config* to its file, keeping the rest of the file."""
+    path = config.data_dir / FILE_NAME
+    before = path.read_text() if path.exists() else "# docs/reference/settings.md says more.\n"
+    lines = [f"{name} = {_toml(getattr(config, name))}\n" for name in names]
+    path.write_text(before + "".join(lines))
+
+
+def _toml(value: str | int) -> str:
+    if isinstance(value, int):
+        return str(value)
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        return tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise BadSettingError(f"{path} is not TOML: {error}. Correct that line.") from error
+
+
+def _from_text(one: Field[Any], text: str) -> str | int:
+    if one.type is str:
+        return text
+    try:
+        return int(text)
+    except ValueError as error:
+        raise BadSettingError(
+            f"OLEADA_{one.name.upper()} is {text!r}; a whole number was expected."
+        ) from error
+
+
+def _check_kind(one: Field[Any], value: Any) -> None:
+    if type(value) is not one.type:
+        raise BadSettingError(
+            f"Setting {one.name} is {value!r}; a value of kind "
+            f"{getattr(one.type, '__name__', one.type)} was expected."
+        )
+
+
+def _check_range(one: Field[Any], value: Any) -> None:
+    low, high = one.metadata["low"], one.metadata["high"]
+    if (low is not None and value < low) or (high is not None and value > high):
+        raise BadSettingError(
+            f"Setting {one.name} is {value}; it must be at least {low}"
+            + (f" and at most {high}." if high is not None else ".")
+        )

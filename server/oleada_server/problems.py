@@ -1,0 +1,66 @@
+"""Errors as answers: problem+json (RFC 9457) for programs, a page for people."""
+
+from http import HTTPStatus
+from importlib import import_module
+from importlib.util import find_spec
+
+from flask import Flask, Response, json, request
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException
+
+from oleada_server.db import db
+from oleada_server.errors import BadInputError, ServerError
+
+MACHINE_PATHS = ("/api/", "/device/", "/artifacts/", "/tuf/")
+
+
+def problem(status: int, code: str, detail: str, **more: object) -> Response:
+    """Return a problem+json answer; *code* is stable, *detail* a sentence."""
+    body = {
+        "type": f"urn:oleada:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": detail,
+        **more,
+    }
+    return Response(json.dumps(body), status=status, content_type="application/problem+json")
+
+
+def register_error_handlers(app: Flask) -> None:
+    """Answer every error of *app*: as problem+json on machines' paths, else as a page."""
+    app.register_error_handler(ServerError, _server_error)
+    app.register_error_handler(HTTPException, _http_error)
+
+
+def _server_error(error: ServerError) -> ResponseReturnValue:
+    db.session.rollback()
+    if _asked_by_program():
+        field = getattr(error, "field", None) if isinstance(error, BadInputError) else None
+        return problem(error.status, error.code, str(error), **({"field": field} if field else {}))
+    return _page(error.status, error.code, str(error))
+
+
+def _http_error(error: HTTPException) -> ResponseReturnValue:
+    db.session.rollback()
+    status = error.code or 500
+    if status < 400 or error.response is not None:
+        return error.get_response()
+    code = HTTPStatus(status).phrase.lower().replace(" ", "-")
+    if _asked_by_program():
+        fields = getattr(error, "data", None) or {}
+        more = {"errors": fields["messages"]} if "messages" in fields else {}
+        return problem(status, code, error.description or HTTPStatus(status).phrase, **more)
+    return _page(status, code, error.description or "")
+
+
+def _asked_by_program() -> bool:
+    return request.path.startswith(MACHINE_PATHS)
+
+
+def _page(status: int, code: str, detail: str) -> ResponseReturnValue:
+    if find_spec("oleada_server.web") and find_spec("oleada_server.web.errors"):
+        pages = import_module("oleada_server.web.errors")
+        answer: ResponseReturnValue = pages.error_page(status, code, detail)
+        return answer
+    return Response(f"{detail}\n", status=status, content_type="text/plain; charset=utf-8")
