@@ -68,3 +68,15 @@ class ApiToken(Base):
     expires_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
     user: Mapped[User] = relationship()
+
+
+class SignInDelay(Base):
+    """Attempts with a password for one name, whether or not such a user exists.
+
+    A row for names nobody has makes an unknown user and a wrong password look alike.
+    """
+
+    __tablename__ = "sign_in_delay"
+    name_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    attempts: Mapped[int]
+    last_at: Mapped[datetime]

@@ -1,0 +1,108 @@
+"""Errors of accounts: who may sign in, and with what.
+
+    ServerError
+    ├── NotSignedInError 401
+    │   ├── WrongPasswordError         name and password do not go together
+    │   ├── LinkNotValidError     410  the one-time link was used, has expired or never was
+    │   └── TokenNotValidError         the API token is unknown, expired or revoked
+    ├── NotAllowedError 403
+    │   ├── RoleMissingError           the role does not include this
+    │   └── ScopeMissingError          the token lacks a scope
+    ├── NotFoundError 404
+    │   └── UserNotFoundError
+    ├── ConflictError 409
+    │   └── UserExistsError
+    └── TooManyAttemptsError 429       wait, then try again
+
+An answer never tells whether a user exists to somebody who has not signed in.
+"""
+
+from oleada_server.errors import (
+    ConflictError,
+    NotAllowedError,
+    NotFoundError,
+    NotSignedInError,
+    ServerError,
+)
+
+
+class WrongPasswordError(NotSignedInError):
+    """Name and password do not go together, or there is no such user."""
+
+    code = "wrong-password"
+
+    def __init__(self) -> None:
+        super().__init__("This name and password do not go together.")
+
+
+class LinkNotValidError(NotSignedInError):
+    """The one-time link was used, has expired or never was."""
+
+    status = 410
+    code = "link-not-valid"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This sign-in link was used already or has expired. Make a new one: oleada user link."
+        )
+
+
+class TokenNotValidError(NotSignedInError):
+    """The API token is unknown, expired or revoked."""
+
+    code = "token-not-valid"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The API token is unknown, expired or revoked. Make a new one: oleada user token."
+        )
+
+
+class RoleMissingError(NotAllowedError):
+    """The role of the signed-in person does not include this."""
+
+    code = "role-missing"
+
+    def __init__(self, needed: str, has: str) -> None:
+        super().__init__(f"This needs the role {needed}; you have {has}.")
+        self.needed = needed
+        self.has = has
+
+
+class ScopeMissingError(NotAllowedError):
+    """The token does not carry the scope that this needs."""
+
+    code = "scope-missing"
+
+    def __init__(self, needed: str) -> None:
+        super().__init__(f"The token lacks the scope {needed}. Make one that has it.")
+        self.needed = needed
+
+
+class UserNotFoundError(NotFoundError):
+    """There is no user of this name."""
+
+    code = "user-not-found"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no user {name!r}. See: oleada user list.")
+
+
+class UserExistsError(ConflictError):
+    """A user of this name exists already."""
+
+    code = "user-exists"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"The user {name!r} exists already. See: oleada user list.")
+
+
+class TooManyAttemptsError(ServerError):
+    """Too many attempts in a short time; *wait_s* says when the next one is looked at."""
+
+    status = 429
+    code = "too-many-attempts"
+
+    def __init__(self, wait_s: int) -> None:
+        super().__init__(f"Too many attempts. Wait {wait_s} s, then try again.")
+        self.wait_s = wait_s

@@ -1,0 +1,343 @@
+"""People: users, one-time sign-in links, passwords and browser sessions.
+
+Secrets are 32 random bytes, shown once and stored only as SHA-256. Each function named
+with a verb is one transaction and commits. API tokens are in ``tokens.py``.
+"""
+
+import re
+import zoneinfo
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from hashlib import sha256
+from secrets import token_urlsafe
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
+
+from oleada_server.accounts import passwords
+from oleada_server.accounts.errors import (
+    LinkNotValidError,
+    TooManyAttemptsError,
+    UserExistsError,
+    UserNotFoundError,
+    WrongPasswordError,
+)
+from oleada_server.accounts.models import ApiToken, Role, Session, SignInDelay, SignInLink, User
+from oleada_server.accounts.rights import Identity
+from oleada_server.audit import service as audit
+from oleada_server.db import db
+from oleada_server.errors import BadInputError
+
+LANGUAGES = ("en", "es", "cs")
+NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
+TOKEN_BYTES = 32
+LINK_TTL = timedelta(hours=24)
+SESSION_IDLE = timedelta(hours=8)
+SESSION_TTL = timedelta(days=7)
+TOUCH_EVERY = timedelta(minutes=5)  # so that reading pages hardly ever writes
+
+
+def digest(secret: str) -> str:
+    """Return what is stored of *secret*: 64 lowercase hex digits."""
+    return sha256(secret.encode()).hexdigest()
+
+
+def add_user(
+    name: str,
+    *,
+    full_name: str,
+    role: Role,
+    language: str = "en",
+    zone: str = "UTC",
+    actor: str,
+    now: datetime,
+) -> Identity:
+    """Add a user who can not sign in yet: make a link for that.
+
+    Raises:
+        BadInputError: A field is not what is expected.
+        UserExistsError: The name is taken.
+    """
+    if not NAME_PATTERN.fullmatch(name):
+        raise BadInputError(
+            f"The name {name[:90]!r} is not small letters, digits, dots, dashes; such as m.novak.",
+            "name",
+        )
+    check_preferences(language, zone)
+    user = User(
+        name=name,
+        full_name=full_name.strip()[:120] or name,
+        role=role,
+        language=language,
+        zone=zone,
+        created_at=now,
+    )
+    db.session.add(user)
+    try:
+        db.session.flush()
+    except IntegrityError as error:
+        db.session.rollback()
+        raise UserExistsError(name) from error
+    audit.record(actor, "user.add", f"user:{name}", now=now, after={"role": role.value})
+    found = identity_of(user)
+    db.session.commit()
+    return found
+
+
+def check_preferences(language: str, zone: str) -> None:
+    """Accept *language* and *zone*, or say what is expected.
+
+    Raises:
+        BadInputError: A language without a catalogue, or no zone of the IANA database.
+    """
+    if language not in LANGUAGES:
+        raise BadInputError(
+            f"The language {language!r} is none of {', '.join(LANGUAGES)}.", "language"
+        )
+    if zone not in zoneinfo.available_timezones():
+        raise BadInputError(f"{zone!r} is no time zone such as Europe/Prague.", "zone")
+
+
+def list_users() -> Sequence[User]:
+    """Return every user by name."""
+    return db.session.scalars(select(User).order_by(User.name)).all()
+
+
+def disable_user(name: str, *, actor: str, now: datetime) -> None:
+    """Shut user *name* out: sessions, links and tokens end at once. Twice is harmless.
+
+    Raises:
+        UserNotFoundError: There is no such user.
+    """
+    user = find_user(name)
+    if user.disabled_at is None:
+        user.disabled_at = now
+        audit.record(actor, "user.disable", f"user:{name}", now=now)
+    db.session.execute(delete(Session).where(Session.user_id == user.id))
+    db.session.execute(delete(SignInLink).where(SignInLink.user_id == user.id))
+    db.session.execute(
+        update(ApiToken)
+        .where(ApiToken.user_id == user.id, ApiToken.revoked_at.is_(None))
+        .values(revoked_at=now)
+    )
+    db.session.commit()
+
+
+def set_preferences(user_id: int, *, language: str, zone: str) -> None:
+    """Set language and zone of the pages of a user.
+
+    Raises:
+        BadInputError: See :func:`check_preferences`.
+    """
+    check_preferences(language, zone)
+    db.session.execute(update(User).where(User.id == user_id).values(language=language, zone=zone))
+    db.session.commit()
+
+
+def create_link(name: str, *, actor: str, now: datetime, ttl: timedelta = LINK_TTL) -> str:
+    """Return the token of a new one-time sign-in link of user *name*.
+
+    Raises:
+        UserNotFoundError: There is no such user, or they are shut out.
+    """
+    user = find_user(name)
+    if user.disabled_at is not None:
+        raise UserNotFoundError(name)
+    token = token_urlsafe(TOKEN_BYTES)
+    db.session.execute(delete(SignInLink).where(SignInLink.expires_at < now))
+    db.session.add(SignInLink(token_sha256=digest(token), user_id=user.id, expires_at=now + ttl))
+    audit.record(actor, "user.link", f"user:{name}", now=now)
+    db.session.commit()
+    return token
+
+
+def read_link(token: str, now: datetime) -> Identity:
+    """Return whom the link of *token* would sign in, without using it up.
+
+    Raises:
+        LinkNotValidError: Used, expired or unknown.
+    """
+    link = db.session.get(SignInLink, digest(token))
+    if link is None or link.used_at or link.expires_at <= now or link.user.disabled_at:
+        raise LinkNotValidError
+    return identity_of(link.user)
+
+
+def sign_in_by_link(token: str, *, now: datetime) -> tuple[str, Identity]:
+    """Use up the link of *token*; return the session's secret and who it is.
+
+    One statement decides, so of two that come at once only one gets in.
+
+    Raises:
+        LinkNotValidError: Used, expired or unknown.
+    """
+    used = db.session.execute(
+        update(SignInLink)
+        .where(
+            SignInLink.token_sha256 == digest(token),
+            SignInLink.used_at.is_(None),
+            SignInLink.expires_at > now,
+        )
+        .values(used_at=now)
+        .returning(SignInLink.user_id)
+    ).scalar_one_or_none()
+    user = None if used is None else db.session.get(User, used)
+    if user is None or user.disabled_at is not None:
+        db.session.rollback()
+        raise LinkNotValidError
+    return _start_session(user, "link", now)
+
+
+def sign_in_by_password(name: str, password: str, *, now: datetime) -> tuple[str, Identity]:
+    """Return the session's secret and who it is.
+
+    The attempt is counted before the password is looked at, so that many at once do not
+    slip past the delay; nothing is locked while the slow hash is computed.
+
+    Raises:
+        TooManyAttemptsError: The delay of this name still runs; nothing was looked at.
+        WrongPasswordError: They do not go together, or there is no such user.
+    """
+    name = name.strip().casefold()
+    _count_attempt(name, now)
+    user = db.session.scalar(select(User).where(User.name == name, User.disabled_at.is_(None)))
+    password_hash = user.password_hash if user else None
+    db.session.rollback()
+    if not passwords.matches(password_hash, password) or user is None:
+        audit.record(f"user:{name[:80]}", "sign-in.refused", "console", now=now)
+        db.session.commit()
+        raise WrongPasswordError
+    fresh = find_user(name)
+    if fresh.disabled_at is not None or fresh.password_hash != password_hash:
+        raise WrongPasswordError
+    db.session.execute(delete(SignInDelay).where(SignInDelay.name_sha256 == digest(name)))
+    return _start_session(fresh, "password", now)
+
+
+def set_password(user_id: int, password: str, *, keep: str | None, now: datetime) -> None:
+    """Set the password of a user; every session but that of secret *keep* ends.
+
+    Raises:
+        BadInputError: The password is too weak.
+    """
+    user = db.session.get_one(User, user_id)
+    passwords.check_strength(password, user.name)
+    db.session.rollback()
+    password_hash = passwords.hash_password(password)
+    name = db.session.scalars(
+        update(User)
+        .where(User.id == user_id)
+        .values(password_hash=password_hash)
+        .returning(User.name)
+    ).one()
+    others = delete(Session).where(Session.user_id == user_id)
+    if keep is not None:
+        others = others.where(Session.token_sha256 != digest(keep))
+    db.session.execute(others)
+    audit.record(f"user:{name}", "user.password", f"user:{name}", now=now)
+    db.session.commit()
+
+
+def find_session(secret: str, now: datetime) -> Identity | None:
+    """Return who is signed in with the session of *secret*, None if it has ended.
+
+    Ended is: signed out, idle for 8 hours, older than 7 days, or the user is shut out.
+    """
+    session = db.session.get(Session, digest(secret), populate_existing=True)
+    if session is None or session.user.disabled_at is not None:
+        return None
+    if session.expires_at <= now or session.last_used_at + SESSION_IDLE <= now:
+        return None
+    return identity_of(session.user)
+
+
+def touch_session(secret: str, now: datetime) -> None:
+    """Note that the session of *secret* is in use; writes once in 5 minutes at most."""
+    stale = db.session.scalar(
+        select(Session.token_sha256).where(
+            Session.token_sha256 == digest(secret), Session.last_used_at < now - TOUCH_EVERY
+        )
+    )
+    if stale is None:
+        return
+    db.session.rollback()
+    db.session.execute(
+        update(Session).where(Session.token_sha256 == stale).values(last_used_at=now)
+    )
+    db.session.commit()
+
+
+def sign_out(secret: str, *, actor: str, now: datetime) -> None:
+    """End the session of *secret*; twice is harmless."""
+    db.session.execute(delete(Session).where(Session.token_sha256 == digest(secret)))
+    audit.record(actor, "sign-out", "console", now=now)
+    db.session.commit()
+
+
+def find_user(name: str) -> User:
+    """Return the user of *name*.
+
+    Raises:
+        UserNotFoundError: There is no such user.
+    """
+    user = db.session.scalar(select(User).where(User.name == name))
+    if user is None:
+        raise UserNotFoundError(name)
+    return user
+
+
+def identity_of(user: User) -> Identity:
+    """Return *user* as a value, without scopes."""
+    return Identity(
+        user_id=user.id,
+        name=user.name,
+        full_name=user.full_name,
+        role=Role(user.role),
+        language=user.language,
+        zone=user.zone,
+        has_password=user.password_hash is not None,
+    )
+
+
+def _start_session(user: User, by: str, now: datetime) -> tuple[str, Identity]:
+    secret = token_urlsafe(TOKEN_BYTES)
+    db.session.execute(delete(Session).where(Session.expires_at <= now))
+    db.session.add(
+        Session(
+            token_sha256=digest(secret),
+            user_id=user.id,
+            created_at=now,
+            last_used_at=now,
+            expires_at=now + SESSION_TTL,
+        )
+    )
+    audit.record(f"user:{user.name}", f"sign-in.{by}", "console", now=now)
+    found = identity_of(user)
+    db.session.commit()
+    return secret, found
+
+
+def _count_attempt(name: str, now: datetime) -> None:
+    key = digest(name)
+    row = db.session.get(SignInDelay, key, with_for_update=True, populate_existing=True)
+    left_s = passwords.wait_s(row.attempts, row.last_at, now) if row else 0
+    if left_s:
+        db.session.rollback()
+        raise TooManyAttemptsError(left_s)
+    forgotten = row is not None and now - row.last_at > passwords.FORGET_AFTER
+    insert = (
+        postgresql.insert(SignInDelay)
+        if db.session.get_bind().dialect.name == "postgresql"
+        else sqlite.insert(SignInDelay)
+    )
+    attempts = 1 if forgotten else SignInDelay.attempts + 1
+    db.session.execute(
+        insert.values(name_sha256=key, attempts=1, last_at=now).on_conflict_do_update(
+            index_elements=["name_sha256"], set_={"attempts": attempts, "last_at": now}
+        )
+    )
+    db.session.execute(
+        delete(SignInDelay).where(SignInDelay.last_at < now - passwords.FORGET_AFTER)
+    )
+    db.session.commit()

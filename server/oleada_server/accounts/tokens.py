@@ -1,0 +1,110 @@
+"""API tokens: for the CLI and for programs; scoped, expiring, shown once.
+
+A token is ``oleada_`` and 32 random bytes, so that scanners for leaked secrets know it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from secrets import token_urlsafe
+
+from sqlalchemy import select, update
+
+from oleada_server.accounts import service
+from oleada_server.accounts.errors import TokenNotValidError, UserNotFoundError
+from oleada_server.accounts.models import ApiToken, Role
+from oleada_server.accounts.rights import RANK, SCOPES, Identity
+from oleada_server.audit import service as audit
+from oleada_server.db import db
+from oleada_server.errors import BadInputError
+
+PREFIX = "oleada_"
+TOKEN_DAYS = 90
+TOKEN_DAYS_MAX = 3660
+
+
+def create_token(
+    user_name: str,
+    label: str,
+    scopes: Iterable[str],
+    *,
+    actor: str,
+    now: datetime,
+    days: int = TOKEN_DAYS,
+) -> str:
+    """Return a new API token of user *user_name*, told apart by *label*.
+
+    Raises:
+        BadInputError: A scope that does not exist or that the role does not include,
+            none at all, or a life of no or too many days.
+        UserNotFoundError: There is no such user, or they are shut out.
+    """
+    user = service.find_user(user_name)
+    if user.disabled_at is not None:
+        raise UserNotFoundError(user_name)
+    wanted = sorted(set(scopes))
+    allowed = {scope for scope, role in SCOPES.items() if RANK[Role(user.role)] >= RANK[role]}
+    if not wanted or not set(wanted) <= allowed:
+        wrong = ", ".join(sorted(set(wanted) - allowed)) or "none"
+        raise BadInputError(
+            f"Scopes asked for: {wrong}. A {user.role} can have: {', '.join(sorted(allowed))}.",
+            "scopes",
+        )
+    if not 1 <= days <= TOKEN_DAYS_MAX:
+        raise BadInputError(f"A token lives 1 to {TOKEN_DAYS_MAX} days, not {days}.", "days")
+    token = PREFIX + token_urlsafe(service.TOKEN_BYTES)
+    db.session.add(
+        ApiToken(
+            token_sha256=service.digest(token),
+            user_id=user.id,
+            name=label.strip()[:80] or "token",
+            scopes=wanted,
+            created_at=now,
+            expires_at=now + timedelta(days=days),
+        )
+    )
+    after = {"label": label, "scopes": wanted, "days": days}
+    audit.record(actor, "token.create", f"user:{user_name}", now=now, after=after)
+    db.session.commit()
+    return token
+
+
+def find_token(token: str, now: datetime) -> Identity:
+    """Return who asks with *token*, with the token's scopes.
+
+    Raises:
+        TokenNotValidError: Unknown, expired, revoked, or its user is shut out.
+    """
+    row = db.session.get(ApiToken, service.digest(token), populate_existing=True)
+    if row is None or row.revoked_at is not None or row.expires_at <= now or row.user.disabled_at:
+        raise TokenNotValidError
+    return replace(service.identity_of(row.user), scopes=frozenset(row.scopes))
+
+
+def list_tokens(user_name: str) -> Sequence[ApiToken]:
+    """Return the tokens of a user, newest first; what they were is not known."""
+    user = service.find_user(user_name)
+    rows = select(ApiToken).where(ApiToken.user_id == user.id)
+    return db.session.scalars(rows.order_by(ApiToken.created_at.desc())).all()
+
+
+def revoke_tokens(user_name: str, label: str, *, actor: str, now: datetime) -> int:
+    """Revoke the tokens *label* of a user; return how many still worked.
+
+    Raises:
+        UserNotFoundError: There is no such user.
+    """
+    user = service.find_user(user_name)
+    revoked = db.session.scalars(
+        update(ApiToken)
+        .where(
+            ApiToken.user_id == user.id,
+            ApiToken.name == label,
+            ApiToken.revoked_at.is_(None),
+        )
+        .values(revoked_at=now)
+        .returning(ApiToken.token_sha256)
+    ).all()
+    audit.record(actor, "token.revoke", f"user:{user_name}", now=now, after={"label": label})
+    db.session.commit()
+    return len(revoked)

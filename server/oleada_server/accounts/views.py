@@ -1,0 +1,153 @@
+"""Sign in, set a password, sign out, language and look: pages and forms.
+
+A one-time link shows a button and is used up by pressing it, because programs that
+look into mail open every link.
+"""
+
+from datetime import timedelta
+from typing import Final
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext
+
+from oleada_server import config
+from oleada_server.accounts import access, service
+from oleada_server.accounts.errors import TooManyAttemptsError, WrongPasswordError
+from oleada_server.clock import now_utc
+from oleada_server.errors import BadInputError
+
+THEMES: Final = ("auto", "light", "dark")
+YEAR: Final = timedelta(days=365)
+THEME_COOKIE: Final = "oleada_theme"
+LANGUAGE_COOKIE: Final = "oleada_language"
+
+blueprint = Blueprint("accounts", __name__)
+
+
+@blueprint.get("/sign-in")
+def sign_in_page() -> ResponseReturnValue:
+    """Show the form; who is signed in goes on."""
+    if access.load_identity() is not None:
+        return redirect(_next())
+    return render_template("accounts/sign_in.html", next=_next(), error=None, name="")
+
+
+@blueprint.post("/sign-in")
+def sign_in() -> ResponseReturnValue:
+    """Sign in with name and password; a refusal keeps the name."""
+    name = request.form.get("name", "")[:80]
+    try:
+        secret, _ = service.sign_in_by_password(
+            name, request.form.get("password", ""), now=now_utc()
+        )
+    except WrongPasswordError as error:
+        return _refused(name, error.status, gettext("This name and password do not go together."))
+    except TooManyAttemptsError as error:
+        text = gettext("Too many attempts. Wait %(wait_s)s s, then try again.", wait_s=error.wait_s)
+        return _refused(name, error.status, text)
+    return _with_session(redirect(_next(), 303), secret)
+
+
+@blueprint.get("/sign-in/link/<token>")
+def link_page(token: str) -> ResponseReturnValue:
+    """Show whom the link signs in, and the button that does it."""
+    return render_template("accounts/link.html", person=service.read_link(token, now_utc()))
+
+
+@blueprint.post("/sign-in/link/<token>")
+def use_link(token: str) -> ResponseReturnValue:
+    """Use up the link; who has no password yet is asked for one."""
+    secret, person = service.sign_in_by_link(token, now=now_utc())
+    target = url_for("web.home") if person.has_password else url_for("accounts.password_page")
+    return _with_session(redirect(target, 303), secret)
+
+
+@blueprint.get("/password")
+def password_page() -> ResponseReturnValue:
+    """Show the form for a new password."""
+    return render_template("accounts/password.html", person=access.identity(), error=None)
+
+
+@blueprint.post("/password")
+def set_password() -> ResponseReturnValue:
+    """Set the password; every other browser of this person is signed out."""
+    person = access.identity()
+    password = request.form.get("password", "")
+    try:
+        if password != request.form.get("again", ""):
+            raise BadInputError(gettext("The two passwords differ."), "again")
+        service.set_password(person.user_id, password, keep=access.session_secret(), now=now_utc())
+    except BadInputError as error:
+        page = render_template("accounts/password.html", person=person, error=error)
+        return page, error.status
+    return redirect(url_for("web.home"), 303)
+
+
+@blueprint.post("/sign-out")
+def sign_out() -> ResponseReturnValue:
+    """End the session on the server, then forget its cookie."""
+    person, secret = access.load_identity(), access.session_secret()
+    if person is not None and secret is not None:
+        service.sign_out(secret, actor=person.actor, now=now_utc())
+    answer = make_response(redirect(url_for("accounts.sign_in_page"), 303))
+    answer.delete_cookie(access.SESSION_COOKIE)
+    return answer
+
+
+@blueprint.post("/preferences")
+def preferences() -> ResponseReturnValue:
+    """Set look and language, of the browser and of whoever is signed in."""
+    answer = make_response(redirect(_next(), 303))
+    theme, language = request.form.get("theme"), request.form.get("language")
+    if theme in THEMES:
+        _remember(answer, THEME_COOKIE, theme)
+    if language in service.LANGUAGES:
+        _remember(answer, LANGUAGE_COOKIE, language)
+        person = access.load_identity()
+        if person is not None:
+            service.set_preferences(person.user_id, language=language, zone=person.zone)
+    return answer
+
+
+def local_path(text: str | None) -> str | None:
+    """Return *text* if it is a path of this site, None if it could lead elsewhere."""
+    if not text or not text.startswith("/") or text.startswith(("//", "/\\")):
+        return None
+    parts = urlsplit(text)
+    clean = not parts.scheme and not parts.netloc and text.isprintable() and "\\" not in text
+    return text if clean else None
+
+
+def cookie_is_secure() -> bool:
+    """Return whether cookies travel over HTTPS only: the console is reached that way."""
+    return request.is_secure or config.current().console_url.startswith("https://")
+
+
+def _next() -> str:
+    return local_path(request.values.get("next")) or url_for("web.home")
+
+
+def _refused(name: str, status: int, text: str) -> ResponseReturnValue:
+    page = render_template("accounts/sign_in.html", next=_next(), error=text, name=name)
+    return page, status
+
+
+def _with_session(answer: Response | ResponseReturnValue, secret: str) -> Response:
+    made = make_response(answer)
+    made.set_cookie(
+        access.SESSION_COOKIE,
+        secret,
+        max_age=service.SESSION_TTL,
+        secure=cookie_is_secure(),
+        httponly=True,
+        samesite="Lax",
+    )
+    return made
+
+
+def _remember(answer: Response, cookie: str, value: str) -> None:
+    answer.set_cookie(
+        cookie, value, max_age=YEAR, secure=cookie_is_secure(), httponly=False, samesite="Lax"
+    )
