@@ -6,53 +6,15 @@ because (assignment, attempt, step) is unique.
 """
 
 from datetime import datetime
-from enum import StrEnum
 
 from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from oleada_server.db import Base
 from oleada_server.releases.models import Release
+from oleada_server.rollouts.states import BoxState, RolloutState, WaveState
 
-
-class RolloutState(StrEnum):
-    """Where a rollout is; finished, halted and stopped are ends."""
-
-    DRAFT = "draft"
-    SCHEDULED = "scheduled"
-    RUNNING = "running"
-    PAUSED = "paused"
-    FINISHED = "finished"
-    HALTED = "halted"
-    STOPPED = "stopped"
-
-
-class WaveState(StrEnum):
-    """Where a wave is; *held* waits for a person."""
-
-    WAITING = "waiting"
-    OPEN = "open"
-    SOAKING = "soaking"
-    HELD = "held"
-    PASSED = "passed"
-    HALTED = "halted"
-
-
-class BoxState(StrEnum):
-    """Where a box in a wave is; the last five are outcomes."""
-
-    QUEUED = "queued"
-    ASSIGNED = "assigned"
-    LEASED = "leased"
-    DOWNLOADING = "downloading"
-    INSTALLING = "installing"
-    RESTARTING = "restarting"
-    CHECKING = "checking"
-    UPDATED = "updated"
-    FAILED = "failed"
-    ROLLED_BACK = "rolled_back"
-    DECLINED = "declined"
-    SILENT = "silent"
+__all__ = ["BoxInWave", "BoxState", "ReportRow", "Rollout", "RolloutState", "Wave", "WaveState"]
 
 
 class Rollout(Base):
@@ -86,7 +48,7 @@ class Wave(Base):
 
     Covers boxes whose place lies under *share_until* (of 0 to 1, cumulative) or that
     are on an explicit list; *success_share_min* and *failed_share_max* are judged from
-    *sample_min* outcomes on.
+    *sample_min* outcomes on. *authorised_until* is when the signed wave runs out.
     """
 
     __tablename__ = "wave"
@@ -96,6 +58,7 @@ class Wave(Base):
     position: Mapped[int]
     name: Mapped[str] = mapped_column(String(80))
     share_until: Mapped[float | None]
+    device_ids: Mapped[list[str] | None]
     merkle_root: Mapped[str | None] = mapped_column(String(64))
     boxes: Mapped[int] = mapped_column(default=0)
     success_share_min: Mapped[float]
@@ -108,6 +71,7 @@ class Wave(Base):
     opened_at: Mapped[datetime | None]
     soak_from: Mapped[datetime | None]
     passed_at: Mapped[datetime | None]
+    authorised_until: Mapped[datetime | None]
     rollout: Mapped[Rollout] = relationship(back_populates="waves")
 
 

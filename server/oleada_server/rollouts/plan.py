@@ -1,0 +1,304 @@
+"""What a rollout does next: facts and `now` in, one decision out, nothing else touched.
+
+Rules that hold whatever happens (docs/explanation/rollouts.md says why):
+
+- A limit is judged on outcomes: *good* and *bad* are verdicts, *silent* is the lack of
+  one, *left out* and *excused* say nothing against the release and nothing for it.
+- Silence is never success, and a wave without outcomes never passes.
+- A failure in any wave that was ever opened may halt, however late it comes.
+- A wave that can not be judged is held for a person; it neither passes nor hangs.
+- Facts that contradict each other raise; the caller halts.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from fractions import Fraction
+from math import isfinite
+
+from oleada_server.rollouts.states import RolloutState, WaveState
+
+
+class Outcome(StrEnum):
+    """What has become of a box, as far as the limits care."""
+
+    PENDING = "pending"
+    GOOD = "good"
+    BAD = "bad"
+    SILENT = "silent"
+    LEFT_OUT = "left_out"
+    EXCUSED = "excused"
+
+
+class ImpossibleFactsError(ValueError):
+    """Facts that contradict each other; the rollout must not go on with them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many boxes of a wave have which outcome; whole numbers from 0."""
+
+    pending: int = 0
+    good: int = 0
+    bad: int = 0
+    silent: int = 0
+    left_out: int = 0
+    excused: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.pending, self.good, self.bad, self.silent, self.left_out, self.excused) < 0:
+            raise ImpossibleFactsError(f"a wave can not have fewer than no boxes: {self}")
+
+    @property
+    def boxes(self) -> int:
+        """Return how many boxes the wave has."""
+        return self.pending + self.good + self.bad + self.silent + self.left_out + self.excused
+
+    @property
+    def judged(self) -> int:
+        """Return how many boxes speak for or against the release."""
+        return self.good + self.bad
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a wave must keep. Shares are 0 to 1; *sample_min* is at least 1.
+
+    Attributes:
+        success_share_min: Of the boxes that are not silent; opens the gate.
+        failed_share_max: Of the boxes that are good or bad; more than it halts.
+        silent_share_max: Of all boxes of the wave; more than it holds.
+        sample_min: Outcomes, good or bad, before either share of them is judged.
+        soak: How long the wave lives on after it has met its limits.
+    """
+
+    success_share_min: float
+    failed_share_max: float
+    silent_share_max: float
+    sample_min: int
+    soak: timedelta
+
+    def __post_init__(self) -> None:
+        for share in (self.success_share_min, self.failed_share_max, self.silent_share_max):
+            if not (isfinite(share) and 0 <= share <= 1):
+                raise ImpossibleFactsError(f"a share of {share} is not from 0 to 1")
+        if self.sample_min < 1:
+            raise ImpossibleFactsError(f"a sample of {self.sample_min} boxes proves nothing")
+        if self.soak < timedelta(0):
+            raise ImpossibleFactsError(f"a soak of {self.soak} ends before it begins")
+
+
+@dataclass(frozen=True, slots=True)
+class WaveFacts:
+    """One wave as it stands.
+
+    Attributes:
+        position: From 1, in the order in which waves open.
+        soak_from: When the soak began; set in and after the soak, never before.
+        held_for: The reason of the hold; set while the wave is held, never else.
+    """
+
+    position: int
+    state: WaveState
+    tally: Tally
+    limits: Limits
+    soak_from: datetime | None = None
+    held_for: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.tally.boxes == 0:
+            raise ImpossibleFactsError(f"wave {self.position} has no boxes")
+        if self.state is WaveState.WAITING and self.tally.pending != self.tally.boxes:
+            raise ImpossibleFactsError(
+                f"wave {self.position} is not open, but boxes of it have outcomes: {self.tally}"
+            )
+        if (self.state in (WaveState.SOAKING, WaveState.PASSED)) != (self.soak_from is not None):
+            raise ImpossibleFactsError(
+                f"wave {self.position} is {self.state} with a soak from {self.soak_from}"
+            )
+        if (self.state is WaveState.HELD) != (self.held_for is not None):
+            raise ImpossibleFactsError(
+                f"wave {self.position} is {self.state} with the hold {self.held_for!r}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutFacts:
+    """One rollout as it stands; *waves* in order, at least one."""
+
+    state: RolloutState
+    waves: tuple[WaveFacts, ...]
+    start_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if [wave.position for wave in self.waves] != list(range(1, len(self.waves) + 1)):
+            raise ImpossibleFactsError("waves are not numbered 1, 2, 3 …, or there are none")
+        opened = [wave.state is not WaveState.WAITING for wave in self.waves]
+        if sorted(opened, reverse=True) != opened:
+            raise ImpossibleFactsError("a wave is open before the one in front of it")
+        before_last = [wave.state for wave in self.waves[: max(sum(opened) - 1, 0)]]
+        if any(state is not WaveState.PASSED for state in before_last):
+            raise ImpossibleFactsError("a wave is open while the one in front has not passed")
+        if self.state in MOVING and any(wave.state is WaveState.HALTED for wave in self.waves):
+            raise ImpossibleFactsError(f"a wave has halted, but the rollout is {self.state}")
+        if self.state is RolloutState.SCHEDULED and any(opened):
+            raise ImpossibleFactsError("a wave is open before the rollout has started")
+
+
+MOVING = frozenset({RolloutState.SCHEDULED, RolloutState.RUNNING, RolloutState.PAUSED})
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to do yet. *until* is when time alone changes that, if it does."""
+
+    reason: str
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenWave:
+    """Assign the release to the boxes of this wave; or its hold is over, go on with them."""
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class StartSoak:
+    """The wave has met its limits; it must now live for its soak."""
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class PassWave:
+    """The wave has met its limits and lived; the next one may open."""
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class HoldWave:
+    """The wave can not be judged; a person must look, or late boxes must report."""
+
+    position: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """Stop: the evidence speaks against the release. *position* is the wave's."""
+
+    position: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Every wave has passed and every box has an outcome."""
+
+
+Decision = Wait | OpenWave | StartSoak | PassWave | HoldWave | Halt | Finish
+
+
+def decide(facts: RolloutFacts, now: datetime) -> Decision:
+    """Return what the rollout does at *now*.
+
+    One step at a time: the caller stores the decision and asks again until it is a
+    :class:`Wait`. Asking twice, late or from two machines gives the same steps.
+    """
+    match facts.state:
+        case RolloutState.SCHEDULED:
+            if facts.start_at is not None and now < facts.start_at:
+                return Wait("waits for its start time", facts.start_at)
+            return OpenWave(1)
+        case RolloutState.RUNNING:
+            return next(_harm(facts), None) or _advance(facts, now)
+        case RolloutState.PAUSED:
+            return next(_harm(facts), None) or Wait("is paused")
+        case _:
+            return Wait(f"is {facts.state}")
+
+
+def _harm(facts: RolloutFacts) -> Iterator[Halt]:
+    for wave in facts.waves:
+        tally, limit = wave.tally, wave.limits.failed_share_max
+        too_many = tally.bad > exact(limit) * tally.judged
+        # Even if every other box turned out good, the limit could not be kept any more.
+        is_certain = tally.bad > exact(limit) * tally.boxes
+        if is_certain or (too_many and _has_sample(wave)):
+            yield Halt(
+                wave.position,
+                f"wave {wave.position}: {tally.bad} of {tally.judged} failed, "
+                f"more than {percent(limit)}",
+            )
+
+
+def _advance(facts: RolloutFacts, now: datetime) -> Decision:
+    for wave in facts.waves:
+        if wave.state is WaveState.WAITING:
+            return OpenWave(wave.position)
+        if wave.state is not WaveState.PASSED:
+            return _judge(wave, now)
+    if pending := sum(wave.tally.pending for wave in facts.waves):
+        return Wait(f"waits for the last {pending} boxes")
+    return Finish()
+
+
+def _judge(wave: WaveFacts, now: datetime) -> Decision:
+    if doubt := _doubt(wave):
+        return Wait(doubt) if wave.held_for == doubt else HoldWave(wave.position, doubt)
+    if not _has_succeeded(wave):
+        if wave.state is WaveState.HELD:
+            return OpenWave(wave.position)
+        tally = wave.tally
+        return Wait(f"wave {wave.position}: {tally.good} of {tally.boxes} are updated")
+    if wave.soak_from is None:
+        return StartSoak(wave.position)
+    soaked_at = wave.soak_from + wave.limits.soak
+    if now < soaked_at:
+        return Wait(f"wave {wave.position} soaks", soaked_at)
+    unheard = wave.tally.silent + wave.tally.pending
+    if unheard > exact(wave.limits.silent_share_max) * wave.tally.boxes:
+        # Were they all to fall silent, the wave would have passed for lack of news.
+        return Wait(f"wave {wave.position}: {wave.tally.pending} boxes have not finished")
+    return PassWave(wave.position)
+
+
+def _doubt(wave: WaveFacts) -> str | None:
+    """Return why the wave needs a person, None while boxes can still decide it."""
+    tally, limits = wave.tally, wave.limits
+    if tally.silent > exact(limits.silent_share_max) * tally.boxes:
+        return (
+            f"wave {wave.position}: {tally.silent} of {tally.boxes} are silent, "
+            f"more than {percent(limits.silent_share_max)}"
+        )
+    if tally.pending == 0 and not _has_succeeded(wave):
+        return (
+            f"wave {wave.position}: {tally.good} of {tally.boxes - tally.silent} are updated, "
+            f"fewer than {percent(limits.success_share_min)}, and no other box is at it"
+        )
+    return None
+
+
+def _has_succeeded(wave: WaveFacts) -> bool:
+    tally = wave.tally
+    needed = exact(wave.limits.success_share_min) * (tally.boxes - tally.silent)
+    return tally.good >= needed and tally.good > 0 and _has_sample(wave)
+
+
+def _has_sample(wave: WaveFacts) -> bool:
+    """Return whether enough boxes have spoken, or all that ever will."""
+    tally = wave.tally
+    return tally.judged >= wave.limits.sample_min or tally.pending == 0
+
+
+def exact(share: float) -> Fraction:
+    """Return *share* as the decimal that a person typed: 0.07 of 100 is 7, not 7.000…1."""
+    return Fraction(str(share))
+
+
+def percent(share: float) -> str:
+    """Return *share* for people: ``2%``, ``0.5%``."""
+    return f"{float(exact(share) * 100):g}%"

@@ -1,0 +1,225 @@
+"""What one box's message or silence means: reports, deadlines and leases, decided purely.
+
+A box's state is the fold of its reports by (attempt, step): the highest step of the
+newest attempt wins, so order and repetition change nothing. Silence is the only
+outcome that the server gives by itself, and any later word of the box takes it back.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from oleada_server.rollouts.plan import Outcome
+from oleada_server.rollouts.states import (
+    IN_FLIGHT,
+    PENDING,
+    VERDICTS,
+    BoxState,
+    RolloutState,
+    WaveState,
+)
+from oleada_wire.messages import Window
+from oleada_wire.window import is_open, next_opening
+from oleada_wire.words import NOT_THE_RELEASE, RETRYABLE, LeasePhase, Phase, Reason
+
+REPORTS_MAX: Final = 500
+"""Reports of one attempt that push its deadline out; more than any honest box sends."""
+RETRY_AFTER_S_MAX: Final = 3600
+"""The longest a refused box is told to wait, so that a change of plan reaches it."""
+RETRY_AFTER_S_MIN: Final = 15
+
+_STATE_OF: Final = {
+    Phase.DOWNLOADING: BoxState.DOWNLOADING,
+    Phase.INSTALLING: BoxState.INSTALLING,
+    Phase.RESTARTING: BoxState.RESTARTING,
+    Phase.CHECKING: BoxState.CHECKING,
+    Phase.UPDATED: BoxState.UPDATED,
+    Phase.DECLINED: BoxState.DECLINED,
+    Phase.FAILED: BoxState.FAILED,
+    Phase.ROLLED_BACK: BoxState.ROLLED_BACK,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BoxFacts:
+    """One box in a wave as it stands. *attempt* 0 means it was never assigned."""
+
+    state: BoxState
+    attempt: int
+    step: int
+    attempts_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReportFacts:
+    """What a report says; *version* is what the box runs."""
+
+    attempt: int
+    step: int
+    phase: Phase
+    reason: Reason | None
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The report belongs to an older attempt or step: keep it, change nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The report speaks of an attempt that was never assigned: count nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The box is at another place now.
+
+    Attributes:
+        assign_again: The attempt is over and the next one is due.
+        push_deadline: The box works; silence counts from now.
+    """
+
+    state: BoxState
+    step: int
+    reason: str | None = None
+    assign_again: bool = False
+    push_deadline: bool = False
+
+
+def outcome(state: BoxState, reason: str | None) -> Outcome:
+    """Return what *state*, reached for *reason*, means for the limits."""
+    match state:
+        case BoxState.UPDATED:
+            return Outcome.GOOD
+        case BoxState.SILENT:
+            return Outcome.SILENT
+        case BoxState.DECLINED:
+            return Outcome.LEFT_OUT
+        case BoxState.FAILED | BoxState.ROLLED_BACK:
+            return Outcome.EXCUSED if reason in NOT_THE_RELEASE else Outcome.BAD
+        case _:
+            return Outcome.PENDING
+
+
+def on_report(box: BoxFacts, report: ReportFacts, target_version: str) -> Moved | History | Refused:
+    """Return what *report* changes about *box*; the caller has told duplicates apart.
+
+    Boxes are believed when they fail; a box that says it is updated must also run
+    *target_version*, because a claim that contradicts itself is no success.
+    """
+    if not 1 <= report.attempt <= box.attempt:
+        return Refused()
+    if report.attempt < box.attempt or box.state is BoxState.QUEUED:
+        return History()
+    if report.step <= box.step:
+        return History()
+    if report.phase is Phase.UPDATED and report.version != target_version:
+        return Moved(BoxState.FAILED, report.step, Reason.WRONG_CONTENT)
+    if not report.phase.is_final:
+        return Moved(_STATE_OF[report.phase], report.step, push_deadline=report.step <= REPORTS_MAX)
+    if report.reason in RETRYABLE and box.attempt < box.attempts_max:
+        return Moved(BoxState.QUEUED, report.step, report.reason, assign_again=True)
+    return Moved(_STATE_OF[report.phase], report.step, report.reason)
+
+
+def fell_silent(state: BoxState, deadline_at: datetime | None, now: datetime) -> bool:
+    """Return whether a box that has no outcome has let its deadline pass."""
+    return state in PENDING and deadline_at is not None and deadline_at <= now
+
+
+def may_retry(state: BoxState) -> bool:
+    """Return whether a person may assign the release again to a box in *state*."""
+    return state is not BoxState.UPDATED and state not in PENDING
+
+
+def deadline(
+    now: datetime, silent_after: timedelta, spread: timedelta, window: Window | None, zone: ZoneInfo
+) -> datetime:
+    """Return when a box that was addressed at *now* and says nothing counts as silent.
+
+    The time until its window opens, and the delay it was told to draw, are not silence.
+    """
+    start = now if window is None else next_opening(window, zone, now)
+    return start + spread + silent_after
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseFacts:
+    """What a lease is decided from.
+
+    Attributes:
+        attempt: Of the box's row; 0 when it was never assigned.
+        in_flight: Other boxes of the rollout whose lease has not run out.
+        release_withdrawn: The release was taken back.
+    """
+
+    rollout_state: RolloutState
+    wave_state: WaveState
+    box_state: BoxState
+    attempt: int
+    in_flight: int
+    in_flight_max: int
+    lease: timedelta
+    window: Window | None
+    zone: ZoneInfo
+    release_withdrawn: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The box may go on until *expires_at*."""
+
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NotNow:
+    """The box may not; *reason* is the wire's code, *retry_after_s* when to ask again."""
+
+    reason: str
+    retry_after_s: int
+
+
+def decide_lease(
+    facts: LeaseFacts, attempt: int, phase: LeasePhase, now: datetime
+) -> Granted | NotNow:
+    """Return whether the box may start, or arm, *attempt* at *now*.
+
+    A box that asks twice is answered twice the same. Whatever is not plainly allowed
+    is refused.
+    """
+    if facts.release_withdrawn:
+        return NotNow("denied", RETRY_AFTER_S_MAX)
+    if facts.rollout_state in (RolloutState.PAUSED, RolloutState.SCHEDULED):
+        return NotNow("paused", 60)
+    if not _may_work(facts, attempt):
+        return NotNow("stopped", RETRY_AFTER_S_MAX)
+    if facts.window is not None and not is_open(facts.window, facts.zone, now):
+        opens_at = next_opening(facts.window, facts.zone, now)
+        wait_s = int((opens_at - now).total_seconds())
+        return NotNow("window", max(RETRY_AFTER_S_MIN, min(wait_s, RETRY_AFTER_S_MAX)))
+    starts = phase is LeasePhase.START and facts.box_state not in IN_FLIGHT
+    if starts and facts.in_flight >= facts.in_flight_max:
+        return NotNow("full", RETRY_AFTER_S_MIN)
+    return Granted(now + facts.lease)
+
+
+def _may_work(facts: LeaseFacts, attempt: int) -> bool:
+    return (
+        facts.rollout_state is RolloutState.RUNNING
+        and facts.wave_state not in (WaveState.WAITING, WaveState.HALTED)
+        and facts.box_state not in VERDICTS
+        and facts.box_state is not BoxState.QUEUED
+        and attempt == facts.attempt >= 1
+    )
+
+
+def tally_of(states: Sequence[tuple[BoxState, str | None, int]]) -> dict[Outcome, int]:
+    """Return how many boxes have each outcome, from (state, reason, how many) rows."""
+    found = dict.fromkeys(Outcome, 0)
+    for state, reason, boxes in states:
+        found[outcome(state, reason)] += boxes
+    return found

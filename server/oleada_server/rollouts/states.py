@@ -1,0 +1,65 @@
+"""The words for where a rollout, a wave and a box in a wave are; tables and plan share them."""
+
+from enum import StrEnum
+
+
+class RolloutState(StrEnum):
+    """Where a rollout is; finished, halted and stopped are ends."""
+
+    DRAFT = "draft"
+    SCHEDULED = "scheduled"
+    RUNNING = "running"
+    PAUSED = "paused"
+    FINISHED = "finished"
+    HALTED = "halted"
+    STOPPED = "stopped"
+
+
+OPEN_ROLLOUTS = frozenset({RolloutState.SCHEDULED, RolloutState.RUNNING, RolloutState.PAUSED})
+"""Rollouts that hold their boxes: no other rollout may claim them."""
+
+
+class WaveState(StrEnum):
+    """Where a wave is; *held* waits for a person or for late good news."""
+
+    WAITING = "waiting"
+    OPEN = "open"
+    SOAKING = "soaking"
+    HELD = "held"
+    PASSED = "passed"
+    HALTED = "halted"
+
+
+class BoxState(StrEnum):
+    """Where a box in a wave is; the last five are outcomes."""
+
+    QUEUED = "queued"
+    ASSIGNED = "assigned"
+    LEASED = "leased"
+    DOWNLOADING = "downloading"
+    INSTALLING = "installing"
+    RESTARTING = "restarting"
+    CHECKING = "checking"
+    UPDATED = "updated"
+    FAILED = "failed"
+    ROLLED_BACK = "rolled_back"
+    DECLINED = "declined"
+    SILENT = "silent"
+
+
+IN_FLIGHT = frozenset(
+    {
+        BoxState.LEASED,
+        BoxState.DOWNLOADING,
+        BoxState.INSTALLING,
+        BoxState.RESTARTING,
+        BoxState.CHECKING,
+    }
+)
+"""Boxes that hold a lease: they are at work on the release."""
+
+PENDING = IN_FLIGHT | {BoxState.QUEUED, BoxState.ASSIGNED}
+"""Boxes that have no outcome yet."""
+
+VERDICTS = frozenset(BoxState) - PENDING - {BoxState.SILENT}
+"""Outcomes that a box reported; silence is the server's word for having heard none."""
