@@ -1,0 +1,100 @@
+"""Errors of the firmware store: a file, a key or a bundle is not what it should be.
+
+    StoreError
+    ├── KeyFileError               a key file can not be read, written or unlocked
+    ├── BadMetadataError           bytes are not metadata of the role they stand for
+    │   ├── NotSignedError         fewer than the threshold of the role's keys sign it
+    │   ├── ExpiredMetadataError   signed, but no longer valid
+    │   ├── StaleBaseError         built on a version that is not the published one
+    │   └── UnexpectedChangeError  it changes more than one new release may
+    ├── UnknownModelError          nothing is delegated for this hardware model
+    ├── MisnamedReleaseError       path, model and version do not say the same
+    ├── BadBundleError             bytes are not a release bundle
+    │   └── TruncatedBundleError   the bundle ends too early
+    ├── BadImageError              the image is not the one that was signed
+    │   └── ImageTooLargeError     the image is larger than is taken
+    └── SignatureRefusedError      this key may not, or need not, sign this bundle
+
+A message says what was, what was expected and what to do.
+"""
+
+
+class StoreError(Exception):
+    """A file, a key or a bundle is not what it should be."""
+
+
+class KeyFileError(StoreError):
+    """A key file can not be read, written or unlocked."""
+
+
+class BadMetadataError(StoreError):
+    """Bytes are not metadata of the role they stand for."""
+
+
+class NotSignedError(BadMetadataError):
+    """Fewer than the threshold of the role's keys sign the metadata."""
+
+
+class ExpiredMetadataError(BadMetadataError):
+    """The metadata is signed, but its time is over."""
+
+
+class StaleBaseError(BadMetadataError):
+    """The metadata was built on a version that is not the published one."""
+
+    def __init__(self, role: str, built_on: int, published: int, command: str) -> None:
+        super().__init__(
+            f"The bundle was built on version {built_on} of {role!r}, but version {published} is "
+            f"published. Build and sign it again: {command}"
+        )
+
+
+class UnexpectedChangeError(BadMetadataError):
+    """The metadata changes more than one new release may."""
+
+
+class UnknownModelError(StoreError):
+    """Nothing is delegated for this hardware model."""
+
+    def __init__(self, hardware_model: str, known: list[str]) -> None:
+        names = ", ".join(known) or "none"
+        super().__init__(
+            f"No keys are delegated for hardware model {hardware_model!r}; known: {names}. "
+            "Add it with: oleada keys add-model"
+        )
+
+
+class MisnamedReleaseError(StoreError):
+    """Path, model and version of a release do not say the same."""
+
+
+class BadBundleError(StoreError):
+    """The bytes are not a release bundle."""
+
+
+class TruncatedBundleError(BadBundleError):
+    """The bundle ends too early."""
+
+    def __init__(self, where: str, missing_bytes: int) -> None:
+        super().__init__(
+            f"The bundle ends in the middle of {where}: {missing_bytes} bytes are missing. "
+            "Send it again, whole."
+        )
+
+
+class BadImageError(StoreError):
+    """The image is not the one that was signed."""
+
+
+class ImageTooLargeError(BadImageError):
+    """The image is larger than is taken."""
+
+    def __init__(self, size_bytes: int, size_bytes_max: int) -> None:
+        super().__init__(
+            f"The image has {size_bytes} bytes; at most {size_bytes_max} are taken. "
+            "Raise image_bytes_max if the boxes' slots are larger."
+        )
+
+
+class SignatureRefusedError(StoreError):
+    """This key may not, or need not, sign this bundle."""
