@@ -27,6 +27,7 @@ def online_keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
         key = Ed25519PrivateKey.generate()
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         (home / f"{name}.pem").write_bytes(pem)
+        (home / f"{name}.pem").chmod(0o600)
     return home
 
 
