@@ -1,0 +1,33 @@
+"""What can go wrong in the lab.
+
+LabError
+├── ImageError              an image can not be built
+├── FirmwareLockError       the lock file can not be read, or does not match the archive
+├── PackageMissingError     a locked package is not in the archive any more
+├── BoxError                a box's directory or process is not as asked
+└── OperatorError           the demo's operator can not be set up
+"""
+
+
+class LabError(Exception):
+    """The lab can not do what was asked; the message says what to do."""
+
+
+class ImageError(LabError):
+    """An image can not be built from what was given."""
+
+
+class FirmwareLockError(LabError):
+    """The lock file can not be read, or a package does not match it."""
+
+
+class PackageMissingError(FirmwareLockError):
+    """A locked package is not in the archive any more."""
+
+
+class BoxError(LabError):
+    """A box's directory or process is not in the state that was asked for."""
+
+
+class OperatorError(LabError):
+    """The small operator can not be set up or reached."""

@@ -1,0 +1,1 @@
+"""Firmware images: small ones for tests, real ones from Debian packages."""

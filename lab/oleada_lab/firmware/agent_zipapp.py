@@ -1,0 +1,62 @@
+"""The agent as one file, ``/oleada/agent.pyz`` of an image: the same bytes every time.
+
+Holds ``oleada_wire``, ``oleada_agent`` and a build file that names the image, so that a
+running agent can say from which image it came. What the agent imports beyond the
+standard library (paho-mqtt, cryptography) belongs to the system, not to this file.
+"""
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Final
+
+import oleada_agent
+import oleada_wire
+
+EPOCH: Final = (1980, 1, 1, 0, 0, 0)
+"""The oldest time a zip can spell; a real one would make each build differ."""
+_MAIN: Final = """\
+import sys
+
+from oleada_agent.cli import main
+
+sys.exit(main())
+"""
+
+
+def build_zipapp(out: Path, *, hardware_model: str, version: str) -> Path:
+    """Write the agent of one image to *out* and return *out*.
+
+    Args:
+        out: The file to write; its folder exists.
+        hardware_model: Of the image that will hold the file, such as ``VX-410``.
+        version: Of the image that will hold the file, such as ``5.8.2``.
+    """
+    entries = {"__main__.py": _MAIN.encode()}
+    for package in (oleada_agent, oleada_wire):
+        entries |= _files_of(package.__name__, Path(package.__path__[0]))
+    build = f'"""Which image this agent is part of."""\n\nIMAGE = "{hardware_model}/{version}"\n'
+    entries["oleada_agent/_image.py"] = build.encode()
+    out.write_bytes(_zip(entries))
+    return out
+
+
+def _files_of(name: str, folder: Path) -> dict[str, bytes]:
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return {
+        f"{name}/{path.relative_to(folder).as_posix()}": path.read_bytes()
+        for path in found
+        if path.suffix == ".py" or path.name == "py.typed"
+    }
+
+
+def _zip(entries: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in sorted(entries):
+            entry = zipfile.ZipInfo(name, EPOCH)
+            entry.external_attr = 0o644 << 16
+            entry.create_system = 3  # Unix, whatever builds it
+            entry.compress_type = zipfile.ZIP_STORED  # zlib's bytes change with its version
+            archive.writestr(entry, entries[name])
+    return buffer.getvalue()
