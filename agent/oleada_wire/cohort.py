@@ -45,6 +45,18 @@ def merkle_proof(device_ids: Sequence[str], device_id: str) -> list[str]:
     return proof
 
 
+def merkle_proofs(device_ids: Sequence[str]) -> dict[str, list[str]]:
+    """Return the proof of each of *device_ids*; the tree is built once for all of them."""
+    ordered, levels = sorted(set(device_ids)), _levels(device_ids)
+    proofs: dict[str, list[str]] = {device_id: [] for device_id in ordered}
+    for depth, level in enumerate(levels[:-1]):
+        for index, device_id in enumerate(ordered):
+            node = index >> depth
+            if (sibling := node ^ 1) < len(level):
+                proofs[device_id].append(("L" if sibling < node else "R") + level[sibling].hex())
+    return proofs
+
+
 def merkle_covers(root: str, device_id: str, proof: Sequence[str]) -> bool:
     """Return whether *proof* leads from *device_id* to *root*; false for any nonsense."""
     node = leaf(device_id)

@@ -11,6 +11,10 @@ from datetime import datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from oleada_wire.messages import Window
+from oleada_wire.window import is_open, next_opening
+from oleada_wire.words import NOT_THE_RELEASE, RETRYABLE, LeasePhase, Phase, Reason
+
 from oleada_server.rollouts.plan import Outcome
 from oleada_server.rollouts.states import (
     IN_FLIGHT,
@@ -20,9 +24,6 @@ from oleada_server.rollouts.states import (
     RolloutState,
     WaveState,
 )
-from oleada_wire.messages import Window
-from oleada_wire.window import is_open, next_opening
-from oleada_wire.words import NOT_THE_RELEASE, RETRYABLE, LeasePhase, Phase, Reason
 
 REPORTS_MAX: Final = 500
 """Reports of one attempt that push its deadline out; more than any honest box sends."""
@@ -112,9 +113,7 @@ def on_report(box: BoxFacts, report: ReportFacts, target_version: str) -> Moved 
     """
     if not 1 <= report.attempt <= box.attempt:
         return Refused()
-    if report.attempt < box.attempt or box.state is BoxState.QUEUED:
-        return History()
-    if report.step <= box.step:
+    if report.attempt < box.attempt or report.step <= box.step:
         return History()
     if report.phase is Phase.UPDATED and report.version != target_version:
         return Moved(BoxState.FAILED, report.step, Reason.WRONG_CONTENT)

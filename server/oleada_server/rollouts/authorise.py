@@ -1,0 +1,163 @@
+"""The signed words of a rollout: waves for a model, assignments for a box.
+
+All are queued in the caller's transaction, so a decision and what is sent of it can
+not disagree. A wave's envelope must be there before an assignment that names it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from oleada_wire import messages, topics
+from oleada_wire.messages import Assign, Assignment, Cohort, Window
+from sqlalchemy import select
+from sqlalchemy.orm import joinedload
+
+from oleada_server.clock import to_ms
+from oleada_server.db import db
+from oleada_server.devices.sequences import raise_assignment_seqs
+from oleada_server.messaging import service as messaging
+from oleada_server.releases.models import Release
+from oleada_server.rollouts.models import Rollout, Wave
+from oleada_server.rollouts.preview import share_parts
+from oleada_server.rollouts.states import RolloutState, WaveState
+
+ASSIGNMENT_VALID: Final = timedelta(days=7)
+"""The longest that a box believes an assignment (trust design 1.5)."""
+ASSIGNMENT_RENEW: Final = timedelta(days=2)
+"""Renewed when so much is left: a weekend without a server strands no box."""
+WAVE_VALID: Final = timedelta(days=30)
+WAVE_RENEW: Final = timedelta(days=10)
+CLOCK_SLACK: Final = timedelta(minutes=10)
+"""A box whose clock is a little late must not find its wave in the future."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addressee:
+    """A box that is to be told its assignment; *proof* of a list wave, else empty."""
+
+    box_id: int
+    device_id: str
+    wave_id: int
+    attempt: int
+    proof: tuple[str, ...] = ()
+
+
+def assignment_id(box_id: int) -> str:
+    """Return the name under which box and server speak of row *box_id*: ``AS-7``."""
+    return f"AS-{box_id}"
+
+
+def parse_assignment_id(text: str) -> int | None:
+    """Return the row that *text* names, None if it is not the name of one."""
+    digits = text.removeprefix("AS-")
+    is_one = text != digits and digits.isascii() and digits.isdigit() and len(digits) <= 15
+    return int(digits) if is_one else None
+
+
+def window_of(rollout: Rollout) -> Window | None:
+    """Return the daily window of *rollout*, None for any time."""
+    if rollout.window_start_min is None or rollout.window_end_min is None:
+        return None
+    return Window(rollout.window_start_min, rollout.window_end_min)
+
+
+def queue_assignments(rollout: Rollout, boxes: Sequence[Addressee], now: datetime) -> datetime:
+    """Queue a signed assignment for each of *boxes*; return when they run out."""
+    release, expires_at = rollout.release, now + ASSIGNMENT_VALID
+    found: dict[str, Assignment | None] = {
+        box.device_id: Assignment(
+            assignment_id=assignment_id(box.box_id),
+            attempt=box.attempt,
+            rollout_id=f"R-{rollout.id}",
+            wave_id=box.wave_id,
+            target_path=release.target_path,
+            sha256=release.sha256,
+            size_bytes=release.size_bytes,
+            version=release.version,
+            security_version=release.security_version,
+            issued_ms=to_ms(now),
+            expires_ms=to_ms(expires_at),
+            spread_s=rollout.spread_s,
+            window=window_of(rollout),
+            proof=box.proof,
+        )
+        for box in boxes
+    }
+    _queue_assigns(found, now, expires_at)
+    return expires_at
+
+
+def queue_clearings(device_ids: Iterable[str], now: datetime) -> None:
+    """Queue the word that there is no assignment, for each of *device_ids*.
+
+    It stays with the broker as long as the assignment that it replaces could be
+    believed, so that a box that was off learns of it.
+    """
+    _queue_assigns(dict.fromkeys(device_ids), now, now + ASSIGNMENT_VALID)
+
+
+def _queue_assigns(
+    found: dict[str, Assignment | None], now: datetime, expires_at: datetime
+) -> None:
+    signers = [messaging.director()]
+    numbers = raise_assignment_seqs(found)
+    messaging.queue_retained_many(
+        (
+            topics.down(device_id, topics.Down.ASSIGN),
+            messages.seal(
+                Assign(messaging.next_header(now), device_id, number, found[device_id]), signers
+            ),
+            expires_at,
+        )
+        for device_id, number in numbers.items()
+    )
+
+
+def queue_waves(hardware_model: str, now: datetime) -> None:
+    """Queue every wave that is open for *hardware_model*, freshly signed.
+
+    Waves of rollouts that have ended are not among them, so their boxes may not begin.
+    """
+    query = (
+        select(Wave)
+        .join(Wave.rollout)
+        .join(Rollout.release)
+        .where(
+            Release.hardware_model == hardware_model,
+            Rollout.state.in_((RolloutState.RUNNING, RolloutState.PAUSED)),
+            Wave.state.not_in((WaveState.WAITING, WaveState.HALTED)),
+        )
+        .options(joinedload(Wave.rollout).joinedload(Rollout.release))
+        .order_by(Wave.id)
+    )
+    envelopes = []
+    for wave in db.session.scalars(query):
+        wave.authorised_until = now + WAVE_VALID
+        sealed = messages.seal(_wave_message(wave, now), messaging.wave_signers())
+        envelopes.append(sealed.decode())
+    body = messages.encode(messages.Waves(messaging.next_header(now), tuple(envelopes)))
+    messaging.queue_retained(topics.model(hardware_model, topics.Model.WAVE), body)
+
+
+def _wave_message(wave: Wave, now: datetime) -> messages.Wave:
+    rollout, release = wave.rollout, wave.rollout.release
+    assert wave.opened_at is not None, "only an open wave is authorised"  # noqa: S101
+    if wave.merkle_root is not None:
+        cohort = Cohort(merkle_root=wave.merkle_root)
+    else:
+        cohort = Cohort(salt=rollout.salt, share_parts=share_parts(wave.share_until))
+    return messages.Wave(
+        header=messaging.next_header(now),
+        wave_id=wave.id,
+        rollout_id=f"R-{rollout.id}",
+        hardware_model=release.hardware_model,
+        target_path=release.target_path,
+        sha256=release.sha256,
+        size_bytes=release.size_bytes,
+        security_version=release.security_version,
+        cohort=cohort,
+        not_before_ms=to_ms(wave.opened_at - CLOCK_SLACK),
+        not_after_ms=to_ms(now + WAVE_VALID),
+    )

@@ -1,0 +1,88 @@
+"""Errors of rollouts.
+
+ServerError
+├── BadPlanError            400  a field of the plan is not what was expected
+├── EmptyWaveError          409  a wave would cover no box
+├── NoSuchReleaseError      404
+├── ReleaseWithdrawnError   409
+├── RolloutNotFoundError    404
+├── RolloutStateError       409  the rollout is in a state in which that can not be done
+└── NothingToRetryError     409  none of the boxes named may be assigned again
+"""
+
+from collections.abc import Iterable
+
+from oleada_server.errors import BadInputError, ConflictError, NotFoundError
+
+
+class BadPlanError(BadInputError):
+    """A field of the plan is not what was expected."""
+
+    code = "bad-plan"
+
+
+class EmptyWaveError(ConflictError):
+    """A wave without boxes proves nothing, so it can not open a gate."""
+
+    code = "empty-wave"
+
+    def __init__(self, position: int, name: str) -> None:
+        super().__init__(
+            f"Wave {position} ({name}) would cover no box now. Raise its share, name other "
+            "boxes, or leave the wave out; the preview says why boxes are left out."
+        )
+
+
+class NoSuchReleaseError(NotFoundError):
+    """No release of this model has this version."""
+
+    code = "no-such-release"
+
+    def __init__(self, hardware_model: str, version: str) -> None:
+        super().__init__(
+            f"There is no release {version} for {hardware_model}. "
+            "`oleada release list` shows what is published."
+        )
+
+
+class ReleaseWithdrawnError(ConflictError):
+    """A withdrawn release goes to no box."""
+
+    code = "release-withdrawn"
+
+    def __init__(self, hardware_model: str, version: str) -> None:
+        super().__init__(
+            f"Release {version} for {hardware_model} was withdrawn and goes to no box; "
+            "publish a newer one and plan that."
+        )
+
+
+class RolloutNotFoundError(NotFoundError):
+    """There is no rollout with this id."""
+
+    code = "no-such-rollout"
+
+    def __init__(self, rollout_id: int) -> None:
+        super().__init__(f"There is no rollout R-{rollout_id}.")
+
+
+class RolloutStateError(ConflictError):
+    """The rollout is in a state in which that can not be done."""
+
+    code = "rollout-state"
+
+    def __init__(self, rollout_id: int, state: str, verb: str, states: Iterable[str]) -> None:
+        expected = " or ".join(sorted(states))
+        super().__init__(f"R-{rollout_id} is {state}; to {verb} a rollout it must be {expected}.")
+
+
+class NothingToRetryError(ConflictError):
+    """None of the boxes named may be assigned again."""
+
+    code = "nothing-to-retry"
+
+    def __init__(self, rollout_id: int) -> None:
+        super().__init__(
+            f"None of these boxes of R-{rollout_id} has failed, rolled back, declined or "
+            "fallen silent, so there is nothing to retry."
+        )

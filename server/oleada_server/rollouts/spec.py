@@ -1,0 +1,147 @@
+"""What a person plans: a release, waves with limits, a start, a window.
+
+Every limit is checked where it is typed: one that can not be read is refused, never
+taken for "no limit".
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Final
+
+from oleada_wire.cohort import SHARE_PARTS
+from oleada_wire.ids import is_device_id
+from oleada_wire.messages import Window
+
+from oleada_server.rollouts.errors import BadPlanError
+from oleada_server.rollouts.plan import ImpossibleFactsError, Limits, exact
+
+WAVES_MAX: Final = 20
+LIST_BOXES_MAX: Final = 10_000
+NAME_CHARS_MAX: Final = 80
+YEAR_S: Final = 366 * 86_400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaveSpec:
+    """One wave as planned: a share of the model's fleet, or a list of boxes.
+
+    Attributes:
+        share_until: 0 to 1 and cumulative: 0.05 and then 0.25 are 5 % and the next 20 %.
+        device_ids: The boxes themselves; instead of *share_until*.
+        success_share_min: 0 to 1, of the boxes that are not silent.
+        failed_share_max: 0 to 1, of the boxes that are good or bad.
+        silent_share_max: 0 to 1, of all boxes of the wave.
+        sample_min: Outcomes before success and failure are judged.
+    """
+
+    name: str
+    share_until: float | None = None
+    device_ids: tuple[str, ...] | None = None
+    success_share_min: float = 0.95
+    failed_share_max: float = 0.02
+    silent_share_max: float = 0.10
+    sample_min: int = 10
+    soak_s: int = 3600
+
+    def __post_init__(self) -> None:
+        if not (1 <= len(self.name) <= NAME_CHARS_MAX and self.name.isprintable()):
+            raise BadPlanError(
+                f"A wave's name has 1 to {NAME_CHARS_MAX} printable characters.", "name"
+            )
+        if (self.share_until is None) == (self.device_ids is None):
+            raise BadPlanError(
+                f"Wave {self.name} needs either share_until or device_ids, and not both.",
+                "share_until",
+            )
+        self._check_cover()
+        _check_number("soak_s", self.soak_s, 0, YEAR_S)
+        _check_number("sample_min", self.sample_min, 1, 10_000_000)
+        try:
+            self.limits()
+        except ImpossibleFactsError as error:
+            raise BadPlanError(f"Wave {self.name}: {error}.", "limits") from error
+
+    def limits(self) -> Limits:
+        """Return the limits that the planner judges by."""
+        return Limits(
+            self.success_share_min,
+            self.failed_share_max,
+            self.silent_share_max,
+            self.sample_min,
+            timedelta(seconds=self.soak_s),
+        )
+
+    def _check_cover(self) -> None:
+        if self.share_until is not None and (
+            not 0 < self.share_until <= 1 or exact(self.share_until) * SHARE_PARTS % 1
+        ):
+            raise BadPlanError(
+                f"share_until of wave {self.name} is {self.share_until}; a share is more "
+                "than 0, at most 1, and has at most four decimals (0.05 is 5 %).",
+                "share_until",
+            )
+        if self.device_ids is not None:
+            if not 1 <= len(self.device_ids) <= LIST_BOXES_MAX:
+                raise BadPlanError(f"A list names 1 to {LIST_BOXES_MAX} boxes.", "device_ids")
+            for device_id in self.device_ids:
+                if not is_device_id(device_id):
+                    raise BadPlanError(f"{device_id[:40]!r} is not a device id.", "device_ids")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutSpec:
+    """A rollout as planned.
+
+    Attributes:
+        start_at: Aware; None to start when a person says so, at once.
+        window: Daily, in each box's own zone; None for any time.
+        silent_after_s: How long a box that may work can say nothing.
+        attempts_max: Attempts of a box before a retryable end counts.
+        in_flight_max: Boxes that may hold a lease at one time.
+        spread_s: Boxes draw a delay of 0 to this before they begin.
+        lease_s: How long a lease lasts if no progress renews it.
+        salt: Decides who falls into which share; drawn if None. The preview names the
+            one it used, so that what is stored can be what was shown.
+    """
+
+    hardware_model: str
+    version: str
+    waves: tuple[WaveSpec, ...]
+    name: str = ""
+    start_at: datetime | None = None
+    window: Window | None = None
+    silent_after_s: int = 86_400
+    attempts_max: int = 3
+    in_flight_max: int = 500
+    spread_s: int = 30
+    lease_s: int = 3600
+    salt: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.waves) <= WAVES_MAX:
+            raise BadPlanError(f"A rollout has 1 to {WAVES_MAX} waves.", "waves")
+        shares = [wave.share_until for wave in self.waves if wave.share_until is not None]
+        if any(later <= earlier for earlier, later in pairwise(shares)):
+            raise BadPlanError(
+                f"share_until is {shares} over the waves; it is cumulative, so each is more "
+                "than the one before.",
+                "share_until",
+            )
+        if not (len(self.name) <= NAME_CHARS_MAX and self.name.isprintable()):
+            raise BadPlanError(f"A name has at most {NAME_CHARS_MAX} printable characters.", "name")
+        if self.start_at is not None and self.start_at.tzinfo is None:
+            raise BadPlanError("start_at needs a zone, such as 2026-11-21T02:00:00+01:00.")
+        if self.salt is not None and not re.fullmatch(r"[0-9A-Za-z-]{1,32}", self.salt):
+            raise BadPlanError("A salt has 1 to 32 letters, digits and dashes.", "salt")
+        _check_number("silent_after_s", self.silent_after_s, 1, YEAR_S)
+        _check_number("attempts_max", self.attempts_max, 1, 100)
+        _check_number("in_flight_max", self.in_flight_max, 1, 10_000_000)
+        _check_number("spread_s", self.spread_s, 0, 7 * 86_400)
+        _check_number("lease_s", self.lease_s, 10, 7 * 86_400)
+
+
+def _check_number(field: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise BadPlanError(f"{field} is {value}; {low} to {high} was expected.", field)
