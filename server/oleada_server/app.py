@@ -5,6 +5,7 @@ app serves the console and REST (``create_app``) and the device door (``create_d
 which answers nothing but what boxes ask.
 """
 
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Final
@@ -28,13 +29,18 @@ FEATURES: Final = (
     "oleada_server.rollouts.api",
     "oleada_server.web",
 )
+WITHOUT_PAGES: Final = tuple(name for name in FEATURES if name != "oleada_server.web")
 DOOR_PATHS: Final = ("/device/", "/artifacts/", "/tuf/", "/healthz")
 
 assert models, "every table is known before a query is made"  # noqa: S101
 
 
-def create_app(config: Config | None = None) -> Flask:
+def create_app(config: Config | None = None, features: Sequence[str] = FEATURES) -> Flask:
     """Return the app for *config*, by default the settings of the data directory.
+
+    Args:
+        config: The settings.
+        features: Modules that add blueprints; processes without pages leave them out.
 
     Raises:
         BadSettingError: a setting is unknown, of the wrong kind or out of range.
@@ -55,14 +61,14 @@ def create_app(config: Config | None = None) -> Flask:
     db.init_app(app)
     api = Api(app)
     register_error_handlers(app)
-    for name in FEATURES:
+    for name in features:
         register_feature(name, app, api)
     return app
 
 
 def create_door(config: Config | None = None) -> Flask:
     """Return the app of the device door: enrolment, artifacts and TUF files, no more."""
-    app = create_app(config)
+    app = create_app(config, WITHOUT_PAGES)
 
     def refuse_what_boxes_do_not_ask() -> None:
         if not request.path.startswith(DOOR_PATHS):

@@ -22,3 +22,12 @@ def to_ms(at: datetime) -> int:
 def from_ms(at_ms: int) -> datetime:
     """Return UTC milliseconds as an aware time."""
     return datetime.fromtimestamp(at_ms / 1000, UTC)
+
+
+def box_time(at_ms: int, now: datetime) -> datetime:
+    """Return the time that a box wrote on a message, or *now* where it can not be true.
+
+    A box's clock may stand in 1970 or run ahead: only the last 400 days are believed.
+    """
+    age_ms = to_ms(now) - at_ms
+    return from_ms(at_ms) if 0 <= age_ms <= 400 * 86_400_000 else now

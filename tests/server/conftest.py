@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from flask import Flask
 from oleada_server import config as settings
-from oleada_server.app import create_app
+from oleada_server.app import WITHOUT_PAGES, create_app
 from oleada_server.config import Config
 from oleada_server.db import db
 
@@ -43,7 +43,7 @@ def config(tmp_path: Path, online_keys: Path) -> Config:
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An SQLite file with every table, made once."""
     home = tmp_path_factory.mktemp("template")
-    app = create_app(settings.load(home, {}))
+    app = create_app(settings.load(home, {}), ())
     with app.app_context():
         _create_tables()
     return home / "oleada.db"
@@ -61,7 +61,7 @@ def postgresql_template(cluster: Cluster, tmp_path_factory: pytest.TempPathFacto
     """The name of a PostgreSQL database with every table, made once."""
     name = cluster.create()
     home = tmp_path_factory.mktemp("template")
-    app = create_app(replace(settings.load(home, {}), database_url=cluster.url(name)))
+    app = create_app(replace(settings.load(home, {}), database_url=cluster.url(name)), ())
     with app.app_context():
         _create_tables()
     return name
@@ -94,13 +94,13 @@ def database_config(request: pytest.FixtureRequest) -> Config:
 @pytest.fixture
 def app(database_config: Config) -> Iterator[Flask]:
     """The app with its context pushed, on SQLite and on PostgreSQL."""
-    yield from _pushed(create_app(database_config))
+    yield from _pushed(create_app(database_config, WITHOUT_PAGES))
 
 
 @pytest.fixture
 def sqlite_app(sqlite_config: Config) -> Iterator[Flask]:
     """The app with its context pushed, on SQLite only: for what has no SQL of its own."""
-    yield from _pushed(create_app(sqlite_config))
+    yield from _pushed(create_app(sqlite_config, WITHOUT_PAGES))
 
 
 @pytest.fixture

@@ -1,0 +1,231 @@
+"""Devices: what boxes say of themselves, in bulk and in order.
+
+Only enrolled boxes have a row. A row is changed only by a message that is newer, by
+(boot count, sequence number), than the one it was last changed by; *last_seen_at*
+moves with every message, a duplicate too.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, Final, cast
+from zoneinfo import available_timezones
+
+from oleada_wire import codec
+from oleada_wire.messages import Header, Health, Hello
+from sqlalchemy import ColumnElement, Table, and_, bindparam, case, or_, select, update
+from sqlalchemy.orm import InstrumentedAttribute
+
+from oleada_server.clock import box_time
+from oleada_server.db import chunks, db, insert
+from oleada_server.devices.errors import DeviceNotFoundError
+from oleada_server.devices.models import Device, HardwareModel
+from oleada_server.devices.search import (
+    Contact,
+    Filters,
+    Page,
+    Sort,
+    list_devices,
+    model_counts,
+    version_counts,
+)
+from oleada_server.live import service as live
+
+__all__ = [
+    "DROPPED",
+    "Contact",
+    "Filters",
+    "Page",
+    "Sort",
+    "get",
+    "known",
+    "list_devices",
+    "model_counts",
+    "normalise_mac",
+    "parameters_of",
+    "record_connected",
+    "record_health",
+    "record_hello",
+    "record_model",
+    "slots_by_name",
+    "version_counts",
+]
+
+DROPPED: Final = "X_OLEADA_DroppedMessages"
+"""Where a box's number of dropped telemetry messages stands among its parameters."""
+_MAC: Final = re.compile(r"[0-9A-F]{12}")
+
+
+def get(device_id: str) -> Device:
+    """Return the device with *device_id*.
+
+    Raises:
+        DeviceNotFoundError: no such box is enrolled.
+    """
+    found = db.session.get(Device, device_id)
+    if found is None:
+        raise DeviceNotFoundError(device_id)
+    return found
+
+
+def known(device_ids: Iterable[str]) -> set[str]:
+    """Return those of *device_ids* that are enrolled."""
+    found: set[str] = set()
+    for chunk in chunks(set(device_ids)):
+        found.update(db.session.scalars(select(Device.id).where(Device.id.in_(chunk))))
+    return found
+
+
+def record_model(name: str, title: str = "") -> None:
+    """See to it that hardware model *name* has a row."""
+    db.session.execute(
+        insert(HardwareModel).values(name=name, title=title).on_conflict_do_nothing()
+    )
+
+
+def record_hello(device_id: str, hello: Hello, now: datetime) -> bool:
+    """Write what a box said of itself; return whether it was news.
+
+    A box that knows a higher assignment number than the server (whose database came
+    from a backup) lifts the server's, so that the next assignment is not stale.
+    """
+    _seen([device_id], now)
+    values: dict[Any, Any] = {
+        Device.boot_nonce: hello.header.boot.nonce,
+        Device.boot_reason: str(hello.boot_reason),
+        Device.version: hello.version,
+        Device.security_version: hello.security_version,
+        Device.running_slot: hello.running_slot,
+        Device.agent_version: hello.agent_version,
+        Device.slots: slots_by_name(hello),
+        Device.provides: list(hello.provides),
+        Device.assignment_seq: _at_least(Device.assignment_seq, hello.assignment_seq),
+        **_numbers(hello.header),
+    }
+    if (mac := normalise_mac(hello.mac or "")) is not None:
+        values[Device.mac] = mac
+    if hello.zone in available_timezones():
+        values[Device.zone] = hello.zone
+    newer = and_(Device.id == device_id, _is_newer(hello.header))
+    changed: Any = db.session.execute(update(Device).where(newer).values(values), **_IN_PLACE)
+    live.touch(f"device:{device_id}", now)
+    live.touch("devices", now)
+    return bool(changed.rowcount)
+
+
+def record_health(items: Sequence[tuple[str, Health]], now: datetime) -> None:
+    """Write the newest health of each box in *items*; older ones only count as contact.
+
+    Announces ``devices`` alone: a row of the change table for each box and health message
+    would be the largest table of all.
+    """
+    newest: dict[str, Health] = {}
+    for device_id, health in items:
+        held = newest.get(device_id)
+        if held is None or _order(held.header) < _order(health.header):
+            newest[device_id] = health
+    if not newest:
+        return
+    _seen(newest, now)
+    rows = [_health_row(device_id, health, now) for device_id, health in newest.items()]
+    db.session.connection().execute(_HEALTH_UPDATE, rows)
+    live.touch("devices", now)
+
+
+def record_connected(device_id: str, connected: bool, now: datetime) -> None:
+    """Write whether the broker has a connection of this box."""
+    change = update(Device).where(Device.id == device_id, Device.connected != connected)
+    changed: Any = db.session.execute(change.values(connected=connected), **_IN_PLACE)
+    if changed.rowcount:
+        live.touch(f"device:{device_id}", now)
+
+
+def slots_by_name(message: Hello | Health) -> dict[str, Any]:
+    """Return the slots of *message* by their letter, as the row keeps them."""
+    return {slot.slot: codec.to_json(slot) for slot in message.slots}
+
+
+def normalise_mac(text: str) -> str | None:
+    """Return *text* as ``AA:BB:CC:DD:EE:FF``; None if it is no MAC address."""
+    digits = re.sub(r"[:.\- ]", "", text).upper()
+    if not _MAC.fullmatch(digits):
+        return None
+    return ":".join(digits[i : i + 2] for i in range(0, 12, 2))
+
+
+_IN_PLACE: Final[dict[str, Any]] = {"execution_options": {"synchronize_session": False}}
+
+
+def _seen(device_ids: Iterable[str], now: datetime) -> None:
+    for chunk in chunks(device_ids):
+        these = Device.id.in_(chunk)
+        stale = or_(Device.last_seen_at.is_(None), Device.last_seen_at < now)
+        db.session.execute(
+            update(Device).where(these, stale).values(last_seen_at=now, connected=True),
+            **_IN_PLACE,
+        )
+        first = and_(these, Device.first_seen_at.is_(None))
+        db.session.execute(update(Device).where(first).values(first_seen_at=now), **_IN_PLACE)
+
+
+def _is_newer(header: Header) -> ColumnElement[bool]:
+    return _newer_than(header.boot.count, header.boot.nonce, header.seq)
+
+
+def _newer_than(count: Any, nonce: Any, seq: Any) -> ColumnElement[bool]:
+    """Tell whether a message is newer than the row; two boots with one count both count."""
+    same_boot = and_(Device.boot_count == count, or_(Device.boot_nonce != nonce, Device.seq < seq))
+    return or_(Device.boot_count < count, same_boot)
+
+
+def _numbers(header: Header) -> dict[Any, Any]:
+    return {Device.boot_count: header.boot.count, Device.seq: header.seq}
+
+
+def _order(header: Header) -> tuple[int, int]:
+    return header.boot.count, header.seq
+
+
+def _at_least(column: InstrumentedAttribute[int], value: int) -> ColumnElement[int]:
+    return case((column < value, value), else_=column)
+
+
+def _health_row(device_id: str, health: Health, now: datetime) -> dict[str, Any]:
+    return {
+        "b_id": device_id,
+        "b_count": health.header.boot.count,
+        "b_nonce": health.header.boot.nonce,
+        "b_seq": health.header.seq,
+        "b_version": health.version,
+        "b_slot": health.running_slot,
+        "b_slots": slots_by_name(health),
+        "b_health": parameters_of(health),
+        "b_at": box_time(health.header.at_ms, now),
+    }
+
+
+def parameters_of(health: Health) -> dict[str, Any]:
+    """Return the parameters of *health* with the number of messages that were dropped."""
+    if not health.dropped:
+        return dict(health.parameters)
+    return {**health.parameters, DROPPED: health.dropped}
+
+
+_table = cast(Table, Device.__table__)
+_HEALTH_UPDATE = (
+    update(_table)
+    .where(
+        _table.c.id == bindparam("b_id"),
+        _newer_than(bindparam("b_count"), bindparam("b_nonce"), bindparam("b_seq")),
+    )
+    .values(
+        boot_count=bindparam("b_count"),
+        boot_nonce=bindparam("b_nonce"),
+        seq=bindparam("b_seq"),
+        version=bindparam("b_version"),
+        running_slot=bindparam("b_slot"),
+        slots=bindparam("b_slots"),
+        health=bindparam("b_health"),
+        health_at=bindparam("b_at"),
+    )
+)  # fmt: skip
