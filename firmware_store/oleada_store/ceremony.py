@@ -1,0 +1,209 @@
+"""The key ceremony: makes the offline keys and the first signed metadata.
+
+    DIR/root-1.pem root-2.pem root-3.pem     any two sign the next root
+    DIR/targets.pem                          delegates models, director and wave approvers
+    DIR/release-signer.pem approver.pem      both sign each release
+    DIR/public.json                          the public halves, by name
+    DIR/tuf/1.root.json targets.json <model>.json
+
+Each ``.pem`` then goes to its holder; the server gets ``tuf/`` alone.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final, TypeVar
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from oleada_wire.ids import is_hardware_model
+from tuf.api.metadata import Metadata, Root, Targets
+
+from oleada_store import keys, repository, roles
+from oleada_store.errors import BadMetadataError, KeyFileError, MisnamedReleaseError
+from oleada_store.files import write_whole
+
+ROOT_KEYS: Final = ("root-1", "root-2", "root-3")
+TARGETS_KEY: Final = "targets"
+MODEL_KEYS: Final = ("release-signer", "approver")
+OFFLINE_KEYS: Final = (*ROOT_KEYS, TARGETS_KEY, *MODEL_KEYS)
+PUBLIC_NAME: Final = "public.json"
+TUF_FOLDER: Final = "tuf"
+
+Offline = TypeVar("Offline", Root, Targets)
+Passphrases = Callable[[str], bytes]
+"""Returns the passphrase of a key by the key's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaveApprovers:
+    """Who signs waves: public keys, and how many of them must."""
+
+    keys: Sequence[Ed25519PublicKey]
+    threshold: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.threshold <= len(self.keys):
+            raise KeyFileError(
+                f"{self.threshold} of {len(self.keys)} wave approvers can not sign; the "
+                "threshold is at least 1 and at most the number of keys."
+            )
+
+
+def make(
+    out: Path,
+    online: Mapping[str, Ed25519PublicKey],
+    hardware_models: Sequence[str],
+    passphrases: Passphrases,
+    *,
+    now: datetime,
+    wave_approvers: WaveApprovers | None = None,
+) -> Path:
+    """Make all offline keys and the first metadata in new directory *out*.
+
+    Args:
+        out: Must not hold a ceremony yet.
+        online: The server's public keys for ``keys.ONLINE_ROLES``.
+        hardware_models: At least one.
+        passphrases: Asked once for each key.
+        now: The metadata is valid from then on.
+        wave_approvers: By default the director's key alone, so that the server opens
+            waves by itself; keys of people take that power from it.
+
+    Returns:
+        The directory with the TUF files, which the server needs.
+
+    Raises:
+        KeyFileError: a key is there already, an online key is missing, or no passphrase.
+        MisnamedReleaseError: a model has a name that no model can have.
+    """
+    _require_models(hardware_models)
+    if missing := [role for role in keys.ONLINE_ROLES if role not in online]:
+        raise KeyFileError(f"The server's public keys lack {', '.join(missing)}.")
+    _refuse_second_ceremony(out)
+    out.mkdir(mode=0o700, parents=True, exist_ok=True)
+    secret = {name: Ed25519PrivateKey.generate() for name in OFFLINE_KEYS}
+    for name, key in secret.items():
+        keys.write_encrypted(out / f"{name}.pem", key, passphrases(name))
+    public = {name: key.public_key() for name, key in secret.items()}
+    keys.write_public(out / PUBLIC_NAME, {**public, **{r: online[r] for r in keys.ONLINE_ROLES}})
+    waves = wave_approvers or WaveApprovers([online["director"]], 1)
+    layout = roles.Layout(
+        root=[public[name] for name in ROOT_KEYS],
+        targets=[public[TARGETS_KEY]],
+        snapshot=online["snapshot"],
+        timestamp=online["timestamp"],
+        director=online["director"],
+        model_signers=[public[name] for name in MODEL_KEYS],
+        wave_approvers=waves.keys,
+        wave_threshold=waves.threshold,
+        hardware_models=hardware_models,
+    )
+    folder = out / TUF_FOLDER
+    folder.mkdir(exist_ok=True)
+    root, targets = roles.first_root(layout, now), roles.first_targets(layout, now)
+    _sign_into(folder / "1.root.json", root, [secret[name] for name in ROOT_KEYS])
+    _sign_into(folder / "targets.json", targets, [secret[TARGETS_KEY]])
+    for model in hardware_models:
+        signers = [secret[name] for name in MODEL_KEYS]
+        _sign_into(folder / f"{model}.json", roles.first_model(now), signers)
+    return folder
+
+
+def add_model(out: Path, hardware_model: str, passphrases: Passphrases, now: datetime) -> Path:
+    """Delegate *hardware_model* in the ceremony of directory *out*.
+
+    Returns:
+        The directory with the TUF files: a next ``targets.json`` and a first role.
+
+    Raises:
+        KeyFileError: a key can not be opened.
+        BadMetadataError: ``targets.json`` is damaged, or delegates the model already.
+        MisnamedReleaseError: no model can have this name.
+    """
+    _require_models([hardware_model])
+    folder = out / TUF_FOLDER
+    targets = repository.read(Targets, _bytes(folder / "targets.json"), "targets")
+    if hardware_model in repository.model_names(targets.signed):
+        raise BadMetadataError(f"{hardware_model} is delegated already; nothing to do.")
+    public = keys.read_public(out / PUBLIC_NAME)
+    signers = [_open(out, name, passphrases) for name in MODEL_KEYS]
+    delegated = [public[name] for name in MODEL_KEYS]
+    roles.delegate_model(targets.signed, hardware_model, delegated)
+    targets.signed.version += 1
+    targets.signed.expires = roles.whole_seconds(now + roles.TARGETS_VALID)
+    targets_key = _open(out, TARGETS_KEY, passphrases)
+    _sign_into(folder / f"{hardware_model}.json", roles.first_model(now), signers)
+    _sign_into(folder / "targets.json", targets, [targets_key])
+    return folder
+
+
+def renew(
+    data: bytes, signers: Sequence[Ed25519PrivateKey], valid: timedelta, now: datetime
+) -> tuple[str, bytes]:
+    """Return the next version of offline metadata *data*, valid for *valid* from *now*.
+
+    Returns:
+        The version prefix of its file name (``2.`` for a root, else nothing), its bytes.
+
+    Raises:
+        BadMetadataError: *data* is not root or targets metadata.
+    """
+    try:
+        root = repository.read(Root, data, "the file")
+    except BadMetadataError:
+        targets = repository.read(Targets, data, "the file")
+        return "", _next(targets, signers, now + valid)
+    return f"{root.signed.version + 1}.", _next(root, signers, now + valid)
+
+
+def _next(
+    metadata: Metadata[Offline], signers: Sequence[Ed25519PrivateKey], expires: datetime
+) -> bytes:
+    metadata.signed.version += 1
+    metadata.signed.expires = roles.whole_seconds(expires)
+    return _signed(metadata, signers)
+
+
+def _signed(metadata: Metadata[Offline], signers: Sequence[Ed25519PrivateKey]) -> bytes:
+    metadata.signatures.clear()
+    for key in signers:
+        metadata.sign(keys.tuf_signer(key), append=True)
+    return repository.write(metadata)
+
+
+def _sign_into(
+    path: Path, metadata: Metadata[Offline], signers: Sequence[Ed25519PrivateKey]
+) -> None:
+    write_whole(path, _signed(metadata, signers))
+
+
+def _open(out: Path, name: str, passphrases: Passphrases) -> Ed25519PrivateKey:
+    return keys.read_encrypted(out / f"{name}.pem", passphrases(name))
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BadMetadataError(f"{path} can not be read: {error.strerror}.") from error
+
+
+def _refuse_second_ceremony(out: Path) -> None:
+    there = [name for name in OFFLINE_KEYS if (out / f"{name}.pem").exists()]
+    if there:
+        raise KeyFileError(
+            f"{out} holds the keys of a ceremony already ({', '.join(there)}); keys are never "
+            "overwritten. Choose a new directory."
+        )
+
+
+def _require_models(hardware_models: Sequence[str]) -> None:
+    if not hardware_models:
+        raise MisnamedReleaseError("Name at least one hardware model: --model VX-410")
+    for name in hardware_models:
+        if not is_hardware_model(name):
+            raise MisnamedReleaseError(
+                f"{name!r} is not the name of a hardware model: capital letters, digits and "
+                "dashes, such as VX-410."
+            )
