@@ -281,7 +281,7 @@ class Meta:
     """
 
     header: Header
-    files: dict[str, str]
+    files: dict[str, str] = field(metadata={"chars_max": DOWN_BYTES_MAX})
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +289,7 @@ class Waves:
     """Server to model: every wave that is open now, each an envelope of its own."""
 
     header: Header
-    waves: tuple[str, ...]
+    waves: tuple[str, ...] = field(metadata={"chars_max": DOWN_BYTES_MAX})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,249 @@
+"""Who may say what to this box: the three signed layers, and what they agree on.
+
+1. Metadata (TUF): what may ever run. 2. Wave: which release may go to which boxes.
+3. Assignment: do it now. The box does nothing unless all three agree; a server that
+has lost all its online keys can delay, but neither run new code nor widen a wave.
+Source: trust design 1.5.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, TypeVar
+
+from oleada_wire import envelope, messages
+from oleada_wire.errors import BadSignatureError, WireError
+from oleada_wire.messages import Assign, Assignment, Cmd, Deny, Lease, Meta, Wave, Waves
+from oleada_wire.words import Reason
+
+from oleada_agent.machine_events import Authorised, AuthorityRefused, AuthorityUnknown, Event
+from oleada_agent.trust import layers
+from oleada_agent.trust.client import BOX, TrustedClient
+from oleada_agent.trust.errors import MissingMetadataError, TargetNotFoundError, TrustError
+from oleada_agent.trust.floor import TimeFloor
+from oleada_agent.trust.metadata import Target
+from oleada_agent.trust.store import MetadataStore
+
+UNKNOWN_LIMIT_MS: Final = 600_000
+"""So long metadata or wave may lag behind an assignment before it is refused."""
+OWN: Final = (Assign, Lease, Cmd)
+
+Signed = TypeVar("Signed", Assign, Lease, Cmd)
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """What the box knows of itself before any message has come."""
+
+    device_id: str
+    hardware_model: str
+
+
+class Authority:
+    """Keeps what is signed, and decides by it; the ``Verifier`` port of the machine.
+
+    Args:
+        box: Whose box this is.
+        directory: ``data/trust``; holds the root from enrolment on.
+        now_ms: The wall clock, which may be wrong.
+        steady_ms: A clock that never jumps.
+        capacity_bytes: The largest image that the spare slot takes.
+    """
+
+    def __init__(
+        self,
+        box: Box,
+        directory: Path,
+        *,
+        now_ms: Callable[[], int],
+        steady_ms: Callable[[], int],
+        capacity_bytes: Callable[[], int],
+    ) -> None:
+        self._box = box
+        self._store = MetadataStore(directory)
+        self._denied_store = MetadataStore(directory / "denied")
+        self.floor = TimeFloor(directory)
+        self._now_ms = now_ms
+        self._steady_ms = steady_ms
+        self._capacity_bytes = capacity_bytes
+        self._trusted: TrustedClient | None = None
+        self._roles: dict[str, envelope.RoleKeys] = {}
+        self._waves: tuple[str, ...] = ()
+        self._deny: Deny | None = None
+        self._unknown_since: dict[tuple[str, int], int] = {}
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether metadata has been verified, so that signatures can be checked."""
+        return self._trusted is not None
+
+    @property
+    def denied(self) -> tuple[str, ...]:
+        """Digests that must not be installed."""
+        return self._deny.digests if self._deny is not None else ()
+
+    def now(self) -> datetime:
+        """Return the time that expiry is judged by: the clock, but never before the floor."""
+        return datetime.fromtimestamp(self.floor.not_before(self._now_ms()) / 1000, UTC)
+
+    def load(self) -> None:
+        """Take up what was trusted before this start; needs no network.
+
+        Raises:
+            TrustError: nothing usable is stored, or it has expired since.
+        """
+        try:
+            self._trust(lambda name, _: self._stored(name, copy=0))
+        except TrustError:  # the first copy may be torn
+            self._trust(lambda name, _: self._stored(name, copy=1))
+        for data in self._denied_store.read("list"):
+            self._take_deny(data)
+
+    def accept_meta(self, meta: Meta) -> None:
+        """Verify the metadata files of the model and trust them from now on.
+
+        Raises:
+            TrustError: they are refused; what was trusted before stays so.
+        """
+        files = meta.files
+
+        def get(name: str, size_bytes_max: int) -> bytes | None:
+            found = files.get(name)
+            if found is None and not name.endswith("root.json"):
+                version, _, plain = name.partition(".")
+                found = files.get(plain) if version.isdigit() else None
+            return None if found is None else found.encode()[: size_bytes_max + 1]
+
+        self._trust(get)
+
+    def accept_waves(self, waves: Waves) -> None:
+        """Keep the open waves of the model; each is verified when it is needed."""
+        self._waves = waves.waves
+
+    def accept_deny(self, data: bytes) -> bool:
+        """Keep the deny list in envelope *data*; return whether it is news.
+
+        Raises:
+            WireError: it is not a deny list that the director signs for this model.
+            OSError: the disk refused to keep it; it holds in memory all the same.
+        """
+        if not self._take_deny(data):
+            return False
+        self._denied_store.write("list", data)
+        return True
+
+    def open(self, shape: type[Signed], data: bytes) -> Signed:
+        """Return the message of *shape* that the director signs for this box.
+
+        Raises:
+            WireError: it is malformed, not signed, or for another box.
+        """
+        message = messages.open_message(shape, data, self._role(messages.DIRECTOR_ROLE))
+        if message.device_id != self._box.device_id:
+            raise BadSignatureError(
+                f"A '{messages.KINDS[shape]}' for box {message.device_id} came here, "
+                f"to {self._box.device_id}; it is not obeyed."
+            )
+        self._raise_floor(message.header.at_ms)
+        return message
+
+    def authorise(self, assignment: Assignment, security_floor: int, version: str) -> Event | None:
+        """Say whether *assignment* may run on a box that runs *version*."""
+        attempt = (assignment.assignment_id, assignment.attempt)
+        try:
+            layers.check_assignment(assignment, self._milliseconds())
+            target = self._target(assignment)
+            facts = layers.Facts(
+                self._box.device_id,
+                self._box.hardware_model,
+                version,
+                security_floor,
+                self._capacity_bytes(),
+                frozenset(self.denied),
+            )
+            layers.check_release(assignment, target, facts)
+            layers.check_wave(assignment, self._wave(assignment), facts, self._milliseconds())
+        except layers.RefusedError as refusal:
+            return self._refused(attempt, refusal.reason, str(refusal))
+        except layers.NotYetError as unknown:
+            return self._unknown(attempt, unknown)
+        self._unknown_since.clear()
+        return Authorised(*attempt)
+
+    def _refused(self, attempt: tuple[str, int], reason: Reason, detail: str) -> AuthorityRefused:
+        self._unknown_since.clear()
+        return AuthorityRefused(*attempt, reason, detail[: messages.DETAIL_CHARS_MAX])
+
+    def _unknown(self, attempt: tuple[str, int], unknown: layers.NotYetError) -> Event:
+        now_ms = self._steady_ms()
+        if attempt not in self._unknown_since:
+            self._unknown_since = {attempt: now_ms}
+        if now_ms - self._unknown_since[attempt] > UNKNOWN_LIMIT_MS:
+            return self._refused(attempt, unknown.reason, str(unknown))
+        return AuthorityUnknown(*attempt)
+
+    def _trust(self, get: Callable[[str, int], bytes | None]) -> None:
+        fresh = TrustedClient(self._store, get, self.now(), BOX)
+        fresh.refresh()
+        fresh.role(self._box.hardware_model)
+        self._roles = layers.roles_of(fresh.targets)
+        self._trusted = fresh
+
+    def _stored(self, name: str, copy: int) -> bytes | None:
+        copies = list(self._store.read(name.removesuffix(".json")))
+        return copies[copy] if copy < len(copies) else None
+
+    def _target(self, assignment: Assignment) -> Target:
+        model, _ = layers.parse_path(assignment.target_path)
+        if model != self._box.hardware_model:
+            raise layers.RefusedError(
+                Reason.WRONG_HARDWARE,
+                f"The target is for {model}; this box is a {self._box.hardware_model}.",
+            )
+        if self._trusted is None:
+            raise layers.NotYetError(Reason.UNTRUSTED, "No trust metadata has come yet.")
+        layers.check_fresh(self._trusted, self._box.hardware_model, self.now())
+        try:
+            return self._trusted.find(assignment.target_path)
+        except (TargetNotFoundError, MissingMetadataError) as error:
+            raise layers.NotYetError(Reason.UNTRUSTED, str(error)) from error
+        except TrustError as error:
+            raise layers.RefusedError(Reason.UNTRUSTED, f"{error.attack}: {error}") from error
+
+    def _wave(self, assignment: Assignment) -> Wave:
+        refusal = "No open wave names this assignment."
+        for text in self._waves:
+            try:
+                role = self._role(messages.WAVE_ROLE)
+                wave = messages.open_message(Wave, text.encode(), role)
+            except WireError as error:
+                refusal = f"A wave is not to be believed: {error}"
+                continue
+            if wave.wave_id == assignment.wave_id:
+                return wave
+        raise layers.NotYetError(Reason.NOT_COVERED, refusal)
+
+    def _take_deny(self, data: bytes) -> bool:
+        deny = messages.open_message(Deny, data, self._role(messages.DIRECTOR_ROLE))
+        if deny.hardware_model != self._box.hardware_model:
+            raise BadSignatureError(f"A deny list for {deny.hardware_model} came here.")
+        if self._deny is not None and deny.deny_version <= self._deny.deny_version:
+            return False
+        self._deny = deny
+        self._raise_floor(deny.header.at_ms)
+        return True
+
+    def _role(self, name: str) -> envelope.RoleKeys:
+        if name not in self._roles:
+            raise BadSignatureError(f"No trusted metadata says who '{name}' is.")
+        return self._roles[name]
+
+    def _raise_floor(self, signed_ms: int) -> None:
+        """Believe a signed time, but no later one than the metadata itself is good for."""
+        assert self._trusted is not None, "a signature was checked"  # noqa: S101
+        expires = self._trusted.timestamp.document.expires
+        self.floor.raise_to(min(signed_ms, int(expires.timestamp() * 1000)))
+
+    def _milliseconds(self) -> int:
+        return self.floor.not_before(self._now_ms())

@@ -1,0 +1,63 @@
+"""The time floor: a time that has certainly passed, whatever the clock says.
+
+A box whose clock battery is dead wakes up in 1970, and an expired timestamp looks fresh
+to it. So every *signed* time that was seen raises a floor that outlives power cuts;
+the box's own clock never does, because a wrong clock must not lock the box for ever.
+Source: trust design 8, rows 5 and 6.
+"""
+
+import zlib
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from oleada_agent.trust.store import write_durably
+
+STEP_MS: Final = 3_600_000
+"""The floor is stored in steps of an hour, so that it wears no flash."""
+
+
+class TimeFloor:
+    """The floor and its two copies on disk; a copy that is torn or rotten is not read.
+
+    Args:
+        directory: Holds ``floor.0`` and ``floor.1``; made if absent.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self._paths = [directory / "floor.0", directory / "floor.1"]
+        self._stored_ms = max(map(_read_ms, self._paths))
+        self._floor_ms = self._stored_ms
+
+    @property
+    def floor_ms(self) -> int:
+        """UTC milliseconds that have certainly passed; 0 when nothing is known."""
+        return self._floor_ms
+
+    def not_before(self, now_ms: int) -> int:
+        """Return *now_ms*, or the floor if the clock lags behind it."""
+        return max(now_ms, self._floor_ms)
+
+    def raise_to(self, signed_ms: int) -> None:
+        """Take note that *signed_ms*, which was read from something signed, has passed.
+
+        Raises:
+            OSError: the disk refused; the floor is raised in memory all the same.
+        """
+        self._floor_ms = max(self._floor_ms, signed_ms)
+        if self._floor_ms < self._stored_ms + STEP_MS and self._stored_ms:
+            return
+        if self._floor_ms > self._stored_ms:
+            text = str(self._floor_ms)
+            for path in self._paths:
+                write_durably(path, f"{text} {zlib.crc32(text.encode()):08x}\n".encode())
+            self._stored_ms = self._floor_ms
+
+
+def _read_ms(path: Path) -> int:
+    with suppress(OSError, ValueError):
+        text, crc = path.read_text("ascii").split()
+        if int(crc, 16) == zlib.crc32(text.encode()):
+            return int(text)
+    return 0
