@@ -21,6 +21,7 @@ from oleada_server.messaging import service as messaging
 from oleada_server.releases.models import Release
 from oleada_server.rollouts.models import Rollout, Wave
 from oleada_server.rollouts.preview import share_parts
+from oleada_server.rollouts.rows import lock_model
 from oleada_server.rollouts.states import RolloutState, WaveState
 
 ASSIGNMENT_VALID: Final = timedelta(days=7)
@@ -120,6 +121,7 @@ def queue_waves(hardware_model: str, now: datetime) -> None:
 
     Waves of rollouts that have ended are not among them, so their boxes may not begin.
     """
+    lock_model(hardware_model)
     query = (
         select(Wave)
         .join(Wave.rollout)

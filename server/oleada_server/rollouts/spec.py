@@ -70,7 +70,7 @@ class WaveSpec:
             self.failed_share_max,
             self.silent_share_max,
             self.sample_min,
-            timedelta(seconds=self.soak_s),
+            seconds(self.soak_s),
         )
 
     def _check_cover(self) -> None:
@@ -140,6 +140,11 @@ class RolloutSpec:
         _check_number("in_flight_max", self.in_flight_max, 1, 10_000_000)
         _check_number("spread_s", self.spread_s, 0, 7 * 86_400)
         _check_number("lease_s", self.lease_s, 10, 7 * 86_400)
+
+
+def seconds(number: int) -> timedelta:
+    """Return *number* seconds."""
+    return timedelta(seconds=number)
 
 
 def _check_number(field: str, value: int, low: int, high: int) -> None:

@@ -1,0 +1,147 @@
+"""Leases: a box asks when it could start, and is told in a signed answer."""
+
+from datetime import datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from oleada_wire import messages, topics
+from oleada_wire.messages import Lease, LeaseRequest
+from oleada_wire.words import LeasePhase
+from sqlalchemy import func, select
+
+from oleada_server.clock import to_ms
+from oleada_server.db import db
+from oleada_server.devices.models import Device
+from oleada_server.live import service as live
+from oleada_server.messaging import service as messaging
+from oleada_server.releases.models import ReleaseState
+from oleada_server.rollouts import plan_box, rows, ticks
+from oleada_server.rollouts.authorise import parse_assignment_id, window_of
+from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
+from oleada_server.rollouts.plan_box import Granted, LeaseFacts, NotNow
+from oleada_server.rollouts.spec import seconds
+from oleada_server.rollouts.states import IN_FLIGHT, PENDING, BoxState, RolloutState, WaveState
+
+ANSWER_VALID: Final = timedelta(minutes=5)
+"""An answer that could not be delivered by then is worth nothing: the box asks again."""
+
+
+def record_lease_request(device_id: str, request: LeaseRequest, now: datetime) -> None:
+    """Queue the signed answer to *request*; part of the caller's transaction.
+
+    A request for an assignment that is not the box's own, or not its newest attempt, is
+    refused as ``stopped``: the box drops it and finds its real assignment, if any.
+    """
+    box = box_of(device_id, request.assignment_id)
+    if box is None:
+        answer: Granted | NotNow = NotNow("stopped", plan_box.RETRY_AFTER_S_MAX)
+    else:
+        answer = _decide(box, request, now)
+    _queue_answer(device_id, request, answer, now)
+
+
+def box_of(device_id: str, assignment_id: str, *, wait: bool = True) -> BoxInWave | None:
+    """Return the box's row that *assignment_id* names, locked; None if it names none.
+
+    With *wait* false, also None while somebody else is at the row.
+    """
+    box_id = parse_assignment_id(assignment_id)
+    if box_id is None:
+        return None
+    query = select(BoxInWave).where(BoxInWave.id == box_id, BoxInWave.device_id == device_id)
+    locked = query.with_for_update(skip_locked=not wait, of=BoxInWave)
+    return db.session.scalars(locked, execution_options={"populate_existing": True}).one_or_none()
+
+
+def _decide(box: BoxInWave, request: LeaseRequest, now: datetime) -> Granted | NotNow:
+    rollout = rows.loaded(box.rollout_id)
+    zone = ticks.zone_of(
+        db.session.scalar(select(Device.zone).where(Device.id == box.device_id)) or ""
+    )
+    facts = _facts(rollout, box, request, zone, now)
+    answer = plan_box.decide_lease(facts, request.attempt, request.phase, now)
+    match answer:
+        case Granted(expires_at):
+            if box.state not in IN_FLIGHT:
+                box.state, box.leased_at = BoxState.LEASED, now
+                box.ended_at = box.detail = None
+            box.lease_expires_at = expires_at
+            push_deadline(box, rollout, zone, now)
+        case NotNow("stopped" | "denied"):
+            return answer
+        case NotNow():
+            # The box spoke and was told to wait: waiting is not silence.
+            push_deadline(box, rollout, zone, now)
+    box.changed_at = now
+    rows.touch(rollout.id, now)
+    live.touch(f"device:{box.device_id}", now)
+    return answer
+
+
+def push_deadline(box: BoxInWave, rollout: Rollout, zone: ZoneInfo, now: datetime) -> None:
+    """Let the silence of *box*, which has no verdict, count from *now*."""
+    if box.state in PENDING:
+        box.deadline_at = plan_box.deadline(
+            now,
+            seconds(rollout.silent_after_s),
+            seconds(rollout.spread_s),
+            window_of(rollout),
+            zone,
+        )
+
+
+def _facts(
+    rollout: Rollout, box: BoxInWave, request: LeaseRequest, zone: ZoneInfo, now: datetime
+) -> LeaseFacts:
+    in_flight = 0
+    if request.phase is LeasePhase.START and box.state not in IN_FLIGHT:
+        in_flight = _in_flight(rollout.id, box.id, now)
+    wave_state = db.session.scalar(select(Wave.state).where(Wave.id == box.wave_id))
+    return LeaseFacts(
+        rollout_state=RolloutState(rollout.state),
+        wave_state=WaveState(wave_state or WaveState.WAITING),
+        box_state=BoxState(box.state),
+        attempt=box.attempt,
+        in_flight=in_flight,
+        in_flight_max=rollout.in_flight_max,
+        lease=seconds(rollout.lease_s),
+        window=window_of(rollout),
+        zone=zone,
+        release_withdrawn=rollout.release.state == ReleaseState.WITHDRAWN,
+    )
+
+
+def _in_flight(rollout_id: int, box_id: int, now: datetime) -> int:
+    """Return how many other boxes hold a lease; exact, because the rollout is locked."""
+    db.session.flush()
+    rows.locked(rollout_id)
+    query = select(func.count()).where(
+        BoxInWave.rollout_id == rollout_id,
+        BoxInWave.id != box_id,
+        BoxInWave.state.in_(IN_FLIGHT),
+        BoxInWave.lease_expires_at > now,
+    )
+    return db.session.scalar(query) or 0
+
+
+def _queue_answer(
+    device_id: str, request: LeaseRequest, answer: Granted | NotNow, now: datetime
+) -> None:
+    granted = isinstance(answer, Granted)
+    lease = Lease(
+        header=messaging.next_header(now),
+        device_id=device_id,
+        assignment_id=request.assignment_id,
+        attempt=request.attempt,
+        phase=request.phase,
+        granted=granted,
+        expires_ms=to_ms(answer.expires_at) if isinstance(answer, Granted) else 0,
+        retry_after_s=answer.retry_after_s if isinstance(answer, NotNow) else 0,
+        reason=answer.reason if isinstance(answer, NotNow) else "",
+    )
+    messaging.queue_message(
+        topics.down(device_id, topics.Down.LEASE),
+        messages.seal(lease, [messaging.director()]),
+        now=now,
+        expires_at=now + ANSWER_VALID,
+    )

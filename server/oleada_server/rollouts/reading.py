@@ -1,0 +1,236 @@
+"""What pages and programs read of rollouts: exact numbers, one query each, nothing written."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from oleada_wire.messages import Window
+from sqlalchemy import func, select
+from sqlalchemy.orm import joinedload, selectinload
+
+from oleada_server.db import db
+from oleada_server.devices.models import Device
+from oleada_server.rollouts import rows
+from oleada_server.rollouts.authorise import window_of
+from oleada_server.rollouts.models import BoxInWave, Rollout
+from oleada_server.rollouts.plan import Outcome
+from oleada_server.rollouts.plan_box import outcome, tally_of
+from oleada_server.rollouts.spec import RolloutSpec, WaveSpec
+from oleada_server.rollouts.states import PENDING, BoxState
+
+LIST_MAX: Final = 200
+BOXES_MAX: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class WaveCounts:
+    """How many boxes of a wave are in each state, and have each outcome."""
+
+    wave_id: int
+    position: int
+    boxes: int
+    states: dict[BoxState, int]
+    outcomes: dict[Outcome, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Boxes of a rollout that ended alike.
+
+    Attributes:
+        reason: A code of the wire, ``silent``, or ``unknown``.
+        example: The newest sentence that one of them gave.
+        runs_now: By version, how many of them run it now.
+    """
+
+    reason: str
+    state: BoxState
+    outcome: Outcome
+    boxes: int
+    example: str
+    runs_now: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class BoxFilter:
+    """Which boxes of a rollout; None leaves a question open."""
+
+    wave_position: int | None = None
+    state: BoxState | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BoxRow:
+    """One box of a rollout as a list shows it."""
+
+    device_id: str
+    serial: str
+    wave_position: int
+    state: BoxState
+    attempt: int
+    reason: str | None
+    detail: str | None
+    done_bytes: int
+    version_before: str | None
+    version_now: str | None
+    changed_at: datetime
+
+
+@dataclass(slots=True)
+class _Group:
+    boxes: int = 0
+    example: str = ""
+    runs_now: dict[str, int] = field(default_factory=dict)
+
+
+def get(rollout_id: int) -> Rollout:
+    """Return the rollout with its release and its waves.
+
+    Raises:
+        RolloutNotFoundError: There is none.
+    """
+    return rows.loaded(rollout_id)
+
+
+def list_rollouts(*, before_id: int | None = None, limit: int = 50) -> Sequence[Rollout]:
+    """Return rollouts, newest first, below *before_id*; at most *limit*, or ``LIST_MAX``."""
+    query = select(Rollout).options(joinedload(Rollout.release), selectinload(Rollout.waves))
+    if before_id is not None:
+        query = query.where(Rollout.id < before_id)
+    query = query.order_by(Rollout.id.desc()).limit(max(1, min(limit, LIST_MAX)))
+    return db.session.scalars(query).all()
+
+
+def summary(rollout_id: int) -> list[WaveCounts]:
+    """Return the numbers of each wave, in order; those of a draft are zero.
+
+    Raises:
+        RolloutNotFoundError: There is none.
+    """
+    rollout, found = rows.loaded(rollout_id), rows.counts(rollout_id)
+    waves = []
+    for wave in rollout.waves:
+        mine = found.get(wave.id, [])
+        states = dict.fromkeys(BoxState, 0)
+        for state, _, boxes_in_state in mine:
+            states[state] += boxes_in_state
+        waves.append(WaveCounts(wave.id, wave.position, wave.boxes, states, tally_of(mine)))
+    return waves
+
+
+def why_failed(rollout_id: int) -> list[Failure]:
+    """Return the boxes that ended otherwise than updated, by reason, most first."""
+    query = (
+        select(
+            BoxInWave.state,
+            BoxInWave.reason,
+            Device.version,
+            func.count(),
+            func.max(BoxInWave.detail),
+        )
+        .join(Device, Device.id == BoxInWave.device_id)
+        .where(
+            BoxInWave.rollout_id == rollout_id,
+            BoxInWave.state.not_in(PENDING | {BoxState.UPDATED}),
+        )
+        .group_by(BoxInWave.state, BoxInWave.reason, Device.version)
+        .order_by(BoxInWave.state, BoxInWave.reason, Device.version)
+    )
+    groups: dict[tuple[BoxState, str | None], _Group] = {}
+    for state, reason, version, count, detail in db.session.execute(query):
+        group = groups.setdefault((BoxState(state), reason), _Group())
+        group.boxes += count
+        group.example = max(group.example, detail or "")
+        group.runs_now[version or "unknown"] = group.runs_now.get(version or "unknown", 0) + count
+    failures = [
+        Failure(
+            reason=("silent" if state is BoxState.SILENT else reason or "unknown"),
+            state=state,
+            outcome=outcome(state, reason),
+            boxes=group.boxes,
+            example=group.example,
+            runs_now=group.runs_now,
+        )
+        for (state, reason), group in groups.items()
+    ]
+    return sorted(failures, key=lambda failure: (-failure.boxes, failure.reason))
+
+
+def boxes(
+    rollout_id: int,
+    wanted: BoxFilter | None = None,
+    *,
+    after: str | None = None,
+    limit: int = 100,
+) -> list[BoxRow]:
+    """Return boxes by device id, from the one behind *after*; at most *limit*, or ``BOXES_MAX``.
+
+    Raises:
+        RolloutNotFoundError: There is no such rollout.
+    """
+    rollout, wanted = rows.loaded(rollout_id), wanted or BoxFilter()
+    positions = {wave.id: wave.position for wave in rollout.waves}
+    query = (
+        select(BoxInWave, Device.serial, Device.version)
+        .join(Device, Device.id == BoxInWave.device_id)
+        .where(BoxInWave.rollout_id == rollout_id)
+    )
+    if wanted.wave_position is not None:
+        ids = [key for key, position in positions.items() if position == wanted.wave_position]
+        query = query.where(BoxInWave.wave_id.in_(ids))
+    if wanted.state is not None:
+        query = query.where(BoxInWave.state == wanted.state)
+    if wanted.reason is not None:
+        query = query.where(BoxInWave.reason == wanted.reason)
+    if after is not None:
+        query = query.where(BoxInWave.device_id > after)
+    query = query.order_by(BoxInWave.device_id).limit(max(1, min(limit, BOXES_MAX)))
+    return [
+        BoxRow(
+            device_id=box.device_id,
+            serial=serial,
+            wave_position=positions[box.wave_id],
+            state=BoxState(box.state),
+            attempt=box.attempt,
+            reason=box.reason,
+            detail=box.detail,
+            done_bytes=box.done_bytes,
+            version_before=box.version_before,
+            version_now=version,
+            changed_at=box.changed_at,
+        )
+        for box, serial, version in db.session.execute(query)
+    ]
+
+
+def spec_of(rollout: Rollout) -> RolloutSpec:
+    """Return the plan that *rollout* was made from."""
+    window: Window | None = window_of(rollout)
+    return RolloutSpec(
+        hardware_model=rollout.release.hardware_model,
+        version=rollout.release.version,
+        waves=tuple(
+            WaveSpec(
+                name=wave.name,
+                share_until=wave.share_until,
+                device_ids=None if wave.device_ids is None else tuple(wave.device_ids),
+                success_share_min=wave.success_share_min,
+                failed_share_max=wave.failed_share_max,
+                silent_share_max=wave.silent_share_max,
+                sample_min=wave.sample_min,
+                soak_s=wave.soak_s,
+            )
+            for wave in rollout.waves
+        ),
+        name=rollout.name,
+        start_at=rollout.start_at,
+        window=window,
+        silent_after_s=rollout.silent_after_s,
+        attempts_max=rollout.attempts_max,
+        in_flight_max=rollout.in_flight_max,
+        spread_s=rollout.spread_s,
+        lease_s=rollout.lease_s,
+        salt=rollout.salt,
+    )

@@ -1,0 +1,118 @@
+"""Rows of rollouts: found, locked, counted, and turned into the facts that the plan reads.
+
+Locks are taken in one order, so that no two transactions wait for each other: box, rollout,
+hardware model, audit trail, changes. Who holds a rollout and needs a box skips busy ones.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import joinedload, selectinload
+
+from oleada_server.db import db
+from oleada_server.live import service as live
+from oleada_server.rollouts.errors import RolloutNotFoundError
+from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
+from oleada_server.rollouts.plan import Limits, RolloutFacts, Tally, WaveFacts
+from oleada_server.rollouts.plan_box import tally_of
+from oleada_server.rollouts.spec import seconds
+from oleada_server.rollouts.states import BoxState, RolloutState, WaveState
+
+Counts = Mapping[int, list[tuple[BoxState, str | None, int]]]
+"""By wave id: (state, reason, how many boxes)."""
+
+
+def locked(rollout_id: int) -> Rollout:
+    """Return the rollout, locked for this transaction against every other writer.
+
+    Raises:
+        RolloutNotFoundError: There is none.
+    """
+    found = db.session.get(
+        Rollout, rollout_id, with_for_update={"key_share": True}, populate_existing=True
+    )
+    if found is None:
+        raise RolloutNotFoundError(rollout_id)
+    return found
+
+
+def loaded(rollout_id: int) -> Rollout:
+    """Return the rollout with its release and its waves, for reading.
+
+    Raises:
+        RolloutNotFoundError: There is none.
+    """
+    query = (
+        select(Rollout)
+        .where(Rollout.id == rollout_id)
+        .options(joinedload(Rollout.release), selectinload(Rollout.waves))
+    )
+    found = db.session.scalars(query).one_or_none()
+    if found is None:
+        raise RolloutNotFoundError(rollout_id)
+    return found
+
+
+def lock_model(hardware_model: str) -> None:
+    """Let one transaction at a time claim boxes of a model or write its waves.
+
+    SQLite's writers are alone anyway (BEGIN IMMEDIATE).
+    """
+    if db.session.get_bind().dialect.name == "postgresql":
+        digest = hashlib.sha256(f"rollouts:{hardware_model}".encode()).digest()
+        key = int.from_bytes(digest[:8], "big", signed=True)
+        db.session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+
+
+def touch(rollout_id: int, now: datetime) -> None:
+    """Announce that a rollout has changed."""
+    live.touch(f"R-{rollout_id}", now)
+    live.touch("rollouts", now)
+
+
+def counts(rollout_id: int) -> Counts:
+    """Return how many boxes of each wave are in which state for which reason; one query."""
+    query = (
+        select(BoxInWave.wave_id, BoxInWave.state, BoxInWave.reason, func.count())
+        .where(BoxInWave.rollout_id == rollout_id)
+        .group_by(BoxInWave.wave_id, BoxInWave.state, BoxInWave.reason)
+    )
+    found: dict[int, list[tuple[BoxState, str | None, int]]] = {}
+    for wave_id, state, reason, boxes in db.session.execute(query):
+        found.setdefault(wave_id, []).append((BoxState(state), reason, boxes))
+    return found
+
+
+def facts(rollout: Rollout) -> RolloutFacts:
+    """Return what the plan decides on.
+
+    Raises:
+        ImpossibleFactsError: The rows contradict each other.
+    """
+    found = counts(rollout.id)
+    return RolloutFacts(
+        RolloutState(rollout.state),
+        tuple(_wave_facts(wave, found) for wave in rollout.waves),
+        rollout.start_at,
+    )
+
+
+def _wave_facts(wave: Wave, found: Counts) -> WaveFacts:
+    state = WaveState(wave.state)
+    outcomes = tally_of(found.get(wave.id, []))
+    return WaveFacts(
+        position=wave.position,
+        state=state,
+        tally=Tally(**{str(outcome): boxes for outcome, boxes in outcomes.items()}),
+        limits=Limits(
+            wave.success_share_min,
+            wave.failed_share_max,
+            wave.silent_share_max,
+            wave.sample_min,
+            seconds(wave.soak_s),
+        ),
+        soak_from=wave.soak_from,
+        held_for=(wave.state_reason or "") if state is WaveState.HELD else None,
+    )

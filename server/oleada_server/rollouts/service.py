@@ -1,0 +1,358 @@
+"""Rollouts: what people do with them, what boxes say of them, what the tick makes of both.
+
+``create`` … ``retry`` and ``tick`` are transactions and commit; ``record_…`` and
+``queue_…`` take part in their caller's. Every deed of a person is audited.
+"""
+
+import secrets
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from oleada_wire.cohort import merkle_root
+from sqlalchemy import insert, select, update
+
+from oleada_server.audit import service as audit
+from oleada_server.db import chunks, db
+from oleada_server.releases.models import Release, ReleaseState
+from oleada_server.rollouts import preview as previews
+from oleada_server.rollouts import rows, ticks
+from oleada_server.rollouts.advance import advance, end
+from oleada_server.rollouts.errors import (
+    BadPlanError,
+    EmptyWaveError,
+    NoSuchReleaseError,
+    NothingToRetryError,
+    ReleaseWithdrawnError,
+    RolloutStateError,
+)
+from oleada_server.rollouts.leases import record_lease_request
+from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
+from oleada_server.rollouts.preview import Membership, Preview
+from oleada_server.rollouts.reading import (
+    BoxFilter,
+    Failure,
+    WaveCounts,
+    boxes,
+    get,
+    list_rollouts,
+    spec_of,
+    summary,
+    why_failed,
+)
+from oleada_server.rollouts.reports import record_hello, record_report
+from oleada_server.rollouts.spec import RolloutSpec, WaveSpec
+from oleada_server.rollouts.states import OPEN_ROLLOUTS, BoxState, RolloutState, WaveState
+from oleada_server.rollouts.ticks import tick
+
+__all__ = [
+    "BoxFilter",
+    "Failure",
+    "WaveCounts",
+    "boxes",
+    "create",
+    "get",
+    "list_rollouts",
+    "pause",
+    "preview",
+    "queue_stop_for_release",
+    "record_hello",
+    "record_lease_request",
+    "record_report",
+    "resume",
+    "retry",
+    "start",
+    "stop",
+    "summary",
+    "tick",
+    "why_failed",
+]
+
+SALTS_DRAWN: Final = 16
+RETRYABLE_STATES: Final = (
+    BoxState.FAILED,
+    BoxState.ROLLED_BACK,
+    BoxState.DECLINED,
+    BoxState.SILENT,
+)
+
+
+def preview(spec: RolloutSpec) -> Preview:
+    """Return what *spec* would cover if it started now; changes nothing.
+
+    Raises:
+        NoSuchReleaseError: There is no such release.
+        ReleaseWithdrawnError: It was withdrawn.
+    """
+    release = _release(spec)
+    return previews.shown(spec, release, previews.membership(spec, release, _salts()))
+
+
+def create(spec: RolloutSpec, *, actor: str, now: datetime) -> int:
+    """Store *spec* as a draft and return its number (``R-<number>``).
+
+    Raises:
+        NoSuchReleaseError: There is no such release.
+        ReleaseWithdrawnError: It was withdrawn.
+    """
+    release = _release(spec)
+    salt = spec.salt or previews.membership(spec, release, _salts()).salt
+    rollout = Rollout(
+        release_id=release.id,
+        name=spec.name or f"{release.hardware_model} {release.version}",
+        state=RolloutState.DRAFT,
+        created_at=now,
+        created_by=actor,
+        start_at=spec.start_at,
+        salt=salt,
+        window_start_min=spec.window.start_min if spec.window else None,
+        window_end_min=spec.window.end_min if spec.window else None,
+        silent_after_s=spec.silent_after_s,
+        attempts_max=spec.attempts_max,
+        in_flight_max=spec.in_flight_max,
+        spread_s=spec.spread_s,
+        lease_s=spec.lease_s,
+    )
+    rollout.waves = [_wave(position, wave) for position, wave in enumerate(spec.waves, start=1)]
+    db.session.add(rollout)
+    db.session.flush()
+    rollout_id = rollout.id
+    after = {"release": release.target_path, "waves": [wave.name for wave in spec.waves]}
+    audit.record(actor, "rollout.create", f"R-{rollout_id}", now=now, after=after)
+    rows.touch(rollout_id, now)
+    db.session.commit()
+    return rollout_id
+
+
+def start(rollout_id: int, *, actor: str, now: datetime, reason: str | None = None) -> RolloutState:
+    """Freeze which boxes the rollout covers and let it begin; return its state.
+
+    It runs at once, or is scheduled when its start time has not come.
+
+    Raises:
+        RolloutNotFoundError: There is none.
+        RolloutStateError: It is not a draft.
+        ReleaseWithdrawnError: The release was withdrawn in the meantime.
+        EmptyWaveError: A wave covers no box now.
+    """
+    rollout = _in_state(rollout_id, "start", (RolloutState.DRAFT,))
+    rows.lock_model(rollout.release.hardware_model)
+    _demand_published(rollout.release)
+    spec = spec_of(rollout)
+    _freeze(rollout, previews.membership(spec, rollout.release, [rollout.salt]), now)
+    is_later = rollout.start_at is not None and rollout.start_at > now
+    rollout.state = RolloutState.SCHEDULED if is_later else RolloutState.RUNNING
+    rollout.started_at = None if is_later else now
+    _audit(rollout, "rollout.start", actor=actor, reason=reason, was=RolloutState.DRAFT, now=now)
+    return _settled(rollout, now)
+
+
+def pause(rollout_id: int, reason: str, *, actor: str, now: datetime) -> RolloutState:
+    """Grant no lease until it is resumed; boxes that have armed finish their trial.
+
+    Raises:
+        RolloutNotFoundError: There is none.
+        RolloutStateError: It is not running.
+    """
+    rollout = _in_state(rollout_id, "pause", (RolloutState.RUNNING,))
+    rollout.state, rollout.state_reason = RolloutState.PAUSED, reason
+    _audit(rollout, "rollout.pause", actor=actor, reason=reason, was=RolloutState.RUNNING, now=now)
+    return _settled(rollout, now)
+
+
+def resume(
+    rollout_id: int, *, actor: str, now: datetime, reason: str | None = None
+) -> RolloutState:
+    """Go on after a pause; the time of the pause counts as nobody's silence.
+
+    Raises:
+        RolloutNotFoundError: There is none.
+        RolloutStateError: It is not paused.
+        ReleaseWithdrawnError: The release was withdrawn in the meantime.
+    """
+    ticks.push_deadlines(get(rollout_id), now)
+    rollout = _in_state(rollout_id, "resume", (RolloutState.PAUSED,))
+    _demand_published(rollout.release)
+    rollout.state, rollout.state_reason = RolloutState.RUNNING, None
+    _audit(rollout, "rollout.resume", actor=actor, reason=reason, was=RolloutState.PAUSED, now=now)
+    return _settled(rollout, now)
+
+
+def stop(rollout_id: int, reason: str, *, actor: str, now: datetime) -> RolloutState:
+    """End the rollout: no new lease, assignments taken back; it can not be resumed.
+
+    Raises:
+        RolloutNotFoundError: There is none.
+        RolloutStateError: It has already ended.
+    """
+    rollout = _in_state(rollout_id, "stop", {*OPEN_ROLLOUTS, RolloutState.DRAFT})
+    _stop(rollout, reason, actor, now)
+    return _settled(rollout, now)
+
+
+def retry(
+    rollout_id: int,
+    *,
+    actor: str,
+    now: datetime,
+    reason: str | None = None,
+    device_ids: Sequence[str] | None = None,
+    ended_for: str | None = None,
+) -> int:
+    """Assign the release again to boxes that did not get it; return how many.
+
+    Args:
+        rollout_id: A rollout that is running or paused.
+        actor: Who asks.
+        now: Aware time.
+        reason: Why, for the audit trail.
+        device_ids: These boxes; None for all that *ended_for* names.
+        ended_for: A reason code such as ``health-check``, or ``silent``.
+
+    Raises:
+        RolloutNotFoundError: There is none.
+        RolloutStateError: It is neither running nor paused.
+        BadPlanError: Neither boxes nor a reason were named.
+        NothingToRetryError: No box that was named may be assigned again.
+    """
+    if device_ids is None and ended_for is None:
+        raise BadPlanError("Name the boxes to retry, or the reason for which they ended.")
+    get(rollout_id)
+    conditions: list[Any] = [BoxInWave.state.in_(RETRYABLE_STATES)]
+    if ended_for == BoxState.SILENT:
+        conditions = [BoxInWave.state == BoxState.SILENT]
+    elif ended_for is not None:
+        conditions.append(BoxInWave.reason == ended_for)
+    count = 0
+    for chunk in [None] if device_ids is None else list(chunks(device_ids)):
+        named = [] if chunk is None else [BoxInWave.device_id.in_(chunk)]
+        statement = (
+            update(BoxInWave)
+            .where(BoxInWave.rollout_id == rollout_id, *conditions, *named)
+            .values(state=BoxState.QUEUED, deadline_at=None, ended_at=None, changed_at=now)
+        )
+        found: Any = db.session.execute(statement, execution_options={"synchronize_session": False})
+        count += found.rowcount
+    # Locked after the boxes, in the order of whoever answers a box (see rows.py).
+    rollout = _in_state(rollout_id, "retry", (RolloutState.RUNNING, RolloutState.PAUSED))
+    if not count:
+        raise NothingToRetryError(rollout_id)
+    after = {"boxes": count, "ended_for": ended_for}
+    audit.record(actor, "rollout.retry", f"R-{rollout_id}", now=now, reason=reason, after=after)
+    _settled(rollout, now)
+    return count
+
+
+def queue_stop_for_release(release_id: int, reason: str, now: datetime) -> list[int]:
+    """Stop every rollout of a release that is taken back; part of the caller's transaction."""
+    query = (
+        select(Rollout.id)
+        .where(Rollout.release_id == release_id)
+        .where(Rollout.state.in_({*OPEN_ROLLOUTS, RolloutState.DRAFT}))
+        .order_by(Rollout.id)
+    )
+    stopped = []
+    for rollout_id in db.session.scalars(query).all():
+        _stop(rows.locked(rollout_id), reason, "system:releases", now)
+        rows.touch(rollout_id, now)
+        stopped.append(rollout_id)
+    return stopped
+
+
+def _stop(rollout: Rollout, reason: str, actor: str, now: datetime) -> None:
+    before = RolloutState(rollout.state)
+    end(rollout, RolloutState.STOPPED, reason, now)
+    _audit(rollout, "rollout.stop", actor=actor, reason=reason, was=before, now=now)
+
+
+def _release(spec: RolloutSpec) -> Release:
+    found = db.session.scalars(
+        select(Release).where(
+            Release.hardware_model == spec.hardware_model, Release.version == spec.version
+        )
+    ).one_or_none()
+    if found is None:
+        raise NoSuchReleaseError(spec.hardware_model, spec.version)
+    _demand_published(found)
+    return found
+
+
+def _demand_published(release: Release) -> None:
+    if release.state != ReleaseState.PUBLISHED:
+        raise ReleaseWithdrawnError(release.hardware_model, release.version)
+
+
+def _salts() -> list[str]:
+    return [secrets.token_hex(8) for _ in range(SALTS_DRAWN)]
+
+
+def _wave(position: int, spec: WaveSpec) -> Wave:
+    return Wave(
+        position=position,
+        name=spec.name,
+        share_until=spec.share_until,
+        device_ids=None if spec.device_ids is None else list(spec.device_ids),
+        success_share_min=spec.success_share_min,
+        failed_share_max=spec.failed_share_max,
+        silent_share_max=spec.silent_share_max,
+        sample_min=spec.sample_min,
+        soak_s=spec.soak_s,
+        state=WaveState.WAITING,
+    )
+
+
+def _in_state(rollout_id: int, verb: str, states: Any) -> Rollout:
+    rollout = rows.locked(rollout_id)
+    if rollout.state not in states:
+        raise RolloutStateError(rollout_id, rollout.state, verb, states)
+    return rollout
+
+
+def _freeze(rollout: Rollout, found: Membership, now: datetime) -> None:
+    """Write down which boxes each wave covers; from here on the fleet may change."""
+    for wave, members in zip(rollout.waves, found.waves, strict=True):
+        if not members:
+            raise EmptyWaveError(wave.position, wave.name)
+        wave.boxes = len(members)
+        if wave.device_ids is not None:
+            wave.merkle_root = merkle_root([member.device_id for member in members])
+        for chunk in chunks(members):
+            db.session.execute(
+                insert(BoxInWave),
+                [
+                    {
+                        "rollout_id": rollout.id,
+                        "wave_id": wave.id,
+                        "device_id": member.device_id,
+                        "state": BoxState.QUEUED,
+                        "version_before": member.version,
+                        "changed_at": now,
+                    }
+                    for member in chunk
+                ],
+            )
+
+
+def _audit(
+    rollout: Rollout, action: str, *, actor: str, reason: str | None, was: str, now: datetime
+) -> None:
+    audit.record(
+        actor,
+        action,
+        f"R-{rollout.id}",
+        now=now,
+        reason=reason,
+        before={"state": str(was)},
+        after={"state": str(rollout.state)},
+    )
+
+
+def _settled(rollout: Rollout, now: datetime) -> RolloutState:
+    """Store the deed, then at once do what it made due, as the tick would."""
+    rollout_id = rollout.id
+    db.session.flush()
+    advance(rollout, now)
+    rows.touch(rollout_id, now)
+    db.session.commit()
+    ticks.step(rollout_id, now)
+    return RolloutState(get(rollout_id).state)

@@ -1,0 +1,368 @@
+"""The tick of the scheduler: what time alone makes due. May run twice, late, or in two places.
+
+Each step takes at most ``CHUNK_BOXES`` boxes in a transaction of its own, skips rows
+that somebody else is at, and leaves the rest to the next round; what is done is seen in
+the rows, so a step that runs again finds nothing to do.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from oleada_wire.cohort import merkle_proofs
+from oleada_wire.words import Reason
+from sqlalchemy import ColumnElement, Row, and_, case, func, literal, or_, select, update
+from sqlalchemy.orm import aliased
+
+from oleada_server.db import chunks, db, read_only
+from oleada_server.devices.models import Device
+from oleada_server.devices.sequences import raise_assignment_seqs
+from oleada_server.rollouts import authorise, plan, plan_box, rows
+from oleada_server.rollouts.advance import advance, next_decision
+from oleada_server.rollouts.authorise import Addressee
+from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
+from oleada_server.rollouts.spec import seconds
+from oleada_server.rollouts.states import (
+    OPEN_ROLLOUTS,
+    PENDING,
+    VERDICTS,
+    BoxState,
+    RolloutState,
+    WaveState,
+)
+
+CHUNK_BOXES: Final = 1000
+ADDRESSED: Final = (PENDING | {BoxState.SILENT}) - {BoxState.QUEUED}
+"""Boxes that should hold an assignment: it is renewed before it runs out."""
+
+Step = Callable[[int, datetime], int]
+"""Takes one chunk of a rollout; returns how many boxes it changed."""
+
+
+def tick(now: datetime) -> None:
+    """Do what is due at *now*, rollout by rollout.
+
+    A rollout whose step crashes does not keep the others waiting.
+
+    Raises:
+        ExceptionGroup: What crashed, after every rollout has had its turn.
+    """
+    read_only()
+    active = list(db.session.scalars(_active()))
+    crashed: list[Exception] = []
+    for rollout_id in active:
+        try:
+            if _has_work(rollout_id, now):
+                step(rollout_id, now)
+        except Exception as error:
+            crashed.append(error)
+        finally:
+            db.session.rollback()
+    if crashed:
+        raise ExceptionGroup("rollouts that could not be ticked", crashed)
+
+
+def step(rollout_id: int, now: datetime) -> None:
+    """Do what is due of one rollout; ends the session's transaction."""
+    _drain(silence, rollout_id, now)
+    db.session.rollback()
+    rollout = rows.locked(rollout_id)
+    advance(rollout, now)
+    _renew_waves(rollout, now)
+    db.session.commit()
+    for part in (assign, renew, clear):
+        _drain(part, rollout_id, now)
+
+
+def silence(rollout_id: int, now: datetime) -> int:
+    """Count boxes as silent that have let their deadline pass."""
+    ids = _take(_is_silent(now), rollout_id)
+    for chunk in chunks(ids):
+        _set(
+            chunk,
+            now,
+            state=BoxState.SILENT,
+            reason=None,
+            detail=literal("last state: ") + BoxInWave.state,
+            deadline_at=None,
+            lease_expires_at=None,
+            ended_at=now,
+        )
+    return _committed(len(ids), rollout_id, now)
+
+
+def assign(rollout_id: int, now: datetime) -> int:
+    """Queue assignments for boxes that wait for one in waves that are open."""
+    query = (
+        select(BoxInWave.id, BoxInWave.device_id, BoxInWave.wave_id, BoxInWave.attempt, Device.zone)
+        .join(Device, Device.id == BoxInWave.device_id)
+        .where(BoxInWave.rollout_id == rollout_id, _is_due())
+    )
+    found = _rows(query)
+    if not found:
+        return _committed(0, rollout_id, now)
+    rollout = rows.loaded(rollout_id)
+    proofs = _proofs({row.wave_id for row in found})
+    addressees = [
+        Addressee(
+            row.id, row.device_id, row.wave_id, row.attempt + 1, proofs.get(row.device_id, ())
+        )
+        for row in found
+    ]
+    expires_at = authorise.queue_assignments(rollout, addressees, now)
+    for zone, ids in _by_zone(found).items():
+        for chunk in chunks(ids):
+            _set(
+                chunk,
+                now,
+                state=BoxState.ASSIGNED,
+                attempt=BoxInWave.attempt + 1,
+                step=0,
+                reason=None,
+                detail=None,
+                done_bytes=0,
+                assigned_at=now,
+                assignment_expires_at=expires_at,
+                leased_at=None,
+                lease_expires_at=None,
+                deadline_at=deadline(rollout, zone, now),
+                ended_at=None,
+            )
+    return _committed(len(found), rollout_id, now)
+
+
+def renew(rollout_id: int, now: datetime) -> int:
+    """Issue assignments again that would run out before their box has an outcome."""
+    query = select(BoxInWave.id, BoxInWave.device_id, BoxInWave.wave_id, BoxInWave.attempt).where(
+        BoxInWave.rollout_id == rollout_id, _runs_out(now)
+    )
+    found = _rows(query)
+    if found:
+        queue_again(rollout_id, found, now)
+    return _committed(len(found), rollout_id, now)
+
+
+def queue_again(rollout_id: int, found: Sequence[Any], now: datetime) -> None:
+    """Queue the assignments of rows (id, device_id, wave_id, attempt) as they stand."""
+    proofs = _proofs({row.wave_id for row in found})
+    addressees = [
+        Addressee(row.id, row.device_id, row.wave_id, row.attempt, proofs.get(row.device_id, ()))
+        for row in found
+    ]
+    expires_at = authorise.queue_assignments(rows.loaded(rollout_id), addressees, now)
+    for chunk in chunks(row.id for row in found):
+        _set(chunk, now, assignment_expires_at=expires_at)
+
+
+def clear(rollout_id: int, now: datetime) -> int:
+    """Take assignments back from boxes that have their verdict, or whose rollout has ended."""
+    found = _rows(
+        select(BoxInWave.id, BoxInWave.device_id).where(
+            BoxInWave.rollout_id == rollout_id, _is_over()
+        )
+    )
+    if not found:
+        return _committed(0, rollout_id, now)
+    # Raising the numbers locks the devices: from here on no other rollout can assign one
+    # unseen, and a box that another rollout has taken over must not lose its assignment.
+    raise_assignment_seqs(row.device_id for row in found)
+    taken_over = _assigned_elsewhere(rollout_id, [row.device_id for row in found])
+    authorise.queue_clearings((r.device_id for r in found if r.device_id not in taken_over), now)
+    never_began = BoxInWave.state == BoxState.ASSIGNED
+    for chunk in chunks(row.id for row in found):
+        _set(
+            chunk,
+            now,
+            reason=case((never_began, str(Reason.CANCELLED)), else_=BoxInWave.reason),
+            deadline_at=case((never_began, None), else_=BoxInWave.deadline_at),
+            state=case((never_began, str(BoxState.QUEUED)), else_=BoxInWave.state),
+            assignment_expires_at=None,
+        )
+    return _committed(len(found), rollout_id, now)
+
+
+def push_deadlines(rollout: Rollout, now: datetime) -> None:
+    """Let silence count from *now* for every box at work, after a pause; never commits.
+
+    Call it before the rollout is locked: whoever holds a box's row may wait for that.
+    """
+    query = (
+        select(BoxInWave.id, Device.zone)
+        .join(Device, Device.id == BoxInWave.device_id)
+        .where(BoxInWave.rollout_id == rollout.id, BoxInWave.deadline_at.is_not(None))
+    )
+    for zone, ids in _by_zone(db.session.execute(query).all()).items():
+        for chunk in chunks(ids):
+            _set(chunk, now, deadline_at=deadline(rollout, zone, now))
+
+
+def deadline(rollout: Rollout, zone: str, now: datetime) -> datetime:
+    """Return when a box in *zone* that was addressed at *now* counts as silent."""
+    return plan_box.deadline(
+        now,
+        seconds(rollout.silent_after_s),
+        seconds(rollout.spread_s),
+        authorise.window_of(rollout),
+        zone_of(zone),
+    )
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """Return the zone called *name*; UTC when a box's zone is unknown here."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return ZoneInfo("UTC")
+
+
+def _drain(part: Step, rollout_id: int, now: datetime) -> None:
+    db.session.rollback()
+    while part(rollout_id, now) >= CHUNK_BOXES:
+        pass
+
+
+def _committed(boxes: int, rollout_id: int, now: datetime) -> int:
+    if boxes:
+        rows.touch(rollout_id, now)
+        db.session.commit()
+    else:
+        db.session.rollback()
+    return boxes
+
+
+def _active() -> Any:
+    """Select rollouts that are open, and ended ones whose boxes are not all told yet."""
+    left = select(BoxInWave.id).where(
+        BoxInWave.rollout_id == Rollout.id,
+        or_(BoxInWave.deadline_at.is_not(None), BoxInWave.assignment_expires_at.is_not(None)),
+    )
+    is_open = Rollout.state.in_(OPEN_ROLLOUTS)
+    has_ended = and_(Rollout.state != RolloutState.DRAFT, left.exists())
+    return select(Rollout.id).where(or_(is_open, has_ended)).order_by(Rollout.id)
+
+
+def _has_work(rollout_id: int, now: datetime) -> bool:
+    """Return whether a step would change anything; reads only, so it waits for nobody."""
+    read_only()
+    rollout = rows.loaded(rollout_id)
+    if not isinstance(next_decision(rollout, now), plan.Wait):
+        return True
+    if any(_wave_runs_out(wave, now) for wave in rollout.waves):
+        return rollout.state in OPEN_ROLLOUTS
+    due = or_(_is_silent(now), _is_due(), _runs_out(now), _is_over())
+    query = select(BoxInWave.id).where(BoxInWave.rollout_id == rollout_id, due).limit(1)
+    return db.session.scalar(query) is not None
+
+
+def _renew_waves(rollout: Rollout, now: datetime) -> None:
+    if rollout.state in OPEN_ROLLOUTS and any(_wave_runs_out(w, now) for w in rollout.waves):
+        authorise.queue_waves(rollout.release.hardware_model, now)
+
+
+def _wave_runs_out(wave: Wave, now: datetime) -> bool:
+    until = wave.authorised_until
+    return until is not None and until < now + authorise.WAVE_RENEW
+
+
+def _state_of_rollout() -> Any:
+    query = select(Rollout.state).where(Rollout.id == BoxInWave.rollout_id)
+    return query.correlate(BoxInWave).scalar_subquery()
+
+
+def _is_silent(now: datetime) -> ColumnElement[bool]:
+    """Return :func:`plan_box.fell_silent` in SQL; nobody falls silent in a pause."""
+    return and_(
+        BoxInWave.state.in_(PENDING),
+        BoxInWave.deadline_at <= now,
+        _state_of_rollout() != RolloutState.PAUSED,
+    )
+
+
+def _is_due() -> ColumnElement[bool]:
+    opened = (WaveState.OPEN, WaveState.SOAKING, WaveState.HELD, WaveState.PASSED)
+    query = select(Wave.state).where(Wave.id == BoxInWave.wave_id)
+    state_of_wave = query.correlate(BoxInWave).scalar_subquery()
+    return and_(
+        BoxInWave.state == BoxState.QUEUED,
+        _state_of_rollout() == RolloutState.RUNNING,
+        state_of_wave.in_(opened),
+    )
+
+
+def _runs_out(now: datetime) -> ColumnElement[bool]:
+    return and_(
+        BoxInWave.state.in_(ADDRESSED),
+        BoxInWave.assignment_expires_at < now + authorise.ASSIGNMENT_RENEW,
+        _state_of_rollout().in_(OPEN_ROLLOUTS),
+    )
+
+
+def _is_over() -> ColumnElement[bool]:
+    return and_(
+        BoxInWave.assignment_expires_at.is_not(None),
+        or_(BoxInWave.state.in_(VERDICTS), _state_of_rollout().not_in(OPEN_ROLLOUTS)),
+    )
+
+
+def _take(condition: ColumnElement[bool], rollout_id: int) -> list[int]:
+    query = select(BoxInWave.id).where(BoxInWave.rollout_id == rollout_id, condition)
+    return [row.id for row in _rows(query)]
+
+
+def _rows(query: Any) -> Sequence[Row[Any]]:
+    """Return at most a chunk of boxes, locked; rows that somebody is at are left out."""
+    taken = query.order_by(BoxInWave.id).limit(CHUNK_BOXES)
+    return db.session.execute(taken.with_for_update(skip_locked=True, of=BoxInWave)).all()
+
+
+def _set(ids: Iterable[int], now: datetime, **values: Any) -> None:
+    db.session.execute(
+        update(BoxInWave).where(BoxInWave.id.in_(list(ids))).values(changed_at=now, **values),
+        execution_options={"synchronize_session": False},
+    )
+
+
+def _by_zone(found: Iterable[Any]) -> dict[str, list[int]]:
+    zones: defaultdict[str, list[int]] = defaultdict(list)
+    for row in found:
+        zones[row.zone].append(row.id)
+    return zones
+
+
+def _proofs(wave_ids: Iterable[int]) -> dict[str, tuple[str, ...]]:
+    """Return the proof of each box of those waves that are lists, by device id."""
+    query = (
+        select(BoxInWave.wave_id, BoxInWave.device_id)
+        .join(Wave, Wave.id == BoxInWave.wave_id)
+        .where(BoxInWave.wave_id.in_(list(wave_ids)), Wave.merkle_root.is_not(None))
+    )
+    members: defaultdict[int, list[str]] = defaultdict(list)
+    for wave_id, device_id in db.session.execute(query):
+        members[wave_id].append(device_id)
+    return {
+        device_id: tuple(proof)
+        for device_ids in members.values()
+        for device_id, proof in merkle_proofs(device_ids).items()
+    }
+
+
+def _assigned_elsewhere(rollout_id: int, device_ids: Iterable[str]) -> set[str]:
+    """Return which boxes were assigned by another rollout after this one had them."""
+    here, there = aliased(BoxInWave), aliased(BoxInWave)
+    found: set[str] = set()
+    for chunk in chunks(device_ids):
+        query = (
+            select(there.device_id)
+            .join(here, here.device_id == there.device_id)
+            .where(
+                here.rollout_id == rollout_id,
+                there.rollout_id != rollout_id,
+                there.device_id.in_(chunk),
+                there.assignment_expires_at.is_not(None),
+                func.coalesce(there.assigned_at >= here.assigned_at, False),
+            )
+        )
+        found.update(db.session.scalars(query))
+    return found
