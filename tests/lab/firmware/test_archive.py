@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from oleada_lab.errors import FirmwareLockError
-from oleada_lab.firmware import archive, real
+from oleada_lab.firmware import real
+from oleada_lab.firmware.image import sha256_of
 from oleada_lab.firmware.lock import read_lock
 
 pytestmark = pytest.mark.real
@@ -96,7 +97,7 @@ def _index(repository: Path) -> None:
         ).stdout
         stanzas.append(
             f"{fields.strip()}\nFilename: ./{path.name}\nSize: {path.stat().st_size}\n"
-            f"SHA256: {archive.sha256_of(path)}\n"
+            f"SHA256: {sha256_of(path)}\n"
         )
     (repository / "Packages").write_text("\n".join(stanzas))
 

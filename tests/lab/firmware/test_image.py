@@ -4,11 +4,12 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
 import pytest
-from oleada_agent.boot.image import read_header
+from oleada_agent.boot.image import check_file
 from oleada_lab.errors import ImageError
 from oleada_lab.firmware.agent_zipapp import build_zipapp
 from oleada_lab.firmware.image import ImageSpec, build_image, build_small_image, sha256_of
@@ -33,10 +34,6 @@ def test_the_same_tree_gives_the_same_bytes_in_another_folder_order_and_year(
 
 def test_an_ordinary_user_builds_the_same_bytes(tmp_path: Path) -> None:
     mine = build_small_image(SPEC, tmp_path / "mine.img", system_bytes=4096)
-    tmp_path.chmod(0o755)
-    theirs = tmp_path / "theirs"
-    theirs.mkdir(mode=0o777)
-    theirs.chmod(0o777)
     script = (
         "import sys; from pathlib import Path;"
         "from oleada_lab.firmware.image import ImageSpec, build_small_image;"
@@ -44,13 +41,16 @@ def test_an_ordinary_user_builds_the_same_bytes(tmp_path: Path) -> None:
         " system_bytes=4096).sha256)"
     )
 
-    said = subprocess.run(
-        [*_as_ordinary_user(), sys.executable, "-B", "-c", script, str(theirs / "theirs.img")],
-        env={**os.environ, "TZ": "Pacific/Auckland", "TMPDIR": str(theirs), "HOME": str(theirs)},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    # Not in tmp_path: pytest keeps that from other users.
+    with tempfile.TemporaryDirectory(prefix="oleada-other-user-") as folder:
+        Path(folder).chmod(0o777)
+        said = subprocess.run(
+            [*_as_ordinary_user(), sys.executable, "-B", "-c", script, f"{folder}/theirs.img"],
+            env={**os.environ, "TZ": "Pacific/Auckland", "TMPDIR": folder, "HOME": folder},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
 
     assert said.strip() == mine.sha256
 
@@ -65,7 +65,7 @@ def test_an_image_is_a_clean_file_system_that_names_itself(tmp_path: Path) -> No
     checked = subprocess.run(
         ["e2fsck", "-f", "-n", str(built.path)], capture_output=True, text=True, check=False
     )
-    header = read_header(built.path)
+    header = check_file(built.path)
 
     assert checked.returncode == 0, checked.stdout
     assert (header.hardware_model, header.version) == ("VX-240", "1.1.0")

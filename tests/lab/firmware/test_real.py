@@ -38,7 +38,7 @@ def test_an_image_holds_kernel_modules_busybox_and_agent(
     kernel = LOCK.images[which].packages[0].name.removeprefix("linux-image-")
     needed = [
         f"/boot/vmlinuz-{kernel}",
-        f"/lib/modules/{kernel}/kernel/fs/ext4/ext4.ko",
+        f"/lib/modules/{kernel}/kernel/fs/fuse/fuse.ko",
         "/bin/busybox",
         "/oleada/agent.pyz",
         "/oleada/release.json",

@@ -1,0 +1,209 @@
+"""Boxes as real processes: a directory stands for a box, a process group for its power.
+
+``oleada-boot`` of a box leads a session of its own, so that SIGKILL to the group is a
+power cut: boot program and agent are gone at once, nothing is flushed. A box also dies
+with the process that switched it on, because the lab must leave nothing behind.
+"""
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from oleada_agent.boot.control import FileBootControl, factory
+from oleada_agent.boot.disk import RealDisk
+from oleada_agent.boot.image import HEADER_BYTES, ImageHeader, parse_header
+
+from oleada_lab.errors import BoxError
+
+POWER_OFF_LIMIT_S: Final = 20
+"""A clean power-off that takes longer is answered by pulling the plug."""
+SLOTS: Final = ("A", "B")
+
+
+@dataclass(frozen=True, slots=True)
+class BoxPlan:
+    """What a box leaves the factory with.
+
+    Attributes:
+        enrol_url: Of the device door, such as ``https://127.0.0.1:8443``.
+        ca_pem: The CA that the box pins, as PEM.
+        claim_token: One time; the box enrols with it at its first start.
+        settings: More lines of ``data/config.toml``, by name.
+    """
+
+    serial: str
+    hardware_model: str
+    enrol_url: str
+    ca_pem: str
+    claim_token: str
+    mac: str = ""
+    zone: str = "UTC"
+    settings: Mapping[str, str | int] = field(default_factory=dict)
+
+
+def make_box(directory: Path, plan: BoxPlan, factory_image: Path) -> "Box":
+    """Make the directory of a box that has *factory_image* in slot A, and return the box.
+
+    Raises:
+        BoxError: *directory* is there already.
+    """
+    if directory.exists():
+        raise BoxError(f"{directory} is there already; a box is made once.")
+    data = directory / "data"
+    for folder in (directory / "slots", directory / "boot", data / "trust", directory / "run"):
+        folder.mkdir(parents=True)
+    data.chmod(0o700)
+    shutil.copyfile(factory_image, directory / "slots" / "a.img")
+    (directory / "slots" / "b.img").touch()
+    FileBootControl(RealDisk(directory)).store(factory("A"))
+    (data / "trust" / "server-ca.pem").write_text(plan.ca_pem)
+    token = data / "claim-token"
+    token.touch(mode=0o600)
+    token.write_text(plan.claim_token + "\n")
+    (data / "config.toml").write_text(_config_of(plan))
+    return Box(directory)
+
+
+class Box:
+    """One box: its directory, and its process while it has power."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory.resolve()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of its directory."""
+        return self.directory.name
+
+    @property
+    def is_on(self) -> bool:
+        """Whether its boot program runs."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """The process id of its boot program.
+
+        Raises:
+            BoxError: It is off.
+        """
+        if self._process is None or not self.is_on:
+            raise BoxError(f"Box {self.name} is off; power it on first.")
+        return self._process.pid
+
+    def power_on(self) -> None:
+        """Start the boot program; a box that is on stays as it is."""
+        if self.is_on:
+            return
+        with (self.directory / "console.log").open("ab") as console:
+            self._process = subprocess.Popen(
+                [
+                    # The kernel kills the box when the lab is gone, however it went.
+                    *("setpriv", "--pdeathsig", "KILL"),
+                    *(sys.executable, "-m", "oleada_agent.boot.program"),
+                    *("--box", str(self.directory)),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                start_new_session=True,
+            )
+
+    def power_off(self) -> None:
+        """Switch it off as a person would by the button; wait until it is off."""
+        self.begin_power_off()
+        self.end_power_off()
+
+    def begin_power_off(self) -> None:
+        """Press the button and do not wait; ``end_power_off`` does."""
+        if self._process is not None and self.is_on:
+            self._process.send_signal(signal.SIGTERM)
+
+    def end_power_off(self) -> None:
+        """Return when the box is off; one that does not stop in time loses its power."""
+        if self._process is None:
+            return
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(POWER_OFF_LIMIT_S)
+        self.power_cut()
+
+    def power_cut(self) -> None:
+        """Pull the plug: every process of the box is gone at once."""
+        if self._process is None:
+            return
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._process = None
+
+    def image_header(self, slot: str) -> ImageHeader:
+        """Return what the header in *slot* says, unchecked against the body.
+
+        Raises:
+            ImageError: There is no header; of ``oleada_agent``.
+        """
+        with self.slot_path(slot).open("rb") as file:
+            return parse_header(file.read(HEADER_BYTES))
+
+    def slot_path(self, slot: str) -> Path:
+        """Return the file of *slot*, ``A`` or ``B``."""
+        return self.directory / "slots" / f"{slot.lower()}.img"
+
+    def slot_sha256(self, slot: str) -> str:
+        """Return the SHA-256 of the image in *slot*: as many bytes as its header says."""
+        remaining, digest = self.image_header(slot).image_bytes, hashlib.sha256()
+        with self.slot_path(slot).open("rb") as file:
+            while remaining and (part := file.read(min(remaining, 1 << 20))):
+                digest.update(part)
+                remaining -= len(part)
+        return digest.hexdigest()
+
+    def console(self) -> str:
+        """Return what the boot program and the agent have said so far."""
+        path = self.directory / "console.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+
+@contextmanager
+def powered(boxes: list[Box]) -> Iterator[list[Box]]:
+    """Switch *boxes* on; switch all of them off at the end, in parallel."""
+    try:
+        for box in boxes:
+            box.power_on()
+        yield boxes
+    finally:
+        power_off_all(boxes)
+
+
+def power_off_all(boxes: list[Box]) -> None:
+    """Switch all *boxes* off cleanly, in parallel; none is left running."""
+    for box in boxes:
+        box.begin_power_off()
+    for box in boxes:
+        box.end_power_off()
+
+
+def _config_of(plan: BoxPlan) -> str:
+    values: dict[str, str | int] = {
+        "serial": plan.serial,
+        "hardware_model": plan.hardware_model,
+        "zone": plan.zone,
+        "enrol_url": plan.enrol_url,
+        "ca_file": "trust/server-ca.pem",
+        "claim_token_file": "claim-token",
+        **({"mac": plan.mac} if plan.mac else {}),
+        **plan.settings,
+    }
+    return "".join(
+        f"{name} = {value}\n" if isinstance(value, int) else f'{name} = "{value}"\n'
+        for name, value in values.items()
+    )

@@ -1,0 +1,193 @@
+"""``oleada-lab demo``: a small operator with twelve boxes, and a rollout that moves.
+
+Everything is real but the size: the broker, the server's processes, the signatures,
+the agents. A second start carries on where the first one was stopped, because each
+step of ``prepare`` looks first whether it has been done.
+"""
+
+import shutil
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+from oleada_lab.boxes import Box, power_off_all
+from oleada_lab.errors import OperatorError
+from oleada_lab.firmware.image import BuiltImage, ImageSpec, build_small_image
+from oleada_lab.operator import Operator, wait_until
+
+HOME: Final = Path("var/demo")
+MODELS: Final = {"VX-410": "Salon 4K", "VX-240": "Estudio HD"}
+BOXES_PER_MODEL: Final = 6
+FACTORY: Final = "1.0.0"
+NEXT: Final = "1.1.0"
+ADMIN: Final = "admin"
+SYSTEM_BYTES: Final = 6 * 1024 * 1024
+HEALTH_S: Final = 15
+SOAK_S: Final = 20
+WAVES: Final = (("Canary", 1), ("Early", 2), ("Everyone", 3))
+"""Name and number of boxes: small enough to see each one, in three steps."""
+ZONES: Final = ("Europe/Madrid", "Europe/Prague", "Atlantic/Canary")
+NOTES: Final = {
+    "en": "Faster channel changes; fixes sound that ran ahead of the picture.",
+    "es": "Cambio de canal más rápido; corrige el sonido adelantado a la imagen.",
+    "cs": "Rychlejší přepínání kanálů; opravuje zvuk, který předbíhal obraz.",
+}
+FACTORY_NOTES: Final = {"en": "What boxes leave the factory with."}
+PLAYER_BROKEN: Final = 5
+"""This VX-410 has a media player that never starts on the new image: it rolls back."""
+Say = Callable[[str], None]
+
+
+def run(home: Path, *, fresh: bool, say: Say) -> int:
+    """Start everything, say where to look, and wait for Ctrl-C; return the exit status.
+
+    Args:
+        home: The folder of the whole demo.
+        fresh: Begin anew; whatever is in *home* goes.
+        say: Prints a line for the newcomer.
+
+    Raises:
+        OperatorError: Something could not be started; says what and where to read on.
+    """
+    stop = _stop_on_signals()
+    if fresh and home.exists():
+        shutil.rmtree(home)
+    operator = Operator(home)
+    boxes: list[Box] = []
+    say("Starting broker, database, web, worker and scheduler …")
+    with operator.server:
+        try:
+            prepare(operator, boxes, say)
+            _welcome(operator, say)
+            while not stop.wait(1):
+                _still_there(operator, boxes)
+        finally:
+            say("Switching off the boxes and stopping the server …")
+            power_off_all(boxes)
+    say("Stopped; no process is left. The next start carries on from here.")
+    return 0
+
+
+def prepare(operator: Operator, boxes: list[Box], say: Say) -> None:
+    """Do whatever of the demo has not been done yet; *boxes* gets every box, switched on.
+
+    Raises:
+        OperatorError: A step failed; says which.
+    """
+    images = build_images(operator.images_dir)
+    operator.establish(list(MODELS))
+    for model in MODELS:
+        operator.publish(
+            images[model, FACTORY].path,
+            model,
+            FACTORY,
+            {"en": "What boxes leave the factory with."},
+        )
+        operator.publish(images[model, NEXT].path, model, NEXT, NOTES)
+    say("Switching on twelve boxes …")
+    for model in MODELS:
+        for number in range(1, BOXES_PER_MODEL + 1):
+            box = _box(operator, model, number, images[model, FACTORY].path)
+            boxes.append(box)
+            box.power_on()
+    wait_until(lambda: _enrolled(operator) == len(boxes), 120, "all boxes have said hello")
+    for model in MODELS:
+        _start_rollout(operator, model, say)
+
+
+def build_images(folder: Path) -> dict[tuple[str, str], BuiltImage]:
+    """Return the demo's images by model and version; builds those that are missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = {}
+    for model in MODELS:
+        for version in (FACTORY, NEXT):
+            spec = ImageSpec(model, version)
+            out = folder / f"{model}-{version}.img"
+            found[model, version] = build_small_image(spec, out, system_bytes=SYSTEM_BYTES)
+    return found
+
+
+def _box(operator: Operator, model: str, number: int, factory: Path) -> Box:
+    kind = model.removeprefix("VX-")
+    settings: dict[str, str | int] = {"health_s": HEALTH_S}
+    return operator.add_box(
+        f"{kind}C26{number:05d}",
+        model,
+        factory,
+        zone=ZONES[number % len(ZONES)],
+        mac=f"02:00:5E:{kind[0]}{kind[1]}:00:{number:02X}",
+        settings=settings,
+    )
+
+
+def _enrolled(operator: Operator) -> int:
+    return sum(1 for device in operator.devices() if device["version"])
+
+
+def _start_rollout(operator: Operator, model: str, say: Say) -> None:
+    client = operator.server.client
+    if any(row["hardware_model"] == model for row in client.get("/api/v1/rollouts")["rollouts"]):
+        return
+    made: dict[str, Any] = client.post("/api/v1/rollouts", plan(operator, model))
+    client.post(f"/api/v1/rollouts/{made['id']}/start")
+    say(f"Rollout {made['id']} of {model} {NEXT} has started.")
+
+
+def plan(operator: Operator, model: str) -> dict[str, Any]:
+    """Return the plan of the demo's rollout of *model*, as REST takes it."""
+    ids = [d["id"] for d in operator.devices() if d["hardware_model"] == model]
+    waves = []
+    for name, count in WAVES:
+        here, ids = ids[:count], ids[count:]
+        waves.append(
+            {
+                "name": name,
+                "device_ids": here,
+                "soak_s": SOAK_S,
+                "sample_min": 1,
+                "success_share_min": 0.6,
+                "failed_share_max": 0.4,
+                "silent_share_max": 0.4,
+            }
+        )
+    return {
+        "hardware_model": model,
+        "version": NEXT,
+        "name": f"{MODELS[model]} {NEXT}",
+        "waves": waves,
+        "spread_s": 5,
+        "silent_after_s": 600,
+    }
+
+
+def _welcome(operator: Operator, say: Say) -> None:
+    link = operator.server.run("user", "link", ADMIN).strip()
+    say("")
+    say(f"  Console   {operator.server.config.console_url}")
+    say(f"  Sign in   {link}   (once, within the hour)")
+    say("")
+    say("  Look at Rollouts: three waves, each proves itself before the next one opens.")
+    say("  Ctrl-C stops everything; `make run FRESH=1` starts anew.")
+
+
+def _still_there(operator: Operator, boxes: list[Box]) -> None:
+    if not operator.server.is_running:
+        raise OperatorError(f"The server has ended; read {operator.server.data_dir / 'up.log'}.")
+    for box in boxes:
+        if not box.is_on:
+            box.power_on()
+
+
+def _stop_on_signals() -> threading.Event:
+    """Return an event that Ctrl-C or SIGTERM sets; nothing is cut in the middle."""
+    stop = threading.Event()
+
+    def note(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGINT, note)
+    signal.signal(signal.SIGTERM, note)
+    return stop

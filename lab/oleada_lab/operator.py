@@ -1,0 +1,353 @@
+"""A small operator for demo, end-to-end tests and measurements: server, signer, boxes.
+
+Everything goes through the doors that a real operator has: ``oleada up`` as a process,
+the ``oleada`` commands of the signer, REST for the rest. All of it lies in one folder:
+
+    oleada/   the server's data directory        signer/   offline keys of the ceremony
+    boxes/    one directory per box              images/   the images, built once
+"""
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from oleada_server import client, config
+from oleada_server.client import Client
+
+from oleada_lab.boxes import Box, BoxPlan, make_box
+from oleada_lab.clock import monotonic_s, sleep_s
+from oleada_lab.errors import OperatorError
+
+READY_LIMIT_S: Final = 60
+STOP_LIMIT_S: Final = 30
+POLL_S: Final = 0.2
+RELEASE_KEYS: Final = ("release-signer", "approver")
+
+
+def wait_until(done: Callable[[], bool], limit_s: float, what: str) -> None:
+    """Return when *done*, asked a few times a second.
+
+    Raises:
+        OperatorError: It is not done after *limit_s* seconds; *what* names it.
+    """
+    end_s = monotonic_s() + limit_s
+    while not done():
+        if monotonic_s() > end_s:
+            raise OperatorError(f"Waited {limit_s:.0f} s in vain until {what}.")
+        sleep_s(POLL_S)
+
+
+class Server:
+    """``oleada up`` on one data directory, as a child that dies with this process."""
+
+    def __init__(self, data_dir: Path, settings: Mapping[str, str | int] | None = None) -> None:
+        self.data_dir = data_dir.resolve()
+        told = {f"OLEADA_{name.upper()}": str(value) for name, value in (settings or {}).items()}
+        self._environment = {**os.environ, **told, "OLEADA_DATA_DIR": str(self.data_dir)}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """The process id of ``oleada up``.
+
+        Raises:
+            OperatorError: It does not run.
+        """
+        if self._process is None:
+            raise OperatorError("The server does not run; start it first.")
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether ``oleada up`` runs."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def config(self) -> config.Config:
+        """The settings in force, with the ports that ``oleada up`` chose."""
+        return config.load(self.data_dir, self._environment)
+
+    @property
+    def client(self) -> Client:
+        """A REST client with the rights of this machine's owner."""
+        return client.connect(self._environment)
+
+    def start(self) -> None:
+        """Start ``oleada up`` and return when console and device door answer.
+
+        Raises:
+            OperatorError: It ended, or did not answer in time; says where its log is.
+        """
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        with (self.data_dir / "up.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                # If this process is killed, the kernel asks the server to stop.
+                ["setpriv", "--pdeathsig", "TERM", *_oleada("up")],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        try:
+            wait_until(self._answers, READY_LIMIT_S, "the server answers")
+        except OperatorError as error:
+            self.stop()
+            raise OperatorError(f"{error} Read {self.data_dir / 'up.log'}.") from error
+
+    def stop(self) -> None:
+        """Stop ``oleada up`` and wait until it and all its children are gone."""
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(STOP_LIMIT_S)
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._process = None
+
+    def run(self, *arguments: str | Path) -> str:
+        """Run ``oleada`` with *arguments* on this server; return what it printed.
+
+        Raises:
+            OperatorError: It failed; the message is its own.
+        """
+        return run_oleada(*arguments, environment=self._environment)
+
+    def _answers(self) -> bool:
+        if self._process is not None and self._process.poll() is not None:
+            raise OperatorError(f"`oleada up` ended with {self._process.returncode}.")
+        if not client.read_login(self.data_dir):
+            return False
+        try:
+            url = f"{self.config.console_url}/healthz"
+            with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - http, ours
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+
+class Signer:
+    """The signer's machine: the offline keys, and the commands that use them.
+
+    The passphrase is drawn and kept beside the keys, readable by their owner only: these
+    keys sign for a demo. A real operator's passphrase is in somebody's head.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()
+
+    @property
+    def tuf_dir(self) -> Path:
+        """The metadata of the ceremony, which the server is given once."""
+        return self.folder / "keys" / "tuf"
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the ceremony has been held."""
+        return (self.tuf_dir / "targets.json").exists()
+
+    def hold_ceremony(self, online_public: Path, hardware_models: Sequence[str]) -> None:
+        """Make the offline keys that sign for *hardware_models*.
+
+        Raises:
+            OperatorError: The ceremony failed; says why.
+        """
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not self._passphrase_file.exists():
+            descriptor = os.open(self._passphrase_file, os.O_WRONLY | os.O_CREAT, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(secrets.token_urlsafe(24) + "\n")
+        models = [part for model in hardware_models for part in ("--model", model)]
+        run_oleada(
+            *("keys", "init", "--out", self.folder / "keys", "--online", online_public),
+            *models,
+            *self._with_passphrase,
+        )
+
+    def bundle(
+        self,
+        image: Path,
+        hardware_model: str,
+        version: str,
+        base: Path,
+        notes: Mapping[str, str],
+        *,
+        security_version: int = 1,
+        more: Sequence[str] = (),
+    ) -> Path:
+        """Return a new bundle of *image* that release signer and approver have signed.
+
+        Args:
+            image: The image file.
+            hardware_model: Such as ``VX-410``.
+            version: Such as ``5.8.2``.
+            base: The directory of what is published now.
+            notes: By language; ``en`` is needed.
+            security_version: At least 1.
+            more: Further words for ``oleada release build``.
+
+        Raises:
+            OperatorError: It can not be built or signed; says why.
+        """
+        out = self.folder / f"{hardware_model}-{version}.oleada"
+        words = [part for tag, text in notes.items() for part in ("--note", f"{tag}={text}")]
+        run_oleada(
+            *("release", "build", image, "--model", hardware_model, "--version", version),
+            *("--security-version", str(security_version), "--base", base, "-o", out),
+            *words,
+            *more,
+        )
+        for name in RELEASE_KEYS:
+            key = self.folder / "keys" / f"{name}.pem"
+            run_oleada("release", "sign", out, "--key", key, "--yes", *self._with_passphrase)
+        return out
+
+    @property
+    def _passphrase_file(self) -> Path:
+        return self.folder / "DEMO-PASSPHRASE"
+
+    @property
+    def _with_passphrase(self) -> tuple[str | Path, ...]:
+        return ("--passphrase-file", self._passphrase_file)
+
+
+class Operator:
+    """Server, signer and boxes in one folder; each step does nothing when it is done."""
+
+    def __init__(self, home: Path, settings: Mapping[str, str | int] | None = None) -> None:
+        self.home = home.resolve()
+        self.server = Server(self.home / "oleada", settings)
+        self.signer = Signer(self.home / "signer")
+        self.boxes_dir = self.home / "boxes"
+        self.images_dir = self.home / "images"
+
+    def establish(self, hardware_models: Sequence[str]) -> None:
+        """Hold the ceremony and give the server its trust, unless that has been done.
+
+        Raises:
+            OperatorError: A command failed; says why.
+        """
+        if not self.signer.is_ready:
+            online = self.server.config.keys_dir / "online-public.json"
+            self.signer.hold_ceremony(online, hardware_models)
+        self.server.run("release", "trust", self.signer.tuf_dir)
+
+    def publish(
+        self, image: Path, hardware_model: str, version: str, notes: Mapping[str, str]
+    ) -> None:
+        """Sign and publish *image*, unless this version is published.
+
+        Raises:
+            OperatorError: A command failed; says why.
+        """
+        if (hardware_model, version) in self.published():
+            return
+        bundle = self.signer.bundle(
+            image, hardware_model, version, self.server.config.tuf_dir, notes
+        )
+        self.server.run("release", "publish", bundle)
+        bundle.unlink()
+
+    def published(self) -> set[tuple[str, str]]:
+        """Return model and version of every release."""
+        found = json.loads(self.server.run("release", "list", "--json"))
+        rows = found["releases"] if isinstance(found, dict) else found
+        return {(row["hardware_model"], row["version"]) for row in rows}
+
+    def add_box(
+        self,
+        serial: str,
+        hardware_model: str,
+        factory_image: Path,
+        *,
+        zone: str = "UTC",
+        mac: str = "",
+        settings: Mapping[str, str | int] | None = None,
+    ) -> Box:
+        """Return the box with *serial*; claims and makes it if it is not there.
+
+        Raises:
+            OperatorError: The server refuses the claim.
+        """
+        directory = self.boxes_dir / serial
+        if directory.exists():
+            return Box(directory)
+        claim = self.server.client.post(
+            "/api/v1/claims", {"serial": serial, "hardware_model": hardware_model, "zone": zone}
+        )
+        plan = BoxPlan(
+            serial=serial,
+            hardware_model=hardware_model,
+            enrol_url=self.server.config.door_url,
+            ca_pem=(self.server.config.pki_dir / "service-ca.pem").read_text(),
+            claim_token=claim["token"],
+            mac=mac,
+            zone=zone,
+            settings=settings or {},
+        )
+        self.boxes_dir.mkdir(parents=True, exist_ok=True)
+        # Made aside and renamed: a box is there whole or not at all.
+        unfinished = self.boxes_dir / f".{serial}.{secrets.token_hex(4)}"
+        make_box(unfinished, plan, factory_image)
+        unfinished.rename(directory)
+        return Box(directory)
+
+    def devices(self) -> list[dict[str, Any]]:
+        """Return every device as REST shows it."""
+        found: list[dict[str, Any]] = []
+        after = None
+        while True:
+            page = self.server.client.get("/api/v1/devices", {"limit": 200, "after": after})
+            found += page["devices"]
+            after = page["next_key"]
+            if after is None:
+                return found
+
+
+def run_oleada(*arguments: str | Path, environment: Mapping[str, str] | None = None) -> str:
+    """Run ``oleada`` with *arguments*; return what it printed.
+
+    Raises:
+        OperatorError: It failed; the message is its own.
+    """
+    done = subprocess.run(
+        _oleada(*map(str, arguments)),
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        said = (done.stderr.strip() or done.stdout.strip())[-600:]
+        words = " ".join(map(str, arguments[:3]))
+        raise OperatorError(f"`oleada {words} …` failed: {said}")
+    return done.stdout
+
+
+def _oleada(*arguments: str) -> list[str]:
+    """Return the command line of ``oleada`` of this very installation."""
+    return [str(Path(sys.executable).with_name("oleada")), *arguments]
