@@ -30,6 +30,8 @@ FEATURES: Final = (
     "oleada_server.web",
 )
 WITHOUT_PAGES: Final = tuple(name for name in FEATURES if name != "oleada_server.web")
+BODY_BYTES_MAX: Final = 1024 * 1024
+BUNDLE_TYPE: Final = "application/vnd.oleada.bundle"
 DOOR_PATHS: Final = ("/device/", "/artifacts/", "/tuf/", "/healthz")
 
 assert models, "every table is known before a query is made"  # noqa: S101
@@ -61,6 +63,7 @@ def create_app(config: Config | None = None, features: Sequence[str] = FEATURES)
     db.init_app(app)
     api = Api(app)
     register_error_handlers(app)
+    app.before_request(_limit_body)
     for name in features:
         register_feature(name, app, api)
     return app
@@ -87,6 +90,12 @@ def register_feature(name: str, app: Flask, api: Api) -> None:
 def _is_there(name: str) -> bool:
     parent, _, _ = name.rpartition(".")
     return find_spec(parent) is not None and find_spec(name) is not None
+
+
+def _limit_body() -> None:
+    """Read small bodies only; a bundle is a stream that its reader bounds."""
+    if request.mimetype != BUNDLE_TYPE:
+        request.max_content_length = BODY_BYTES_MAX
 
 
 def _engine_options(config: Config) -> dict[str, object]:

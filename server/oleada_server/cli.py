@@ -1,0 +1,74 @@
+"""``oleada``: one command for the operator, the signer and the server's processes.
+
+Groups are imported when they are asked for, so that the signer's machine needs only
+the ``[sign]`` extra. An error of ours is one sentence on standard error and exit 1.
+"""
+
+from importlib import import_module
+from typing import Any, Final
+
+import click
+from oleada_store.errors import StoreError
+from oleada_wire.errors import WireError
+
+from oleada_server.errors import ServerError
+
+COMMANDS: Final = {
+    "db": ("oleada_server.cli_run:db_group", "The database: upgrade, show its revision."),
+    "device": ("oleada_server.devices.cli:device_group", "Devices: list, show, claim."),
+    "door": ("oleada_server.cli_run:door", "Run the device door (HTTPS)."),
+    "init": ("oleada_server.cli_run:init", "Make keys, certificates, database, broker set-up."),
+    "keys": ("oleada_store.cli:keys_group", "The signer's keys: the ceremony, new models."),
+    "release": ("oleada_server.releases.cli:release_group", "Releases: build, sign, publish, withdraw."),
+    "rollout": ("oleada_server.rollouts.cli:rollout_group", "Rollouts: plan, start, watch, stop."),
+    "scheduler": ("oleada_server.cli_run:scheduler", "Run the scheduler."),
+    "up": ("oleada_server.cli_run:up", "Run everything: broker, web, door, worker, scheduler."),
+    "user": ("oleada_server.accounts.cli:user_group", "Users: add, sign-in link, API token."),
+    "web": ("oleada_server.cli_run:web", "Run console and REST."),
+    "worker": ("oleada_server.cli_run:worker", "Run one worker: inbox and outbox."),
+}
+"""Name: where it is, and the sentence that ``oleada --help`` says of it."""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is asked for, and turns our errors into exit 1."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return every name, in the order of the alphabet."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command *cmd_name*, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        try:
+            found: click.Command = getattr(import_module(module), name)
+        except ModuleNotFoundError as error:
+            raise click.ClickException(
+                f"'oleada {cmd_name}' needs the Python package {error.name!r}; install "
+                "oleada[server], or oleada[sign] on a signer's machine."
+            ) from error
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in sorted(COMMANDS)])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; an error of ours is its sentence, not a traceback."""
+        try:
+            return super().invoke(ctx)
+        except (ServerError, StoreError, WireError) as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Oleada: signed firmware for fleets of TV set-top boxes.
+
+    The server's data directory is OLEADA_DATA_DIR (default var/oleada). Commands that
+    ask a running server use OLEADA_URL and OLEADA_TOKEN, or on the server's own machine
+    what `oleada init` left in the data directory.
+    """

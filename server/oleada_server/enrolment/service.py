@@ -1,0 +1,235 @@
+"""Enrolment: a claim token, once, becomes a box's certificate.
+
+A token is 24 random bytes, stored only as SHA-256, of one serial. The first key that
+uses it is bound to it: the same key again (a lost answer, a power cut) gets the same
+certificate, another key is refused and written into the audit trail as an alarm.
+"""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from zoneinfo import available_timezones
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from flask import current_app
+from oleada_wire.ids import DEVICE_ID_ALPHABET, is_hardware_model
+from sqlalchemy import select, update
+
+from oleada_server import config as settings
+from oleada_server.audit import service as audit
+from oleada_server.db import db, insert
+from oleada_server.devices import service as devices
+from oleada_server.devices.models import Device
+from oleada_server.enrolment import pki
+from oleada_server.enrolment.errors import (
+    ClaimExpiredError,
+    ClaimNotValidError,
+    ClaimUsedError,
+)
+from oleada_server.enrolment.models import Certificate, ClaimToken
+from oleada_server.errors import BadInputError
+from oleada_server.live import service as live
+
+TOKEN_BYTES: Final = 24
+DEVICE_ID_CHARS: Final = 12
+PREFIX_CHARS: Final = 4
+SERIAL_CHARS_MAX: Final = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """What a box learns when it is enrolled; *certificate_pem* is its own."""
+
+    device_id: str
+    hardware_model: str
+    zone: str
+    certificate_pem: str
+    ca_pem: str
+
+
+def create_claim(
+    serial: str,
+    hardware_model: str,
+    zone: str = "UTC",
+    region: str | None = None,
+    *,
+    actor: str,
+    now: datetime,
+) -> str:
+    """Return a new claim token of *serial*, URL-safe text; it is not kept anywhere.
+
+    Raises:
+        BadInputError: serial, model or zone are not what is expected.
+    """
+    _check_claim(serial, hardware_model, zone)
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    devices.record_model(hardware_model)
+    db.session.add(
+        ClaimToken(
+            token_sha256=_digest(token),
+            serial=serial,
+            hardware_model=hardware_model,
+            zone=zone,
+            region=region,
+            created_at=now,
+            expires_at=now + timedelta(seconds=settings.current().claim_ttl_s),
+        )
+    )
+    after = {"hardware_model": hardware_model, "zone": zone, "region": region}
+    audit.record(actor, "device.claim", f"serial:{serial}", now=now, after=after)
+    db.session.commit()
+    return token
+
+
+def enrol(token: str, serial: str, csr_pem: str, now: datetime) -> Enrolled:
+    """Return the certificate of the box with *serial*, for the key of *csr_pem*.
+
+    Idempotent: the same token and key get the same answer while the certificate is valid.
+
+    Raises:
+        BadRequestForCertificateError: *csr_pem* is not a request for a P-256 key of its own.
+        ClaimNotValidError: the token is unknown or of another serial.
+        ClaimExpiredError: it was not used in time.
+        ClaimUsedError: it was used by another key; the audit trail has an alarm.
+    """
+    key = pki.read_request(csr_pem)
+    spki = pki.spki_sha256(key)
+    claim = db.session.get(ClaimToken, _digest(token), with_for_update=True)
+    if claim is None or not secrets.compare_digest(claim.serial.encode(), serial.encode()):
+        raise ClaimNotValidError
+    if claim.used_at is not None:
+        return _again(claim, spki, now)
+    if claim.expires_at <= now:
+        raise ClaimExpiredError
+    device_id = _device_of(claim, now)
+    certificate = _issue(device_id, key, spki, now)
+    claim.used_at, claim.spki_sha256, claim.device_id = now, spki, device_id
+    audit.record(f"device:{device_id}", "device.enrol", f"device:{device_id}", now=now,
+                 after={"serial": serial, "spki_sha256": spki})  # fmt: skip
+    live.touch("devices", now)
+    db.session.commit()
+    return _enrolled(claim, certificate.pem)
+
+
+def device_authority() -> pki.Authority:
+    """Return the device CA, read once a process."""
+    held: dict[str, Any] = current_app.extensions
+    if "oleada_device_ca" not in held:
+        held["oleada_device_ca"] = pki.load_authority(settings.current().pki_dir, "device-ca")
+    found: pki.Authority = held["oleada_device_ca"]
+    return found
+
+
+def service_ca_pem() -> str:
+    """Return the certificate that boxes pin for broker and device door."""
+    held: dict[str, Any] = current_app.extensions
+    if "oleada_service_ca" not in held:
+        held["oleada_service_ca"] = pki.load_authority(settings.current().pki_dir, "service-ca").pem
+    return str(held["oleada_service_ca"])
+
+
+def new_device_id(hardware_model: str) -> str:
+    """Return a random device id that begins with the model's letters, as in ``VX41…``."""
+    letters = [c for c in hardware_model if c in DEVICE_ID_ALPHABET][:PREFIX_CHARS]
+    rest = DEVICE_ID_CHARS - len(letters)
+    return "".join(letters) + "".join(secrets.choice(DEVICE_ID_ALPHABET) for _ in range(rest))
+
+
+def _again(claim: ClaimToken, spki: str, now: datetime) -> Enrolled:
+    if claim.spki_sha256 != spki:
+        audit.record(
+            f"device:{claim.device_id}", "device.enrol-refused", f"device:{claim.device_id}",
+            now=now, reason="alarm: the claim token was tried with another key",
+            after={"spki_sha256": spki},
+        )  # fmt: skip
+        db.session.commit()
+        raise ClaimUsedError
+    query = (
+        select(Certificate)
+        .where(Certificate.device_id == claim.device_id, Certificate.spki_sha256 == spki)
+        .where(Certificate.revoked_at.is_(None), Certificate.not_after > now)
+    )
+    certificate = db.session.scalar(query.order_by(Certificate.not_after.desc()).limit(1))
+    if certificate is None:
+        raise ClaimExpiredError
+    answer = _enrolled(claim, certificate.pem)
+    db.session.rollback()
+    return answer
+
+
+def _device_of(claim: ClaimToken, now: datetime) -> str:
+    """Return the id of the box with the claim's serial; a new row under the unique serial.
+
+    A box that enrols again was wiped: its boot count starts anew, so the row's does too.
+    """
+    row = {
+        "id": new_device_id(claim.hardware_model),
+        "serial": claim.serial,
+        "hardware_model": claim.hardware_model,
+        "zone": claim.zone,
+        "region": claim.region,
+        "enrolled_at": now,
+        "connected": False,
+        "boot_count": 0,
+        "boot_nonce": "",
+        "seq": 0,
+        "assignment_seq": 0,
+        "cmd_seq": 0,
+    }
+    db.session.execute(insert(Device).values(row).on_conflict_do_nothing(index_elements=["serial"]))
+    device_id = db.session.scalar(select(Device.id).where(Device.serial == claim.serial))
+    assert device_id is not None, "the row was put there, or was there"  # noqa: S101
+    again = {"enrolled_at": now, "boot_count": 0, "boot_nonce": "", "seq": 0}
+    kept = {name: row[name] for name in ("hardware_model", "zone", "region")}
+    db.session.execute(update(Device).where(Device.id == device_id).values(**again, **kept))
+    return device_id
+
+
+def _issue(device_id: str, key: ec.EllipticCurvePublicKey, spki: str, now: datetime) -> Certificate:
+    days = settings.current().certificate_days
+    issued = pki.issue_device(device_authority(), device_id, key, now, days)
+    certificate = Certificate(
+        serial_hex=f"{issued.serial_number:x}",
+        device_id=device_id,
+        spki_sha256=spki,
+        pem=issued.public_bytes(Encoding.PEM).decode(),
+        not_before=issued.not_valid_before_utc,
+        not_after=issued.not_valid_after_utc,
+    )
+    db.session.add(certificate)
+    return certificate
+
+
+def _enrolled(claim: ClaimToken, certificate_pem: str) -> Enrolled:
+    assert claim.device_id is not None, "a used claim names its device"  # noqa: S101
+    return Enrolled(
+        device_id=claim.device_id,
+        hardware_model=claim.hardware_model,
+        zone=claim.zone,
+        certificate_pem=certificate_pem,
+        ca_pem=service_ca_pem(),
+    )
+
+
+def _check_claim(serial: str, hardware_model: str, zone: str) -> None:
+    if not (0 < len(serial) <= SERIAL_CHARS_MAX and serial.isprintable() and serial.isascii()):
+        raise BadInputError(
+            f"Serial {serial[:60]!r} is not 1 to {SERIAL_CHARS_MAX} printable characters.", "serial"
+        )
+    if not is_hardware_model(hardware_model):
+        raise BadInputError(
+            f"Hardware model {hardware_model[:40]!r} is not capitals, digits and dashes, such as "
+            "VX-410.",
+            "hardware_model",
+        )
+    if zone not in available_timezones():
+        raise BadInputError(
+            f"Zone {zone[:40]!r} is not a time zone, such as Europe/Madrid.", "zone"
+        )
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
