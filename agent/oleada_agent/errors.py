@@ -2,44 +2,20 @@
 
     AgentError
     ├── StorageError       the disk did not do what was asked
-    ├── JournalError       no journal that this agent can read
     ├── ImageError         a slot or file does not hold an image that may boot
-    └── ControlError       the boot control was asked for something it must not do
+    ├── ControlError       the box was asked for something that must never be done to it
+    └── JournalError       a journal that this agent can not read
 
 A port wraps foreign exceptions in these. Bytes from the peer raise
 ``oleada_wire.errors.WireError`` instead; an ``AssertionError`` is our bug and ends the agent.
 """
 
+from oleada_agent.boot.errors import AgentError, ControlError, ImageError, StorageError
 
-class AgentError(Exception):
-    """Something on this box is not as it must be.
-
-    Attributes:
-        code: Stable, for logs.
-    """
-
-    code = "agent"
-
-
-class StorageError(AgentError):
-    """The disk did not do what was asked: full, worn, read-only or gone."""
-
-    code = "storage"
+__all__ = ["AgentError", "ControlError", "ImageError", "JournalError", "StorageError"]
 
 
 class JournalError(AgentError):
-    """There is a journal, but it was written by an agent this one can not follow."""
+    """There is a journal, but this agent can not read it."""
 
     code = "journal"
-
-
-class ImageError(AgentError):
-    """A slot or a file does not hold an image that may boot."""
-
-    code = "image"
-
-
-class ControlError(AgentError):
-    """The boot control was asked for something it must not do."""
-
-    code = "control"

@@ -9,7 +9,8 @@ cancellation means nothing. Chance arrives inside events: ``draw`` is 0 to
 | Authorise | Authorised, AuthorityRefused or AuthorityUnknown |
 | CheckConditions | ConditionsChecked |
 | AskLease | LeaseAnswered, or silence |
-| MarkBad, Arm, MarkGood | SlotMarkedBad, SlotArmed, SlotMarkedGood, or StorageFailed |
+| MarkBad, Empty | SlotEmptied, or StorageFailed |
+| Arm, MarkGood | SlotArmed, SlotMarkedGood, or StorageFailed |
 | Fetch | Checkpointed …, then Fetched or FetchFailed |
 | ReadBack | ReadBackPassed or ReadBackFailed |
 | Reboot | Booted, with another boot id |
@@ -42,6 +43,7 @@ class Booted:
         boot_id: As the boot program wrote it; the same one means the agent alone restarted.
         successful: Whether the boot control calls this slot good.
         after_watchdog: The boot before this one hung or crashed.
+        security_version: Of the image that runs; the floor never lies below a proven one.
     """
 
     slot: str
@@ -50,6 +52,7 @@ class Booted:
     boot_reason: BootReason = BootReason.UNKNOWN
     successful: bool = True
     after_watchdog: bool = False
+    security_version: int = 0
     draw: int = 0
 
 
@@ -143,8 +146,8 @@ class LeaseAnswered:
 
 
 @dataclass(frozen=True, slots=True)
-class SlotMarkedBad:
-    """The boot control will not start this slot."""
+class SlotEmptied:
+    """Nothing in this slot can boot, and it may be written."""
 
     slot: str
 
@@ -263,7 +266,7 @@ Drawn = (
 )  # fmt: skip
 """Events that carry a draw."""
 Event = (
-    Drawn | AuthorityRefused | TrustChanged | DenyListed | SlotMarkedBad | Checkpointed
+    Drawn | AuthorityRefused | TrustChanged | DenyListed | SlotEmptied | Checkpointed
     | Fetched | FetchFailed | ReadBackPassed | ReadBackFailed | SlotArmed | ServerContacted
     | HealthPassed | HealthFailed | SlotMarkedGood | StorageFailed
 )  # fmt: skip
@@ -299,7 +302,14 @@ class AskLease:
 
 @dataclass(frozen=True, slots=True)
 class MarkBad:
-    """Make the boot control never start *slot*, and its first block empty."""
+    """Make the boot control never start *slot*; touches no byte of the slot itself."""
+
+    slot: str
+
+
+@dataclass(frozen=True, slots=True)
+class Empty:
+    """Empty the first block of *slot*, which does not run."""
 
     slot: str
 
@@ -374,6 +384,6 @@ class WakeIn:
 
 
 Command = (
-    Authorise | CheckConditions | AskLease | MarkBad | Fetch | StopFetch | ReadBack | Arm
+    Authorise | CheckConditions | AskLease | MarkBad | Empty | Fetch | StopFetch | ReadBack | Arm
     | Reboot | StartTrial | MarkGood | SendReport | Tidy | WakeIn
 )  # fmt: skip

@@ -96,7 +96,6 @@ class Work:
         steps: Reports made in this attempt.
         laps: Restarts and repeats since the last progress; the loop breaker counts them.
         lease_until_ms: UTC; 0 without a lease.
-        denied: Its digest has come onto the deny list after the point of return.
     """
 
     assignment: Assignment
@@ -104,7 +103,6 @@ class Work:
     steps: int = 0
     laps: int = 0
     lease_until_ms: int = 0
-    denied: bool = False
 
 
 class Gate(StrEnum):
@@ -203,16 +201,26 @@ class Declined:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The spare slot is not bootable; the verdict is on its way."""
+    """The attempt ended before the new slot was tried; the verdict is on its way.
+
+    Attributes:
+        target: Is made unbootable; None when it was never touched.
+        laps: Restarts that were to leave *target*, should it be running.
+    """
 
     verdict: ReportDraft
-    target: str
+    target: str | None
     laps: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class RolledBack:
-    """The old slot runs again, or will after a restart; the verdict is on its way."""
+    """The old slot runs again, or will after a restart; the verdict is on its way.
+
+    Attributes:
+        target: Is made unbootable.
+        laps: Restarts that were to leave *target*.
+    """
 
     verdict: ReportDraft
     target: str

@@ -1,0 +1,161 @@
+"""Which slot boots: the boot control's order, and the images' own bytes."""
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+from oleada_agent.boot import control, image
+from oleada_agent.boot.errors import ImageError
+
+
+class Ended(StrEnum):
+    """How a boot ended."""
+
+    POWER = "power"
+    REBOOT = "reboot"
+    WATCHDOG = "watchdog"
+
+
+class Behaviour(StrEnum):
+    """What the rest of the system of an image is like; from inside the image."""
+
+    GOOD = "good"
+    UNHEALTHY = "unhealthy"
+    NO_NETWORK = "no_network"
+    HANG = "hang"
+    CRASH = "crash"
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseFile:
+    """What ``/oleada/release.json`` inside an image says."""
+
+    version: str
+    hardware_model: str
+    security_version: int
+    behaviour: Behaviour = Behaviour.GOOD
+    provides: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A slot that boots.
+
+    Attributes:
+        control: As it is stored now, one try less if the slot is on trial.
+        was_successful: The slot had proven itself before this boot.
+        took_try: This boot cost a try.
+        fell_back: A slot that should have come first could not boot.
+        before: How the boot before this one ended.
+        passed_over: A sentence for each slot that could not boot.
+    """
+
+    slot: str
+    release: ReleaseFile
+    agent: bytes
+    control: control.Control
+    was_successful: bool
+    took_try: bool
+    fell_back: bool
+    before: Ended
+    passed_over: tuple[str, ...]
+
+
+def slot_path(folder: Path, slot: str) -> Path:
+    """Return where *slot* of the box at *folder* lies."""
+    return folder / "slots" / f"{slot.lower()}.img"
+
+
+def choose(folder: Path, store: control.FileBootControl, before: Ended) -> Choice:
+    """Return the slot to boot; its try is stored as used before this returns.
+
+    Raises:
+        ImageError: no slot holds an image that may boot.
+        StorageError: the boot control can not be written.
+    """
+    said = store.load()
+    passed_over = []
+    if said is None:
+        said = control.default(_versions(folder))
+        store.store(said)
+        passed_over.append("both boot control records were broken; a safe one was written")
+    # Where nothing may boot, whatever is whole does: a box that runs can be helped.
+    rest = [slot for slot in control.SLOTS if slot not in said.in_order()]
+    for slot in [*said.in_order(), *rest]:
+        on_trial = not said.of(slot).successful
+        try:
+            image.check_file(slot_path(folder, slot))
+            took_try = on_trial and said.of(slot).tries > 0
+            if took_try:
+                said = control.with_tries(said, slot, -1)
+                store.store(said)
+            release, agent = _inside(slot_path(folder, slot))
+        except ImageError as error:
+            passed_over.append(f"slot {slot} does not boot: {error}")
+            continue
+        return Choice(
+            slot=slot,
+            release=release,
+            agent=agent,
+            control=said,
+            was_successful=not on_trial,
+            took_try=took_try,
+            fell_back=slot != said.preferred(),
+            before=before,
+            passed_over=tuple(passed_over),
+        )
+    raise ImageError("; ".join(passed_over))
+
+
+def _versions(folder: Path) -> dict[str, str]:
+    """Return the versions of the images that are whole, by slot."""
+    found = {}
+    for slot in control.SLOTS:
+        try:
+            found[slot] = image.check_file(slot_path(folder, slot)).version
+        except ImageError:
+            continue
+    return found
+
+
+def _inside(path: Path) -> tuple[ReleaseFile, bytes]:
+    """Return what the image in *path* says of itself inside, and its agent.
+
+    Raises:
+        ImageError: it says nothing, or something else than its header.
+    """
+    release = parse_release(image.read_inner(path, image.RELEASE_PATH))
+    header = image.read_header(path)
+    if (release.version, release.hardware_model) != (header.version, header.hardware_model):
+        raise ImageError(
+            f"The header says {header.hardware_model} {header.version}, "
+            f"the inside {release.hardware_model} {release.version}."
+        )
+    return release, image.read_inner(path, image.AGENT_PATH)
+
+
+RELEASE_FIELDS: Final = {"version": str, "hardware_model": str, "security_version": int}
+
+
+def parse_release(data: bytes) -> ReleaseFile:
+    """Return what the bytes of a ``release.json`` say.
+
+    Raises:
+        ImageError: they are not a release file.
+    """
+    try:
+        value: dict[str, Any] = json.loads(data)
+        for name, shape in RELEASE_FIELDS.items():
+            if type(value[name]) is not shape:
+                raise ValueError(f"{name} is {value[name]!r}; {shape.__name__} was expected")
+        return ReleaseFile(
+            version=value["version"],
+            hardware_model=value["hardware_model"],
+            security_version=value["security_version"],
+            behaviour=Behaviour(value.get("behaviour", Behaviour.GOOD)),
+            provides=tuple(str(item) for item in value.get("provides", ())),
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise ImageError(f"{image.RELEASE_PATH} is not a release file: {error!r}.") from error
