@@ -1,0 +1,287 @@
+"""Messages on disk until the server says that it has counted them.
+
+The broker's acknowledgement proves nothing: killed, it forgets what it acknowledged.
+So a message stays here until ``down/ack`` names its id, and is sent again after a
+while and after each reconnection. It is sent with the same id and bytes, which is why
+duplicates are harmless. Reports are never dropped; the rest is, least important and
+oldest first, and the number dropped is reported. A disk that refuses never silences
+the box: the message is then kept in memory alone.
+Source: agent design, rules; architecture, "How data flows".
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from oleada_wire import messages
+from oleada_wire.errors import WireError
+from oleada_wire.ids import BootId
+from oleada_wire.messages import Ack, Crash, Header, Health, Log, Report, Result
+from oleada_wire.topics import Up
+
+from oleada_agent.errors import StorageError
+from oleada_agent.machine_events import Event, ReportAcked
+from oleada_agent.machine_states import ReportDraft
+from oleada_agent.ports import Disk
+
+DIRECTORY: Final = "data/outbox"
+COUNTERS: Final = "run/counters"
+MESSAGES_MAX: Final = 400
+BYTES_MAX: Final = 4 * 1024 * 1024
+IN_FLIGHT_MAX: Final = 20
+RESEND_MS: Final = 30_000
+SEQ_STEP: Final = 64
+"""Sequence numbers are reserved in steps, so that not each one costs a write."""
+
+Kept = Report | Result | Crash | Log | Health
+SHAPES: Final[dict[Up, type[Kept]]] = {
+    Up.REPORT: Report,
+    Up.RESULT: Result,
+    Up.CRASH: Crash,
+    Up.LOG: Log,
+    Up.HEALTH: Health,
+}
+"""What is kept, the most important first."""
+RANKS: Final = {kind: rank for rank, kind in enumerate(SHAPES)}
+
+
+@dataclass(slots=True)
+class Entry:
+    """One message that the server has not acknowledged.
+
+    Attributes:
+        order: Rises with each message put.
+        report: Names a report, so that it is not put twice.
+        sent_ms: By the steady clock; None when not sent over this connection.
+        data: Set when the disk refused to keep it.
+    """
+
+    order: int
+    kind: Up
+    id: str
+    size_bytes: int
+    report: tuple[str, int, int] | None = None
+    sent_ms: int | None = None
+    data: bytes | None = None
+
+    @property
+    def path(self) -> str:
+        """Return where the message lies."""
+        return f"{DIRECTORY}/{self.order:010d}-{self.kind}-{self.id}"
+
+
+class Stamp:
+    """Gives each message of a boot its header, also over restarts of the agent.
+
+    Args:
+        new_id: Returns 32 random hex digits.
+    """
+
+    def __init__(
+        self, disk: Disk, boot: BootId, now_ms: Callable[[], int], new_id: Callable[[], str]
+    ) -> None:
+        self._disk = disk
+        self._boot = boot
+        self._now_ms = now_ms
+        self._new_id = new_id
+        self._seq = self._reserved = _read_counter(disk)
+
+    def header(self) -> Header:
+        """Return the header of the next message."""
+        self._seq += 1
+        if self._seq > self._reserved:
+            self._reserved = self._seq + SEQ_STEP
+            _write_counter(self._disk, self._reserved)
+        return Header(self._new_id(), self._now_ms(), self._boot, self._seq)
+
+
+class DiskOutbox:
+    """The ``Outbox`` port; also what telemetry and commands write to.
+
+    Args:
+        steady_ms: A clock that never jumps.
+    """
+
+    def __init__(self, disk: Disk, stamp: Stamp, steady_ms: Callable[[], int]) -> None:
+        self._disk = disk
+        self._stamp = stamp
+        self._steady_ms = steady_ms
+        self._entries: dict[str, Entry] = {}
+        self.dropped = 0
+        for name in disk.list(DIRECTORY):
+            self._take_up(name)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def put_report(self, report: ReportDraft) -> None:
+        """Return when *report* is durable; one of the same attempt and step is there already."""
+        name = (report.assignment_id, report.attempt, report.step)
+        if any(entry.report == name for entry in self._entries.values()):
+            return
+        self._put(
+            Up.REPORT,
+            Report(
+                self._stamp.header(),
+                report.assignment_id,
+                report.attempt,
+                report.step,
+                report.phase,
+                report.version,
+                report.running_slot,
+                report.done_bytes,
+                report.reason,
+                report.detail[: messages.DETAIL_CHARS_MAX],
+            ),
+            name,
+        )
+
+    def put_health(self, make: Callable[[Header], Health]) -> None:
+        """Keep a health message; *make* is given its header."""
+        self._put(Up.HEALTH, make(self._stamp.header()))
+
+    def put_result(self, make: Callable[[Header], Result]) -> None:
+        """Keep the result of a command."""
+        self._put(Up.RESULT, make(self._stamp.header()))
+
+    def put_log(self, lines: Sequence[str]) -> None:
+        """Keep lines of the log, newest last."""
+        self._put(Up.LOG, Log(self._stamp.header(), tuple(lines)))
+
+    def put_crash(self, process_name: str, reason: str, firmware_version: str) -> None:
+        """Keep the news that a process ended that should not have."""
+        self._put(Up.CRASH, Crash(self._stamp.header(), process_name, reason, firmware_version))
+
+    def due(self) -> list[tuple[Up, bytes]]:
+        """Return what to send now, most important first, and take note that it is sent.
+
+        At most ``IN_FLIGHT_MAX`` messages wait for an acknowledgement at a time.
+        """
+        now_ms = self._steady_ms()
+        recent = sum(not _is_due(entry, now_ms) for entry in self._entries.values())
+        found: list[tuple[Up, bytes]] = []
+        for entry in self._by_importance():
+            if recent + len(found) >= IN_FLIGHT_MAX:
+                break
+            if _is_due(entry, now_ms) and (data := self._read(entry)) is not None:
+                entry.sent_ms = now_ms
+                found.append((entry.kind, data))
+        return found
+
+    def next_due_ms(self) -> int | None:
+        """Return in how many milliseconds something is due again; None when empty."""
+        now_ms = self._steady_ms()
+        waits = [
+            0 if entry.sent_ms is None else max(0, entry.sent_ms + RESEND_MS - now_ms)
+            for entry in self._entries.values()
+        ]
+        return min(waits, default=None)
+
+    def forget_sent(self) -> None:
+        """Take it that nothing sent has arrived: the connection is a new one."""
+        for entry in self._entries.values():
+            entry.sent_ms = None
+
+    def acknowledge(self, ack: Ack) -> list[Event]:
+        """Remove what the server has counted or will never read; return the reports of it."""
+        events: list[Event] = []
+        for message_id in (*ack.ids, *ack.refused):
+            entry = self._entries.get(message_id)
+            if entry is None:
+                continue
+            self._remove(entry)
+            if entry.report is not None:
+                events.append(ReportAcked(*entry.report))
+        return events
+
+    def _put(self, kind: Up, message: Kept, report: tuple[str, int, int] | None = None) -> None:
+        data = messages.encode(message)
+        order = max((entry.order for entry in self._entries.values()), default=0) + 1
+        entry = Entry(order, kind, message.header.id, len(data), report)
+        try:
+            _write_durably(self._disk, entry.path, data)
+        except StorageError:
+            entry.data = data
+        self._entries[entry.id] = entry
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Drop the least important, oldest first; reports are not telemetry and stay."""
+        telemetry = [entry for entry in self._entries.values() if entry.kind is not Up.REPORT]
+        telemetry.sort(key=lambda entry: (-RANKS[entry.kind], entry.order))
+        size_bytes = sum(entry.size_bytes for entry in telemetry)
+        while telemetry and (len(telemetry) > MESSAGES_MAX or size_bytes > BYTES_MAX):
+            entry = telemetry.pop(0)
+            size_bytes -= entry.size_bytes
+            self._remove(entry)
+            self.dropped += 1
+
+    def _by_importance(self) -> list[Entry]:
+        return sorted(self._entries.values(), key=lambda e: (RANKS[e.kind], e.order))
+
+    def _read(self, entry: Entry) -> bytes | None:
+        if entry.data is not None:
+            return entry.data
+        try:
+            return self._disk.read(entry.path)
+        except StorageError:
+            # Gone or unreadable: a report is made again by the machine, the rest is counted.
+            self._entries.pop(entry.id)
+            self.dropped += entry.kind is not Up.REPORT
+            return None
+
+    def _remove(self, entry: Entry) -> None:
+        self._entries.pop(entry.id)
+        if entry.data is not None:
+            return
+        try:
+            self._disk.unlink(entry.path)
+        except StorageError:
+            # It comes back after a restart and is then recognised as a duplicate.
+            return
+
+    def _take_up(self, name: str) -> None:
+        path = f"{DIRECTORY}/{name}"
+        try:
+            data = self._disk.read(path)
+            order, kind, message_id = name.split("-")
+            message = messages.decode(SHAPES[Up(kind)], data)
+        except (WireError, ValueError, KeyError):
+            self._disk.unlink(path)  # a name that was never made durable, or rotten bytes
+            return
+        except StorageError:
+            return
+        report = None
+        if isinstance(message, Report):
+            report = (message.assignment_id, message.attempt, message.step)
+        self._entries[message_id] = Entry(int(order), Up(kind), message_id, len(data), report)
+
+
+def _is_due(entry: Entry, now_ms: int) -> bool:
+    return entry.sent_ms is None or now_ms - entry.sent_ms >= RESEND_MS
+
+
+def _write_durably(disk: Disk, path: str, data: bytes) -> None:
+    beside = f"{path}.new"
+    disk.create(beside)
+    disk.pwrite(beside, 0, data)
+    disk.fsync(beside)
+    disk.rename(beside, path)
+    disk.fsync_dir(path.rpartition("/")[0])
+
+
+def _read_counter(disk: Disk) -> int:
+    try:
+        return int(disk.read(COUNTERS)) if disk.exists(COUNTERS) else 0
+    except (StorageError, ValueError):
+        return 0
+
+
+def _write_counter(disk: Disk, value: int) -> None:
+    """Outlive the agent, not the box: a new boot counts from 1 again."""
+    try:
+        disk.create(f"{COUNTERS}.new")
+        disk.pwrite(f"{COUNTERS}.new", 0, str(value).encode())
+        disk.rename(f"{COUNTERS}.new", COUNTERS)
+    except StorageError:
+        return  # the server tells duplicates by id as well
