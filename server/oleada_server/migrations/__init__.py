@@ -1,0 +1,1 @@
+"""Alembic revisions, inside the package so that the wheel has them."""
