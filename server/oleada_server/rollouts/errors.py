@@ -33,6 +33,18 @@ class EmptyWaveError(ConflictError):
         )
 
 
+class KeyReusedError(ConflictError):
+    """An idempotency key came again with another request."""
+
+    code = "idempotency-key-reused"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"Idempotency key {key[:40]!r} was used for another request; send a new key with "
+            "each new request, and the same one only to repeat a request."
+        )
+
+
 class NoSuchReleaseError(NotFoundError):
     """No release of this model has this version."""
 

@@ -126,3 +126,14 @@ class ReportRow(Base):
     message_id: Mapped[str] = mapped_column(String(32))
     box_at: Mapped[datetime]
     received_at: Mapped[datetime]
+
+
+class DoneOnce(Base):
+    """A deed that a program asked for under an idempotency key; asked again, it is not redone."""
+
+    __tablename__ = "rollout_done_once"
+    actor: Mapped[str] = mapped_column(String(120), primary_key=True)
+    key: Mapped[str] = mapped_column(String(80), primary_key=True)
+    request_sha256: Mapped[str] = mapped_column(String(64))
+    rollout_id: Mapped[int] = mapped_column(ForeignKey("rollout.id"))
+    at: Mapped[datetime]

@@ -28,6 +28,7 @@ from oleada_server.rollouts.errors import (
 )
 from oleada_server.rollouts.leases import record_lease_request
 from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
+from oleada_server.rollouts.once import Once, done_before, record_done
 from oleada_server.rollouts.preview import Membership, Preview
 from oleada_server.rollouts.reading import (
     BoxFilter,
@@ -88,13 +89,18 @@ def preview(spec: RolloutSpec) -> Preview:
     return previews.shown(spec, release, previews.membership(spec, release, _salts()))
 
 
-def create(spec: RolloutSpec, *, actor: str, now: datetime) -> int:
+def create(spec: RolloutSpec, *, actor: str, now: datetime, once: Once | None = None) -> int:
     """Store *spec* as a draft and return its number (``R-<number>``).
 
+    With *once*, a request that was carried out before returns the number it had then.
+
     Raises:
+        KeyReusedError: *once* was used for another request.
         NoSuchReleaseError: There is no such release.
         ReleaseWithdrawnError: It was withdrawn.
     """
+    if once is not None and (done := done_before(actor, once)) is not None:
+        return done
     release = _release(spec)
     salt = spec.salt or previews.membership(spec, release, _salts()).salt
     rollout = Rollout(
@@ -119,6 +125,8 @@ def create(spec: RolloutSpec, *, actor: str, now: datetime) -> int:
     rollout_id = rollout.id
     after = {"release": release.target_path, "waves": [wave.name for wave in spec.waves]}
     audit.record(actor, "rollout.create", f"R-{rollout_id}", now=now, after=after)
+    if once is not None:
+        record_done(actor, once, rollout_id, now)
     rows.touch(rollout_id, now)
     db.session.commit()
     return rollout_id

@@ -1,0 +1,194 @@
+"""REST of rollouts: ``/api/v1/rollouts``. Reads the request, calls the service, shapes the answer.
+
+A program that repeats a POST after a lost answer sends the same ``Idempotency-Key``:
+the deed is then done once.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from flask import Flask, request
+from flask.typing import ResponseReturnValue
+from flask_smorest import Api, Blueprint
+from oleada_wire.ids import normalise_device_id
+
+from oleada_server.accounts.access import identity, require_scope
+from oleada_server.clock import now_utc
+from oleada_server.db import read_only
+from oleada_server.rollouts import schemas, service
+from oleada_server.rollouts.errors import BadPlanError
+from oleada_server.rollouts.once import Once, done_before, record_done
+from oleada_server.rollouts.reading import BoxFilter
+from oleada_server.rollouts.states import BoxState
+
+KEY_CHARS_MAX = 80
+
+blueprint = Blueprint(
+    "rollouts", __name__, url_prefix="/api/v1/rollouts", description="Releases on their way"
+)
+
+
+def register(app: Flask, api: Api) -> None:  # noqa: ARG001 - every feature registers alike
+    """Add the REST API of rollouts."""
+    api.register_blueprint(blueprint)
+
+
+@blueprint.get("")
+@blueprint.arguments(schemas.ListQuery, location="query")
+@blueprint.response(200)
+@require_scope("rollouts:read")
+def list_rollouts(query: dict[str, Any]) -> ResponseReturnValue:
+    """Return rollouts, newest first; *next* names where the next page begins."""
+    read_only()
+    before = query.get("before")
+    found = service.list_rollouts(
+        before_id=None if before is None else number_of(before), limit=query["limit"]
+    )
+    shown = [schemas.rollout_json(rollout) for rollout in found]
+    full = len(found) == query["limit"]
+    return {"rollouts": shown, "next": shown[-1]["id"] if full else None}
+
+
+@blueprint.post("")
+@blueprint.arguments(schemas.RolloutPlan)
+@blueprint.response(201)
+@require_scope("rollouts:write")
+def create(body: dict[str, Any]) -> ResponseReturnValue:
+    """Store a plan as a draft; nothing reaches a box before it is started."""
+    spec = schemas.spec_from(body)
+    rollout_id = service.create(spec, actor=identity().actor, now=now_utc(), once=_once())
+    return _shown(rollout_id)
+
+
+@blueprint.post("/preview")
+@blueprint.arguments(schemas.RolloutPlan)
+@blueprint.response(200)
+@require_scope("rollouts:read")
+def preview(body: dict[str, Any]) -> ResponseReturnValue:
+    """Return which boxes a plan would cover now, and why others are left out."""
+    spec = schemas.spec_from(body)
+    read_only()
+    return asdict(service.preview(spec))
+
+
+@blueprint.get("/<rollout_ref>")
+@blueprint.response(200)
+@require_scope("rollouts:read")
+def show(rollout_ref: str) -> ResponseReturnValue:
+    """Return a rollout with its waves, their exact numbers, and why boxes failed."""
+    return _shown(number_of(rollout_ref))
+
+
+@blueprint.get("/<rollout_ref>/boxes")
+@blueprint.arguments(schemas.BoxesQuery, location="query")
+@blueprint.response(200)
+@require_scope("rollouts:read")
+def boxes(query: dict[str, Any], rollout_ref: str) -> ResponseReturnValue:
+    """Return boxes of a rollout by device id; *next* is what to send as *after*."""
+    read_only()
+    state = query.get("state")
+    wanted = BoxFilter(query.get("wave"), state and BoxState(state), query.get("reason"))
+    found = service.boxes(
+        number_of(rollout_ref), wanted, after=query.get("after"), limit=query["limit"]
+    )
+    full = len(found) == query["limit"]
+    return {
+        "boxes": [schemas.box_json(box) for box in found],
+        "next": found[-1].device_id if full else None,
+    }
+
+
+@blueprint.post("/<rollout_ref>/start")
+@blueprint.arguments(schemas.Reason)
+@blueprint.response(200)
+@require_scope("rollouts:write")
+def start(body: dict[str, Any], rollout_ref: str) -> ResponseReturnValue:
+    """Freeze which boxes are covered, and begin."""
+    return _do(rollout_ref, service.start, reason=body["reason"])
+
+
+@blueprint.post("/<rollout_ref>/pause")
+@blueprint.arguments(schemas.GivenReason)
+@blueprint.response(200)
+@require_scope("rollouts:write")
+def pause(body: dict[str, Any], rollout_ref: str) -> ResponseReturnValue:
+    """Let no further box begin until it is resumed."""
+    return _do(rollout_ref, service.pause, reason=body["reason"])
+
+
+@blueprint.post("/<rollout_ref>/resume")
+@blueprint.arguments(schemas.Reason)
+@blueprint.response(200)
+@require_scope("rollouts:write")
+def resume(body: dict[str, Any], rollout_ref: str) -> ResponseReturnValue:
+    """Go on after a pause."""
+    return _do(rollout_ref, service.resume, reason=body["reason"])
+
+
+@blueprint.post("/<rollout_ref>/stop")
+@blueprint.arguments(schemas.GivenReason)
+@blueprint.response(200)
+@require_scope("rollouts:write")
+def stop(body: dict[str, Any], rollout_ref: str) -> ResponseReturnValue:
+    """End it for good."""
+    return _do(rollout_ref, service.stop, reason=body["reason"])
+
+
+@blueprint.post("/<rollout_ref>/retry")
+@blueprint.arguments(schemas.RetryPlan)
+@blueprint.response(200)
+@require_scope("rollouts:write")
+def retry(body: dict[str, Any], rollout_ref: str) -> ResponseReturnValue:
+    """Assign the release again to boxes that did not get it."""
+    listed = body.get("device_ids")
+    return _do(
+        rollout_ref,
+        service.retry,
+        reason=body["reason"],
+        device_ids=None if listed is None else [normalise_device_id(text) for text in listed],
+        ended_for=body.get("ended_for"),
+    )
+
+
+def number_of(rollout_ref: str) -> int:
+    """Return the number in ``R-7`` or ``7``.
+
+    Raises:
+        BadPlanError: It is neither.
+    """
+    digits = rollout_ref.upper().removeprefix("R-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 9):
+        raise BadPlanError(f"{rollout_ref[:40]!r} is not the id of a rollout, such as R-7.")
+    return int(digits)
+
+
+def _do(rollout_ref: str, verb: Callable[..., object], **arguments: Any) -> ResponseReturnValue:
+    """Run *verb*, once for each idempotency key, and return the rollout as it is now."""
+    rollout_id, actor, now, once = number_of(rollout_ref), identity().actor, now_utc(), _once()
+    if once is not None:
+        if done_before(actor, once) is not None:
+            return _shown(rollout_id)
+        service.get(rollout_id)
+        record_done(actor, once, rollout_id, now)
+    verb(rollout_id, actor=actor, now=now, **arguments)
+    return _shown(rollout_id)
+
+
+def _once() -> Once | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if not (1 <= len(key) <= KEY_CHARS_MAX and key.isprintable()):
+        raise BadPlanError(f"An Idempotency-Key has 1 to {KEY_CHARS_MAX} characters.")
+    return Once.of(key, request.path.encode(), request.get_data())
+
+
+def _shown(rollout_id: int) -> dict[str, Any]:
+    read_only()
+    rollout = service.get(rollout_id)
+    return {
+        **schemas.rollout_json(rollout),
+        "waves": schemas.waves_json(rollout, service.summary(rollout_id)),
+        "why_failed": [schemas.failure_json(found) for found in service.why_failed(rollout_id)],
+    }

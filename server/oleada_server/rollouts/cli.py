@@ -1,0 +1,287 @@
+"""``oleada rollout``: plan, start, watch and stop rollouts through the REST API."""
+
+import json
+import time
+import tomllib
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from oleada_server.client import Client, connect
+
+PATH: Final = "/api/v1/rollouts"
+ENDS: Final = frozenset({"finished", "halted", "stopped"})
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON as the API answers.")
+why = click.option("--reason", required=True, help="Why; kept in the audit trail.")
+maybe_why = click.option("--reason", help="Why; kept in the audit trail.")
+
+
+@click.group("rollout")
+def rollout_group() -> None:
+    """Rollouts: one release on its way, wave by wave."""
+
+
+def _limits(command: Command) -> Command:
+    """Add the options of limits, which hold for every wave that --wave or --list names."""
+    for option in (
+        click.option("--success-min", "success_share_min", type=float, help="Share, 0 to 1."),
+        click.option("--failed-max", "failed_share_max", type=float, help="Share, 0 to 1."),
+        click.option("--silent-max", "silent_share_max", type=float, help="Share, 0 to 1."),
+        click.option("--sample-min", type=int, help="Outcomes before limits are judged."),
+        click.option("--soak", "soak_s", type=int, help="Seconds a wave lives before the next."),
+    ):
+        command = option(command)
+    return command
+
+
+@rollout_group.command()
+@click.argument("hardware_model")
+@click.argument("version")
+@click.option(
+    "--wave",
+    "waves",
+    multiple=True,
+    metavar="NAME=SHARE",
+    help="A wave up to a cumulative share: canary=0.05, then everybody=1. In order.",
+)
+@click.option(
+    "--list",
+    "lists",
+    multiple=True,
+    metavar="NAME=FILE",
+    help="A wave of the device ids in FILE, one a line; opens before every --wave.",
+)
+@click.option(
+    "--file",
+    "file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The rest of the plan as TOML or JSON, with the fields of the REST API.",
+)
+@click.option("--name", help="What people call it.")
+@click.option("--start-at", help="ISO time with a zone: 2026-11-21T02:00+01:00.")
+@click.option("--window", metavar="HH:MM-HH:MM", help="Daily, in each box's own zone.")
+@click.option("--silent-after", "silent_after_s", type=int, help="Seconds until a box is silent.")
+@click.option("--attempts-max", type=int, help="Attempts of a box.")
+@click.option("--in-flight-max", type=int, help="Boxes at work at one time.")
+@click.option("--spread", "spread_s", type=int, help="Boxes wait up to so many seconds.")
+@click.option("--lease", "lease_s", type=int, help="Seconds a lease lasts without progress.")
+@click.option("--salt", help="As the preview named it, to get exactly the boxes it showed.")
+@click.option("--dry-run", is_flag=True, help="Show what it would cover; store nothing.")
+@_limits
+@as_json
+def plan(as_json: bool, dry_run: bool, **given: Any) -> None:  # fmt: skip
+    """Plan a rollout of VERSION for HARDWARE_MODEL; it waits for `oleada rollout start`."""
+    body, client = _plan_of(given), connect()
+    if dry_run:
+        found = client.post(f"{PATH}/preview", body)
+        print(json.dumps(found, indent=2) if as_json else _preview_text(found))
+        return
+    _print(client.post(PATH, body, idempotency_key=uuid.uuid4().hex), as_json)
+
+
+@rollout_group.command()
+@click.argument("rollout")
+@maybe_why
+@as_json
+def start(rollout: str, reason: str | None, as_json: bool) -> None:
+    """Freeze which boxes ROLLOUT covers, and begin."""
+    _do(rollout, "start", as_json, reason=reason)
+
+
+@rollout_group.command()
+@click.argument("rollout")
+@why
+@as_json
+def pause(rollout: str, reason: str, as_json: bool) -> None:
+    """Let no further box begin."""
+    _do(rollout, "pause", as_json, reason=reason)
+
+
+@rollout_group.command()
+@click.argument("rollout")
+@maybe_why
+@as_json
+def resume(rollout: str, reason: str | None, as_json: bool) -> None:
+    """Go on after a pause."""
+    _do(rollout, "resume", as_json, reason=reason)
+
+
+@rollout_group.command()
+@click.argument("rollout")
+@why
+@as_json
+def stop(rollout: str, reason: str, as_json: bool) -> None:
+    """End ROLLOUT for good: assignments are taken back from boxes that have not armed."""
+    _do(rollout, "stop", as_json, reason=reason)
+
+
+@rollout_group.command()
+@click.argument("rollout")
+@click.option("--device", "device_ids", multiple=True, help="This box; may be repeated.")
+@click.option("--ended-for", help="All that ended for this: health-check, silent, …")
+@maybe_why
+@as_json
+def retry(
+    rollout: str,
+    device_ids: tuple[str, ...],
+    ended_for: str | None,
+    reason: str | None,
+    as_json: bool,
+) -> None:
+    """Assign the release again to boxes that did not get it."""
+    named = {"device_ids": list(device_ids)} if device_ids else {}
+    wanted = {"ended_for": ended_for} if ended_for else {}
+    _do(rollout, "retry", as_json, reason=reason, **named, **wanted)
+
+
+@rollout_group.command()
+@click.argument("rollout")
+@as_json
+def show(rollout: str, as_json: bool) -> None:
+    """Show ROLLOUT (R-7 or 7): waves, exact numbers, why boxes failed."""
+    _print(connect().get(f"{PATH}/{rollout}"), as_json)
+
+
+@rollout_group.command("list")
+@click.option("--before", help="Only rollouts older than this one.")
+@click.option("--limit", type=int, default=50, show_default=True, help="Rollouts a page.")
+@as_json
+def list_(before: str | None, limit: int, as_json: bool) -> None:
+    """List rollouts, newest first."""
+    page = connect().get(PATH, {"before": before, "limit": limit})
+    if as_json:
+        print(json.dumps(page, indent=2))
+        return
+    for found in page["rollouts"]:
+        release = f"{found['hardware_model']} {found['version']}"
+        print(f"{found['id']:<8} {found['state']:<10} {release:<24} {found['name']}")
+    if page["next"]:
+        print(f"more with --before {page['next']}")
+
+
+@rollout_group.command()
+@click.argument("rollout")
+@click.option(
+    "--every",
+    "every_s",
+    type=click.FloatRange(0.1),
+    default=2.0,
+    show_default=True,
+    help="Seconds between looks.",
+)
+@as_json
+def watch(rollout: str, every_s: float, as_json: bool) -> None:  # fmt: skip
+    """Print ROLLOUT whenever it has changed, until it has ended; exit 1 unless it finished."""
+    client, before = connect(), ""
+    while True:
+        found = client.get(f"{PATH}/{rollout}")
+        text = json.dumps(found) if as_json else _line(found)
+        if text != before:
+            click.echo(text)
+            before = text
+        if found["state"] in ENDS:
+            raise SystemExit(0 if found["state"] == "finished" else 1)
+        time.sleep(every_s)
+
+
+def _do(rollout: str, verb: str, as_json: bool, **body: Any) -> None:
+    given = {name: value for name, value in body.items() if value is not None}
+    client: Client = connect()
+    key = uuid.uuid4().hex
+    _print(client.post(f"{PATH}/{rollout}/{verb}", given, idempotency_key=key), as_json)
+
+
+def _plan_of(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the body of the request: the file, and over it what the options say."""
+    file, window = given.pop("file"), given.pop("window")
+    waves, lists = given.pop("waves"), given.pop("lists")
+    names = ("success_share_min", "failed_share_max", "silent_share_max", "sample_min", "soak_s")
+    limits = {name: given.pop(name) for name in names}
+    limits = {name: value for name, value in limits.items() if value is not None}
+    body = _read(file) if file else {}
+    body |= {name: value for name, value in given.items() if value is not None}
+    if window:
+        begin, _, end = window.partition("-")
+        body["window"] = {"start": begin, "end": end}
+    named = [_listed(text) for text in lists] + [_shared(text) for text in waves]
+    if named:
+        body["waves"] = [wave | limits for wave in named]
+    body.setdefault("waves", [{"name": "everybody", "share_until": 1.0} | limits])
+    return body
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text()
+        found: Any = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except ValueError as error:
+        raise click.ClickException(f"{path} is neither TOML nor, as .json, JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise click.ClickException(f"{path} holds no object with the fields of a plan.")
+    return found
+
+
+def _shared(text: str) -> dict[str, Any]:
+    name, _, share = text.rpartition("=")
+    try:
+        return {"name": name or share, "share_until": float(share)}
+    except ValueError:
+        raise click.ClickException(
+            f"--wave {text!r} is not NAME=SHARE with a share from 0 to 1, such as canary=0.05."
+        ) from None
+
+
+def _listed(text: str) -> dict[str, Any]:
+    name, _, path = text.partition("=")
+    if not path or not Path(path).is_file():
+        raise click.ClickException(f"--list {text!r} is not NAME=FILE with a file that is there.")
+    ids = [line.strip() for line in Path(path).read_text().splitlines() if line.strip()]
+    return {"name": name, "device_ids": ids}
+
+
+def _print(found: dict[str, Any], as_json: bool) -> None:
+    print(json.dumps(found, indent=2) if as_json else _text(found))
+
+
+def _text(found: dict[str, Any]) -> str:
+    because = f": {found['state_reason']}" if found["state_reason"] else ""
+    lines = [
+        f"{found['id']} {found['name']} is {found['state']}{because}",
+        f"  {found['hardware_model']} {found['version']}, {found['size_bytes']} bytes",
+    ]
+    for wave in found["waves"]:
+        states = ", ".join(f"{n} {state}" for state, n in wave["states"].items())
+        held = f" ({wave['state_reason']})" if wave["state_reason"] else ""
+        lines.append(
+            f"  wave {wave['position']} {wave['name']}: {wave['state']}{held}; "
+            f"{wave['boxes']} boxes{': ' + states if states else ''}"
+        )
+    for failure in found["why_failed"]:
+        now = ", ".join(f"{n} on {version}" for version, n in failure["runs_now"].items())
+        lines.append(f"  {failure['boxes']} {failure['state']}, {failure['reason']}: now {now}")
+    return "\n".join(lines)
+
+
+def _line(found: dict[str, Any]) -> str:
+    waves = []
+    for wave in found["waves"]:
+        states = " ".join(f"{state}={n}" for state, n in wave["states"].items())
+        waves.append(f"[{wave['position']} {wave['state']} {states}]")
+    because = f": {found['state_reason']}" if found["state_reason"] else ""
+    return f"{found['id']} {found['state']}{because} {' '.join(waves)}"
+
+
+def _preview_text(found: dict[str, Any]) -> str:
+    lines = [f"{found['hardware_model']} {found['version']} would go to {found['boxes']} boxes"]
+    for position, wave in enumerate(found["waves"], start=1):
+        versions = ", ".join(f"{n} on {name}" for name, n in wave["from_versions"].items())
+        lines.append(f"  wave {position} {wave['name']}: {wave['boxes']} boxes ({versions})")
+    lines += [f"  left out: {n} {reason}" for reason, n in found["left_out"].items()]
+    lines.append(f"  salt {found['salt']}: plan with it to get exactly these boxes")
+    return "\n".join(lines)

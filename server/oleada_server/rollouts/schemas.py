@@ -1,0 +1,217 @@
+"""The shapes of the REST API of rollouts: what is read, and what is answered."""
+
+from typing import Any
+
+from marshmallow import Schema, fields, validate
+from oleada_wire.ids import normalise_device_id
+from oleada_wire.messages import Window
+
+from oleada_server.rollouts.errors import BadPlanError
+from oleada_server.rollouts.models import Rollout
+from oleada_server.rollouts.plan import exact
+from oleada_server.rollouts.reading import BoxRow, Failure, WaveCounts
+from oleada_server.rollouts.spec import RolloutSpec, WaveSpec
+from oleada_server.rollouts.states import BoxState
+
+CLOCK_TIME = validate.Regexp(r"^([01][0-9]|2[0-3]):[0-5][0-9]$", error="Write HH:MM, 24 hours.")
+
+
+class WavePlan(Schema):
+    """One wave as planned; shares are 0 to 1, *share_until* is cumulative."""
+
+    name = fields.String(required=True)
+    share_until = fields.Float()
+    device_ids = fields.List(fields.String())
+    success_share_min = fields.Float()
+    failed_share_max = fields.Float()
+    silent_share_max = fields.Float()
+    sample_min = fields.Integer(strict=True)
+    soak_s = fields.Integer(strict=True)
+
+
+class WindowPlan(Schema):
+    """A daily window in each box's own zone; may cross midnight."""
+
+    start = fields.String(required=True, validate=CLOCK_TIME)
+    end = fields.String(required=True, validate=CLOCK_TIME)
+
+
+class RolloutPlan(Schema):
+    """A rollout as planned."""
+
+    hardware_model = fields.String(required=True)
+    version = fields.String(required=True)
+    waves = fields.List(fields.Nested(WavePlan), required=True)
+    name = fields.String()
+    start_at = fields.AwareDateTime(format="iso")
+    window = fields.Nested(WindowPlan)
+    silent_after_s = fields.Integer(strict=True)
+    attempts_max = fields.Integer(strict=True)
+    in_flight_max = fields.Integer(strict=True)
+    spread_s = fields.Integer(strict=True)
+    lease_s = fields.Integer(strict=True)
+    salt = fields.String()
+
+
+class Reason(Schema):
+    """Why a person does it; kept in the audit trail."""
+
+    reason = fields.String(load_default=None, validate=validate.Length(max=500), allow_none=True)
+
+
+class GivenReason(Schema):
+    """Why a person does it; must be said."""
+
+    reason = fields.String(required=True, validate=validate.Length(min=1, max=500))
+
+
+class RetryPlan(Reason):
+    """Which boxes to assign again: by id, or by the reason for which they ended."""
+
+    device_ids = fields.List(fields.String(), validate=validate.Length(min=1, max=10_000))
+    ended_for = fields.String(validate=validate.Length(min=1, max=40))
+
+
+class ListQuery(Schema):
+    """Which rollouts: newest first, below *before* (``R-7``)."""
+
+    before = fields.String()
+    limit = fields.Integer(load_default=50, validate=validate.Range(1, 200))
+
+
+class BoxesQuery(Schema):
+    """Which boxes of a rollout, from the one behind *after* on."""
+
+    wave = fields.Integer()
+    state = fields.String(validate=validate.OneOf([str(state) for state in BoxState]))
+    reason = fields.String()
+    after = fields.String()
+    limit = fields.Integer(load_default=100, validate=validate.Range(1, 500))
+
+
+def spec_from(body: dict[str, Any]) -> RolloutSpec:
+    """Return the plan in *body*, as :class:`RolloutPlan` has read it.
+
+    Raises:
+        BadPlanError: A limit is out of range, or the waves do not fit each other.
+    """
+    given = dict(body)
+    waves = tuple(_wave_from(dict(wave)) for wave in given.pop("waves"))
+    window = given.pop("window", None)
+    return RolloutSpec(waves=waves, window=window and window_from(**window), **given)
+
+
+def window_from(start: str, end: str) -> Window:
+    """Return the window from *start* to *end*, each ``HH:MM``.
+
+    Raises:
+        BadPlanError: It would be open never or always.
+    """
+    try:
+        return Window(_minutes(start), _minutes(end))
+    except ValueError as error:
+        raise BadPlanError(f"Window {start} to {end}: {error}.", "window") from error
+
+
+def _minutes(text: str) -> int:
+    hours, minutes = text.split(":")
+    return int(hours) * 60 + int(minutes)
+
+
+def _clock_time(minutes: int) -> str:
+    return f"{minutes // 60:02d}:{minutes % 60:02d}"
+
+
+def _wave_from(wave: dict[str, Any]) -> WaveSpec:
+    if (listed := wave.pop("device_ids", None)) is not None:
+        wave["device_ids"] = tuple(normalise_device_id(text) for text in listed)
+    return WaveSpec(**wave)
+
+
+def rollout_json(rollout: Rollout) -> dict[str, Any]:
+    """Return *rollout* as lists and answers show it."""
+    release = rollout.release
+    window = None
+    if rollout.window_start_min is not None and rollout.window_end_min is not None:
+        window = {
+            "start": _clock_time(rollout.window_start_min),
+            "end": _clock_time(rollout.window_end_min),
+        }
+    return {
+        "id": f"R-{rollout.id}",
+        "name": rollout.name,
+        "state": str(rollout.state),
+        "state_reason": rollout.state_reason,
+        "hardware_model": release.hardware_model,
+        "version": release.version,
+        "sha256": release.sha256,
+        "size_bytes": release.size_bytes,
+        "created_at": rollout.created_at.isoformat(),
+        "created_by": rollout.created_by,
+        "start_at": rollout.start_at and rollout.start_at.isoformat(),
+        "started_at": rollout.started_at and rollout.started_at.isoformat(),
+        "ended_at": rollout.ended_at and rollout.ended_at.isoformat(),
+        "salt": rollout.salt,
+        "window": window,
+        "silent_after_s": rollout.silent_after_s,
+        "attempts_max": rollout.attempts_max,
+        "in_flight_max": rollout.in_flight_max,
+        "spread_s": rollout.spread_s,
+        "lease_s": rollout.lease_s,
+    }
+
+
+def waves_json(rollout: Rollout, counted: list[WaveCounts]) -> list[dict[str, Any]]:
+    """Return the waves of *rollout* with their exact numbers, in order."""
+    return [
+        {
+            "id": wave.id,
+            "position": wave.position,
+            "name": wave.name,
+            "state": str(wave.state),
+            "state_reason": wave.state_reason,
+            "share_until": wave.share_until,
+            "listed": wave.device_ids is not None,
+            "boxes": wave.boxes,
+            "states": {str(state): n for state, n in counts.states.items() if n},
+            "outcomes": {str(found): n for found, n in counts.outcomes.items() if n},
+            "success_share_min": float(exact(wave.success_share_min)),
+            "failed_share_max": float(exact(wave.failed_share_max)),
+            "silent_share_max": float(exact(wave.silent_share_max)),
+            "sample_min": wave.sample_min,
+            "soak_s": wave.soak_s,
+            "opened_at": wave.opened_at and wave.opened_at.isoformat(),
+            "soak_from": wave.soak_from and wave.soak_from.isoformat(),
+            "passed_at": wave.passed_at and wave.passed_at.isoformat(),
+        }
+        for wave, counts in zip(rollout.waves, counted, strict=True)
+    ]
+
+
+def failure_json(failure: Failure) -> dict[str, Any]:
+    """Return one group of boxes that ended alike."""
+    return {
+        "reason": failure.reason,
+        "state": str(failure.state),
+        "outcome": str(failure.outcome),
+        "boxes": failure.boxes,
+        "example": failure.example,
+        "runs_now": failure.runs_now,
+    }
+
+
+def box_json(box: BoxRow) -> dict[str, Any]:
+    """Return one box of a rollout."""
+    return {
+        "device_id": box.device_id,
+        "serial": box.serial,
+        "wave": box.wave_position,
+        "state": str(box.state),
+        "attempt": box.attempt,
+        "reason": box.reason,
+        "detail": box.detail,
+        "done_bytes": box.done_bytes,
+        "version_before": box.version_before,
+        "version_now": box.version_now,
+        "changed_at": box.changed_at.isoformat(),
+    }
