@@ -6,6 +6,7 @@ with the process that switched it on, because the lab must leave nothing behind.
 """
 
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -15,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from oleada_agent.boot.control import FileBootControl, factory
 from oleada_agent.boot.disk import RealDisk
@@ -37,6 +38,7 @@ class BoxPlan:
         ca_pem: The CA that the box pins, as PEM.
         claim_token: One time; the box enrols with it at its first start.
         settings: More lines of ``data/config.toml``, by name.
+        player_fails_on: Versions on which this box's media player never gets ready.
     """
 
     serial: str
@@ -47,6 +49,7 @@ class BoxPlan:
     mac: str = ""
     zone: str = "UTC"
     settings: Mapping[str, str | int] = field(default_factory=dict)
+    player_fails_on: tuple[str, ...] = ()
 
 
 def make_box(directory: Path, plan: BoxPlan, factory_image: Path) -> "Box":
@@ -69,6 +72,10 @@ def make_box(directory: Path, plan: BoxPlan, factory_image: Path) -> "Box":
     token.touch(mode=0o600)
     token.write_text(plan.claim_token + "\n")
     (data / "config.toml").write_text(_config_of(plan))
+    if plan.player_fails_on:
+        (directory / "boot" / "hardware.toml").write_text(
+            f"player_fails_on = {json.dumps(plan.player_fails_on)}\n"
+        )
     return Box(directory)
 
 
@@ -166,6 +173,14 @@ class Box:
                 digest.update(part)
                 remaining -= len(part)
         return digest.hexdigest()
+
+    def booted(self) -> dict[str, Any] | None:
+        """Return what the boot program told the agent of this boot; None before that."""
+        try:
+            found: dict[str, Any] = json.loads((self.directory / "run" / "booted.json").read_text())
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None
+        return found
 
     def console(self) -> str:
         """Return what the boot program and the agent have said so far."""

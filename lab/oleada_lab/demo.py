@@ -36,8 +36,8 @@ NOTES: Final = {
     "cs": "Rychlejší přepínání kanálů; opravuje zvuk, který předbíhal obraz.",
 }
 FACTORY_NOTES: Final = {"en": "What boxes leave the factory with."}
-PLAYER_BROKEN: Final = 5
-"""This VX-410 has a media player that never starts on the new image: it rolls back."""
+PLAYER_FAILS: Final = ("VX-410", 6)
+"""The media player of this box never gets ready on the new image: it rolls back."""
 Say = Callable[[str], None]
 
 
@@ -120,6 +120,7 @@ def _box(operator: Operator, model: str, number: int, factory: Path) -> Box:
         zone=ZONES[number % len(ZONES)],
         mac=f"02:00:5E:{kind[0]}{kind[1]}:00:{number:02X}",
         settings=settings,
+        player_fails_on=(NEXT,) if (model, number) == PLAYER_FAILS else (),
     )
 
 

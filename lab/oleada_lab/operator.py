@@ -286,6 +286,7 @@ class Operator:
         zone: str = "UTC",
         mac: str = "",
         settings: Mapping[str, str | int] | None = None,
+        player_fails_on: tuple[str, ...] = (),
     ) -> Box:
         """Return the box with *serial*; claims and makes it if it is not there.
 
@@ -307,6 +308,7 @@ class Operator:
             mac=mac,
             zone=zone,
             settings=settings or {},
+            player_fails_on=player_fails_on,
         )
         self.boxes_dir.mkdir(parents=True, exist_ok=True)
         # Made aside and renamed: a box is there whole or not at all.
