@@ -34,7 +34,7 @@ class BoxPlan:
     """What a box leaves the factory with.
 
     Attributes:
-        enrol_url: Of the device door, such as ``https://127.0.0.1:8443``.
+        enrol_url: Such as ``https://127.0.0.1:8443/device/v1/enrol``.
         ca_pem: The CA that the box pins, as PEM.
         claim_token: One time; the box enrols with it at its first start.
         settings: More lines of ``data/config.toml``, by name.
@@ -61,14 +61,14 @@ def make_box(directory: Path, plan: BoxPlan, factory_image: Path) -> "Box":
     if directory.exists():
         raise BoxError(f"{directory} is there already; a box is made once.")
     data = directory / "data"
-    for folder in (directory / "slots", directory / "boot", data / "trust", directory / "run"):
+    for folder in (directory / "slots", directory / "boot", data, directory / "run"):
         folder.mkdir(parents=True)
     data.chmod(0o700)
     shutil.copyfile(factory_image, directory / "slots" / "a.img")
     (directory / "slots" / "b.img").touch()
     FileBootControl(RealDisk(directory)).store(factory("A"))
-    (data / "trust" / "server-ca.pem").write_text(plan.ca_pem)
-    token = data / "claim-token"
+    (data / "ca.pem").write_text(plan.ca_pem)
+    token = data / "claim_token"
     token.touch(mode=0o600)
     token.write_text(plan.claim_token + "\n")
     (data / "config.toml").write_text(_config_of(plan))
@@ -213,8 +213,6 @@ def _config_of(plan: BoxPlan) -> str:
         "hardware_model": plan.hardware_model,
         "zone": plan.zone,
         "enrol_url": plan.enrol_url,
-        "ca_file": "trust/server-ca.pem",
-        "claim_token_file": "claim-token",
         **({"mac": plan.mac} if plan.mac else {}),
         **plan.settings,
     }

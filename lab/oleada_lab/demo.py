@@ -27,6 +27,7 @@ ADMIN: Final = "admin"
 SYSTEM_BYTES: Final = 6 * 1024 * 1024
 HEALTH_S: Final = 15
 SOAK_S: Final = 20
+TRIAL_S: Final = 15
 WAVES: Final = (("Canary", 1), ("Early", 2), ("Everyone", 3))
 """Name and number of boxes: small enough to see each one, in three steps."""
 ZONES: Final = ("Europe/Madrid", "Europe/Prague", "Atlantic/Canary")
@@ -112,7 +113,7 @@ def build_images(folder: Path) -> dict[tuple[str, str], BuiltImage]:
 
 def _box(operator: Operator, model: str, number: int, factory: Path) -> Box:
     kind = model.removeprefix("VX-")
-    settings: dict[str, str | int] = {"health_s": HEALTH_S}
+    settings = {"health_s": HEALTH_S, "connect_spread_s": 2, "trial_s": TRIAL_S}
     return operator.add_box(
         f"{kind}C26{number:05d}",
         model,

@@ -302,7 +302,7 @@ class Operator:
         plan = BoxPlan(
             serial=serial,
             hardware_model=hardware_model,
-            enrol_url=self.server.config.door_url,
+            enrol_url=f"{self.server.config.door_url}/device/v1/enrol",
             ca_pem=(self.server.config.pki_dir / "service-ca.pem").read_text(),
             claim_token=claim["token"],
             mac=mac,

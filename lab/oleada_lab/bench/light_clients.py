@@ -16,26 +16,12 @@ import paho.mqtt.client as mqtt
 from oleada_wire import topics
 from paho.mqtt.enums import CallbackAPIVersion
 
+from oleada_lab.bench.identities import Identity
 from oleada_lab.clock import monotonic_s
 from oleada_lab.errors import LabError
 
 KEEPALIVE_S: Final = 300
 POLL_S: Final = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What a light box proves itself with.
-
-    Attributes:
-        certificate_file: PEM, with the chain.
-        key_file: PEM, without a passphrase.
-    """
-
-    device_id: str
-    hardware_model: str
-    certificate_file: Path
-    key_file: Path
 
 
 @dataclass(slots=True)

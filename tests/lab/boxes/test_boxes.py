@@ -20,7 +20,7 @@ pytestmark = pytest.mark.real
 PLAN = BoxPlan(
     serial="410C2600001",
     hardware_model="VX-410",
-    enrol_url="https://127.0.0.1:1",
+    enrol_url="https://127.0.0.1:1/device/v1/enrol",
     ca_pem="-----BEGIN CERTIFICATE-----\n",
     claim_token="token",
 )
