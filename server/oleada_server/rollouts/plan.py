@@ -132,8 +132,9 @@ class RolloutFacts:
     start_at: datetime | None = None
 
     def __post_init__(self) -> None:
-        if [wave.position for wave in self.waves] != list(range(1, len(self.waves) + 1)):
-            raise ImpossibleFactsError("waves are not numbered 1, 2, 3 …, or there are none")
+        numbers = [wave.position for wave in self.waves]
+        if not numbers or numbers != list(range(1, len(numbers) + 1)):
+            raise ImpossibleFactsError(f"waves are numbered {numbers}; 1, 2, 3 … was expected")
         opened = [wave.state is not WaveState.WAITING for wave in self.waves]
         if sorted(opened, reverse=True) != opened:
             raise ImpossibleFactsError("a wave is open before the one in front of it")
