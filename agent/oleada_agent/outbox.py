@@ -20,6 +20,7 @@ from oleada_wire.messages import Ack, Crash, Header, Health, Log, Report, Result
 from oleada_wire.topics import Up
 
 from oleada_agent.errors import StorageError
+from oleada_agent.journal import write_whole
 from oleada_agent.machine_events import Event, ReportAcked
 from oleada_agent.machine_states import ReportDraft
 from oleada_agent.ports import Disk
@@ -199,7 +200,7 @@ class DiskOutbox:
         order = max((entry.order for entry in self._entries.values()), default=0) + 1
         entry = Entry(order, kind, message.header.id, len(data), report)
         try:
-            _write_durably(self._disk, entry.path, data)
+            write_whole(self._disk, entry.path, data)
         except StorageError:
             entry.data = data
         self._entries[entry.id] = entry
@@ -259,15 +260,6 @@ class DiskOutbox:
 
 def _is_due(entry: Entry, now_ms: int) -> bool:
     return entry.sent_ms is None or now_ms - entry.sent_ms >= RESEND_MS
-
-
-def _write_durably(disk: Disk, path: str, data: bytes) -> None:
-    beside = f"{path}.new"
-    disk.create(beside)
-    disk.pwrite(beside, 0, data)
-    disk.fsync(beside)
-    disk.rename(beside, path)
-    disk.fsync_dir(path.rpartition("/")[0])
 
 
 def _read_counter(disk: Disk) -> int:

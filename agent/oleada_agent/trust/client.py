@@ -145,7 +145,7 @@ class TrustedClient:
         for data in self._store.read("root"):
             try:
                 root = reading.root(data, ROOT_BYTES_MAX)
-                self._check_by_itself(root)
+                check_root_by_itself(root, self._policy)
             except TrustError as error:
                 refusal = error
                 continue
@@ -155,15 +155,6 @@ class TrustedClient:
             raise refusal
         return found
 
-    def _check_by_itself(self, root: metadata.Root) -> None:
-        root.document.check("root", root.roles["root"], root.keys)
-        threshold = root.roles["root"].threshold
-        if threshold < self._policy.root_threshold_min:
-            raise WeakPolicyError(
-                f"The root asks for {threshold} signatures; "
-                f"at least {self._policy.root_threshold_min} are needed here."
-            )
-
     def _update_root(self) -> None:
         first = self.root.document.version + 1
         for version in range(first, first + ROOT_ROTATIONS_MAX):
@@ -172,7 +163,7 @@ class TrustedClient:
                 break
             root = reading.root(data, ROOT_BYTES_MAX)
             root.document.check("root", self.root.roles["root"], self.root.keys)
-            self._check_by_itself(root)
+            check_root_by_itself(root, self._policy)
             if root.document.version != version:
                 raise RollbackError(
                     f"'{version}.root.json' is version {root.document.version} of the root."
@@ -302,6 +293,22 @@ class TrustedClient:
         if data is None:
             raise MissingMetadataError(f"The repository has no '{name}'.")
         return data
+
+
+def check_root_by_itself(root: metadata.Root, policy: Policy) -> None:
+    """Return if *root* is signed as it says itself, and as *policy* asks.
+
+    Raises:
+        BadSignaturesError: it is not signed by enough of its own keys.
+        WeakPolicyError: it asks for fewer signatures than *policy*.
+    """
+    root.document.check("root", root.roles["root"], root.keys)
+    threshold = root.roles["root"].threshold
+    if threshold < policy.root_threshold_min:
+        raise WeakPolicyError(
+            f"The root asks for {threshold} signatures; "
+            f"at least {policy.root_threshold_min} are needed here."
+        )
 
 
 def _refuse_older(name: str, version: int, known: int) -> None:

@@ -1,0 +1,146 @@
+"""``oleada-agent``: run the agent, enrol the box, look at it, or use its trust by hand."""
+
+import argparse
+import json
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from oleada_agent import clock, config, identity
+from oleada_agent.errors import AgentError
+
+BACKOFF_MS: Final = 2_000
+BACKOFF_MAX_MS: Final = 600_000
+
+EPILOG: Final = """\
+A box is one directory: slots/ and boot/ hold the images and say which one starts, data/
+survives power cuts (config.toml, identity, trust, journal, outbox), run/ does not.
+
+  oleada-agent run --box /var/lib/oleada-box      what the boot program starts
+  oleada-agent status --box /var/lib/oleada-box   what this box is doing, in words
+
+Exit codes of run: 0 switched off, 75 asks for a restart of the box, 1 could not go on.
+"""
+TUF_EPILOG: Final = """\
+  oleada-agent tuf --metadata-dir D init ROOT
+  oleada-agent tuf --metadata-dir D --metadata-url U refresh
+  oleada-agent tuf --metadata-dir D --metadata-url U --target-name T \\
+                   --target-base-url B --target-dir O download
+
+Plain policy of the TUF specification: thresholds as the metadata says, the wall clock.
+Exit codes: 0 trusted, 1 refused.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.act(options)
+    except AgentError as error:
+        sys.stderr.write(f"oleada-agent: {error}\n")
+        return 1
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    shape = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="oleada-agent",
+        description="The agent of a set-top box: reports health, installs signed updates.",
+        epilog=EPILOG,
+        formatter_class=shape,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, act, help_text in (
+        ("run", _run, "live on this box; enrols it first if need be"),
+        ("enrol", _enrol, "exchange the claim token for an identity, once"),
+        ("status", _status, "say what this box runs and what it is doing"),
+    ):
+        command = commands.add_parser(name, help=help_text, description=help_text)
+        command.add_argument(
+            "--box", type=Path, required=True, help="the directory that stands for the box"
+        )
+        if name == "status":
+            command.add_argument("--json", action="store_true", help="for programs")
+        command.set_defaults(act=act)
+    tuf = commands.add_parser(
+        "tuf",
+        help="verify a TUF repository by hand, as the box does",
+        epilog=TUF_EPILOG,
+        formatter_class=shape,
+    )
+    tuf.add_argument("--metadata-dir", type=Path, required=True, help="trusted metadata lies here")
+    tuf.add_argument("--metadata-url", help="where the repository's metadata is")
+    tuf.add_argument("--target-name", help="path of the target, such as VX-410/5.8.2.img")
+    tuf.add_argument("--target-base-url", help="where the repository's targets are")
+    tuf.add_argument("--target-dir", type=Path, help="where the target is put")
+    steps = tuf.add_subparsers(required=True, metavar="STEP", dest="step")
+    init = steps.add_parser("init", help="trust this root from now on")
+    init.add_argument("root", type=Path, help="a root.json that you got by a way you trust")
+    steps.add_parser("refresh", help="fetch and verify the newest metadata")
+    steps.add_parser("download", help="refresh, then fetch and verify one target")
+    tuf.set_defaults(act=_tuf)
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    settings = config.load(options.box)
+    if not identity.is_enrolled(options.box):
+        _enrol_patiently(options.box, settings)
+        # A new start of the same program: what only enrolment needs leaves the memory.
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
+    from oleada_agent import service  # noqa: PLC0415 - the other commands do without it
+
+    return service.start(options.box, settings)
+
+
+def _enrol_patiently(box: Path, settings: config.Config) -> None:
+    """Enrol the box, however long the server is away; with full jitter between attempts."""
+    from oleada_agent import enrol  # noqa: PLC0415 - needed once in the life of a box
+
+    (box / "run").mkdir(exist_ok=True)
+    pause = threading.Event()
+    failures = 0
+    while True:
+        (box / "run/agent.alive").touch()  # waiting for a server is no reason to restart
+        try:
+            enrol.enrol(box, settings)
+        except enrol.ServerAwayError as error:
+            failures += 1
+            ceiling_ms = min(BACKOFF_MAX_MS, BACKOFF_MS << min(failures, 10))
+            pause_ms = error.after_s * 1000 + clock.below(ceiling_ms)
+            sys.stderr.write(f"oleada-agent: {error} Again in {pause_ms / 1000:.1f} s.\n")
+            sys.stderr.flush()
+            pause.wait(pause_ms / 1000)
+        else:
+            return
+
+
+def _enrol(options: argparse.Namespace) -> int:
+    from oleada_agent import enrol  # noqa: PLC0415 - needed once in the life of a box
+
+    found = enrol.enrol(options.box, config.load(options.box))
+    print(f"This box is {found.device_id}, a {found.hardware_model}.")
+    return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    from oleada_agent import overview  # noqa: PLC0415 - the other commands do without it
+
+    found = overview.look(options.box)
+    if options.json:
+        print(json.dumps(found, indent=1, sort_keys=True))
+    else:
+        width = max(map(len, found))
+        print("\n".join(f"{name:<{width}}  {value}" for name, value in found.items()))
+    return 0
+
+
+def _tuf(options: argparse.Namespace) -> int:
+    from oleada_agent.trust import command  # noqa: PLC0415 - the other commands do without it
+
+    return command.run(options)

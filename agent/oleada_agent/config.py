@@ -1,0 +1,183 @@
+"""The settings of one box: ``data/config.toml``, checked before anything is done with them.
+
+A box that starts with a misspelt setting looks well and is not, so an unknown key is an
+error. The table of settings is docs/reference/agent-settings.md.
+"""
+
+import tomllib
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from oleada_wire.ids import is_hardware_model
+
+from oleada_agent.errors import AgentError
+
+FILE: Final = "data/config.toml"
+SERIAL_CHARS_MAX: Final = 64
+
+
+class ConfigError(AgentError):
+    """The settings of this box can not be used; the message says which and why."""
+
+    code = "config"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What the maker and the installer decided for this box.
+
+    Attributes:
+        serial: As printed on the box.
+        hardware_model: Such as ``VX-410``.
+        enrol_url: Of the device door; without a path, ``/device/v1/enrol`` of it.
+        ca_file: PEM of the authority that signs the door's certificate; beside ``config.toml``.
+        claim_token_file: Holds the one-time token; beside ``config.toml``.
+        mac: Of the first network interface, for people; None when unknown.
+        zone: IANA name, for windows; the server's answer at enrolment replaces ``UTC``.
+        provides: What the hardware can do, such as ``codec:hevc-main10``.
+        health_s: Between two health messages.
+        connect_spread_s: The first connection waits a random part of this.
+        keepalive_s: Of the MQTT connection.
+        trial_s: A new slot must prove itself in this time.
+        settle_s: It must be well for so long on end.
+        player_s: The media player must be ready after this time.
+        temperature_max_c: Hotter, and the box does not start an update.
+        free_bytes_min: Less, and a new slot's trial fails.
+        slot_bytes: The largest image a slot takes.
+        download_bytes_per_s_max: Of the household's line; 0 for all of it.
+    """
+
+    serial: str
+    hardware_model: str
+    enrol_url: str
+    ca_file: str = "trust/server-ca.pem"
+    claim_token_file: str = "claim-token"  # noqa: S105 - the name of a file
+    mac: str | None = None
+    zone: str = "UTC"
+    provides: tuple[str, ...] = ()
+    health_s: int = 300
+    connect_spread_s: int = 5
+    keepalive_s: int = 60
+    trial_s: int = 600
+    settle_s: int = 5
+    player_s: int = 60
+    temperature_max_c: int = 85
+    free_bytes_min: int = 1 << 20
+    slot_bytes: int = 8 << 30
+    download_bytes_per_s_max: int = 0
+
+
+RANGES: Final = {
+    "health_s": (1, 86_400),
+    "connect_spread_s": (0, 3_600),
+    "keepalive_s": (5, 3_600),
+    "trial_s": (5, 86_400),
+    "settle_s": (0, 3_600),
+    "player_s": (1, 3_600),
+    "temperature_max_c": (30, 125),
+    "free_bytes_min": (0, 1 << 40),
+    "slot_bytes": (1 << 20, 1 << 40),
+    "download_bytes_per_s_max": (0, 1 << 40),
+}
+
+
+def load(box: Path) -> Config:
+    """Return the settings of the box in directory *box*.
+
+    Raises:
+        ConfigError: there are none, or one of them can not be used.
+    """
+    path = box / FILE
+    try:
+        found = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"{path} can not be read ({error.strerror}). Write one with at least serial, "
+            "hardware_model and enrol_url."
+        ) from error
+    except ValueError as error:
+        raise ConfigError(f"{path} is not TOML: {error}. Correct the file.") from error
+    return parse(found, str(path))
+
+
+def parse(found: dict[str, Any], where: str) -> Config:
+    """Return the settings in *found*; *where* names their file in errors.
+
+    Raises:
+        ConfigError: a key is unknown, missing, of a wrong type or out of range.
+    """
+    known = {field.name: field for field in fields(Config)}
+    if unknown := sorted(set(found) - set(known)):
+        raise ConfigError(
+            f"{where}: {unknown[0]!r} is not a setting. Known are: {', '.join(sorted(known))}."
+        )
+    needed = [name for name, field in known.items() if field.default is MISSING]
+    if missing := [name for name in needed if name not in found]:
+        raise ConfigError(f"{where}: {missing[0]!r} is missing. Add it.")
+    values = {name: _typed(name, value, where) for name, value in found.items()}
+    config = Config(**values)
+    _check(config, where)
+    return config
+
+
+def _typed(name: str, value: Any, where: str) -> Any:
+    if name == "provides":
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise ConfigError(f"{where}: 'provides' must be a list of texts.")
+        return tuple(value)
+    kind = int if name in RANGES else str
+    if type(value) is not kind:
+        wanted = "a whole number" if kind is int else "a text in quotes"
+        raise ConfigError(f"{where}: {name!r} is {value!r}; {wanted} was expected.")
+    return value
+
+
+def _check(config: Config, where: str) -> None:
+    for name, (least, most) in RANGES.items():
+        value = getattr(config, name)
+        if not least <= value <= most:
+            raise ConfigError(f"{where}: {name!r} is {value}; {least} to {most} was expected.")
+    if not 0 < len(config.serial) <= SERIAL_CHARS_MAX:
+        raise ConfigError(f"{where}: 'serial' must have 1 to {SERIAL_CHARS_MAX} characters.")
+    if not is_hardware_model(config.hardware_model):
+        raise ConfigError(
+            f"{where}: 'hardware_model' is {config.hardware_model!r}; a name such as VX-410 "
+            "was expected."
+        )
+    check_https("enrol_url", config.enrol_url, where)
+    check_zone(config.zone, where)
+
+
+def check_https(name: str, url: str, where: str) -> None:
+    """Refuse a URL that is not whole or not encrypted.
+
+    Raises:
+        ConfigError: *url* is not ``https://host[:port]/…``.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if parts.scheme != "https" or not parts.hostname or port == 0:
+        raise ConfigError(
+            f"{where}: {name!r} is {url!r}; an address that begins with https:// was expected."
+        )
+
+
+def check_zone(zone: str, where: str) -> None:
+    """Refuse a zone that this box does not know.
+
+    Raises:
+        ConfigError: *zone* is not an IANA name.
+    """
+    from zoneinfo import ZoneInfo  # noqa: PLC0415 - only when settings are read
+
+    try:
+        ZoneInfo(zone)
+    except (ValueError, OSError, KeyError) as error:
+        raise ConfigError(
+            f"{where}: 'zone' is {zone!r}; an IANA name such as Europe/Prague was expected."
+        ) from error

@@ -1,0 +1,220 @@
+"""Enrolment: a one-time claim token and a key made on the box become an identity.
+
+The request may be repeated with the same key any number of times (lost answer, power
+cut): the server binds the token to the key. The door's certificate is checked against
+the one authority that the maker put on the box.
+Source: docs/explanation/how-the-parts-fit.md, "The wire"; trust design 6.2.
+"""
+
+import http.client
+import json
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from oleada_agent import identity
+from oleada_agent.config import Config
+from oleada_agent.errors import AgentError
+from oleada_agent.identity import Identity, IdentityError
+from oleada_agent.trust import client, reading
+from oleada_agent.trust.errors import TrustError
+from oleada_agent.trust.floor import TimeFloor
+from oleada_agent.trust.store import MetadataStore, write_durably
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
+ANSWER_BYTES_MAX: Final = 1024 * 1024
+TIMEOUT_S: Final = 30
+TRUST: Final = "data/trust"
+PATH: Final = "/device/v1/enrol"
+
+
+class EnrolmentError(AgentError):
+    """The server refused, or answered nonsense; asking again will not help."""
+
+    code = "enrolment"
+
+
+class ServerAwayError(AgentError):
+    """The server can not answer now.
+
+    Attributes:
+        after_s: When it asked to be asked again; 0 when it did not say.
+    """
+
+    code = "server-away"
+
+    def __init__(self, detail: str, after_s: int = 0) -> None:
+        super().__init__(detail)
+        self.after_s = after_s
+
+
+def enrol(box: Path, config: Config) -> Identity:
+    """Return the identity of this box, asking the server for it unless it has one already.
+
+    Raises:
+        EnrolmentError: the server refused or its answer can not be used.
+        ServerAwayError: try again later.
+        OSError: the disk refused; nothing is half done that matters.
+    """
+    if identity.is_enrolled(box):
+        return identity.load(box)
+    key = _key(box)
+    answer = _ask(box, config, {
+        "token": _token(box, config),
+        "serial": config.serial,
+        "csr_pem": _request(key, config),
+    })  # fmt: skip
+    found = _identity(answer, config)
+    certificate_pem = _text(answer, "certificate_pem")
+    issued_ms = _check_certificate(certificate_pem, key)
+    _keep_root(box, _text(answer, "root_json").encode())
+    TimeFloor(box / TRUST).raise_to(issued_ms)
+    identity.store(box, found, certificate_pem, _text(answer, "ca_pem"))
+    return found
+
+
+def _key(box: Path) -> "EllipticCurvePrivateKey":
+    """Return the box's P-256 key, made on first use and readable by its owner alone."""
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - heavy, used once
+    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
+
+    path = box / identity.DIRECTORY / identity.KEY
+    if path.exists():
+        try:
+            found = serialization.load_pem_private_key(path.read_bytes(), password=None)
+            if isinstance(found, ec.EllipticCurvePrivateKey):
+                return found
+        except ValueError:
+            pass  # never made whole; no server has seen it
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_durably(path, pem, mode=0o600)
+    return key
+
+
+def _request(key: "EllipticCurvePrivateKey", config: Config) -> str:
+    from cryptography import x509  # noqa: PLC0415 - heavy, used once
+    from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
+
+    name = x509.Name([x509.NameAttribute(x509.NameOID.SERIAL_NUMBER, config.serial)])
+    request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
+    return request.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def _token(box: Path, config: Config) -> str:
+    path = box / "data" / config.claim_token_file
+    try:
+        token = path.read_text("ascii").strip()
+    except (OSError, ValueError) as error:
+        raise EnrolmentError(
+            f"The claim token can not be read from {path}: {error}. Put a new one there."
+        ) from error
+    if not token:
+        raise EnrolmentError(f"{path} is empty. Put the claim token there.")
+    return token
+
+
+def _ask(box: Path, config: Config, body: dict[str, str]) -> dict[str, Any]:
+    parts = urlsplit(config.enrol_url)
+    ca_file = box / "data" / config.ca_file
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+    except (OSError, ssl.SSLError) as error:
+        raise EnrolmentError(f"The authority in {ca_file} can not be used: {error}.") from error
+    connection = http.client.HTTPSConnection(
+        parts.hostname or "", parts.port, timeout=TIMEOUT_S, context=context
+    )
+    try:
+        connection.request(
+            "POST",
+            PATH if parts.path in ("", "/") else parts.path,
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json", "User-Agent": "oleada-agent"},
+        )
+        response = connection.getresponse()
+        data = response.read(ANSWER_BYTES_MAX + 1)
+        after = response.headers.get("Retry-After", "0")
+    except (OSError, http.client.HTTPException) as error:
+        raise ServerAwayError(f"{config.enrol_url} does not answer: {error}.") from error
+    finally:
+        connection.close()
+    return _read(response.status, data, int(after) if after.isdigit() else 0)
+
+
+def _read(status: int, data: bytes, after_s: int) -> dict[str, Any]:
+    if status in (408, 425, 429) or status >= 500:
+        raise ServerAwayError(f"The server answered {status}; it will be asked again.", after_s)
+    try:
+        found = json.loads(data) if len(data) <= ANSWER_BYTES_MAX else None
+    except ValueError:
+        found = None
+    if status not in (200, 201):
+        said = found.get("detail") if isinstance(found, dict) else None
+        raise EnrolmentError(
+            f"The server refused to enrol this box ({status}): "
+            f"{str(said or 'no reason given')[:400]}"
+        )
+    if not isinstance(found, dict):
+        raise EnrolmentError("The server's answer is not a JSON object; is it the right address?")
+    return found
+
+
+def _identity(answer: dict[str, Any], config: Config) -> Identity:
+    broker = answer.get("broker")
+    broker = broker if isinstance(broker, dict) else {}
+    flat = {**answer, "broker_host": broker.get("host"), "broker_port": broker.get("port")}
+    if not flat.get("zone"):
+        flat["zone"] = config.zone
+    try:
+        found = identity.parse(flat, "the server's answer")
+    except IdentityError as error:
+        raise EnrolmentError(f"The server's answer can not be used: {error}") from error
+    if found.hardware_model != config.hardware_model:
+        raise EnrolmentError(
+            f"The server takes this box for a {found.hardware_model}; its settings say "
+            f"{config.hardware_model}. Correct the claim or the settings."
+        )
+    return found
+
+
+def _check_certificate(pem: str, key: "EllipticCurvePrivateKey") -> int:
+    """Return when the certificate was issued, after it is found to be for our key."""
+    from cryptography import x509  # noqa: PLC0415 - heavy, used once
+
+    try:
+        certificate = x509.load_pem_x509_certificate(pem.encode())
+        is_ours = certificate.public_key() == key.public_key()
+    except ValueError as error:
+        raise EnrolmentError(f"The certificate can not be read: {error}.") from error
+    if not is_ours:
+        raise EnrolmentError("The certificate is for another key; the server must issue it anew.")
+    return int(certificate.not_valid_before_utc.timestamp() * 1000)
+
+
+def _keep_root(box: Path, data: bytes) -> None:
+    """Keep the root of trust, unless the maker has put one on the box already."""
+    store = MetadataStore(box / TRUST)
+    if next(store.read("root"), None) is not None:
+        return
+    try:
+        root = reading.root(data, client.ROOT_BYTES_MAX)
+        client.check_root_by_itself(root, client.BOX)
+    except TrustError as error:
+        raise EnrolmentError(f"The root of trust is refused: {error}") from error
+    store.write("root", data)
+
+
+def _text(answer: dict[str, Any], name: str) -> str:
+    found = answer.get(name)
+    if not isinstance(found, str) or not found:
+        raise EnrolmentError(f"The server's answer has no {name!r}.")
+    return found

@@ -1,0 +1,121 @@
+"""Who this box is to the server: key, certificate, and where the doors are.
+
+Lies in ``data/identity``. The key is made on the box and never leaves it. The file
+``identity.json`` is written last: with it the box is enrolled, without it it is not,
+whatever else a power cut has left behind.
+"""
+
+import json
+import ssl
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from oleada_wire.ids import is_device_id, is_hardware_model
+
+from oleada_agent.config import ConfigError, check_https, check_zone
+from oleada_agent.errors import AgentError
+from oleada_agent.trust.store import write_durably
+
+DIRECTORY: Final = "data/identity"
+KEY: Final = "key.pem"
+CERTIFICATE: Final = "certificate.pem"
+AUTHORITY: Final = "ca.pem"
+RECORD: Final = "identity.json"
+
+
+class IdentityError(AgentError):
+    """This box has no identity, or one that can not be used."""
+
+    code = "identity"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What enrolment gave this box.
+
+    Attributes:
+        device_id: Common name of the certificate, user name at the broker.
+        artifacts_url: Images are fetched from here, by digest.
+    """
+
+    device_id: str
+    hardware_model: str
+    zone: str
+    broker_host: str
+    broker_port: int
+    artifacts_url: str
+
+
+def is_enrolled(box: Path) -> bool:
+    """Return whether the box in directory *box* has been enrolled."""
+    return (box / DIRECTORY / RECORD).exists()
+
+
+def load(box: Path) -> Identity:
+    """Return the identity of the box in directory *box*.
+
+    Raises:
+        IdentityError: it has none, or a broken one.
+    """
+    path = box / DIRECTORY / RECORD
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise IdentityError("This box is not enrolled; run 'oleada-agent enrol' first.") from error
+    except (OSError, ValueError) as error:
+        raise IdentityError(f"{path} can not be read: {error}. Enrol the box again.") from error
+    return parse(found, str(path))
+
+
+def parse(found: Any, where: str) -> Identity:
+    """Return the identity in *found*, which came from disk or from the server.
+
+    Raises:
+        IdentityError: a part is missing or makes no sense.
+    """
+    hints = Identity.__annotations__
+    if not isinstance(found, dict):
+        raise IdentityError(f"{where}: an object was expected.")
+    for name, kind in hints.items():
+        if type(found.get(name)) is not kind:
+            raise IdentityError(f"{where}: {name!r} is missing or not a {kind.__name__}.")
+    identity = Identity(**{name: found[name] for name in hints})
+    if not is_device_id(identity.device_id) or not is_hardware_model(identity.hardware_model):
+        raise IdentityError(f"{where}: device_id or hardware_model is malformed.")
+    if not identity.broker_host or not 0 < identity.broker_port < 65_536:
+        raise IdentityError(f"{where}: the broker's address is malformed.")
+    try:
+        check_https("artifacts_url", identity.artifacts_url, where)
+        check_zone(identity.zone, where)
+    except ConfigError as error:
+        raise IdentityError(str(error)) from error
+    return identity
+
+
+def store(box: Path, identity: Identity, certificate_pem: str, ca_pem: str) -> None:
+    """Keep what enrolment gave, the record last; the key is there already.
+
+    Raises:
+        OSError: the disk refused; the box is not enrolled then.
+    """
+    directory = box / DIRECTORY
+    write_durably(directory / CERTIFICATE, certificate_pem.encode())
+    write_durably(directory / AUTHORITY, ca_pem.encode())
+    write_durably(directory / RECORD, json.dumps(asdict(identity), indent=1).encode())
+
+
+def tls_context(box: Path) -> ssl.SSLContext:
+    """Return TLS that trusts the service's own authority only and shows this box's certificate.
+
+    Raises:
+        IdentityError: a file is missing or broken.
+    """
+    directory = box / DIRECTORY
+    try:
+        context = ssl.create_default_context(cafile=directory / AUTHORITY)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(directory / CERTIFICATE, directory / KEY)
+    except (OSError, ssl.SSLError) as error:
+        raise IdentityError(f"The box's certificate can not be used: {error}.") from error
+    return context

@@ -1,0 +1,388 @@
+"""The agent's main loop: one thread, one queue, and the ports of the real box.
+
+The network threads (MQTT, download) only put messages into the queue. This thread takes
+them out, looks at its timers, and drives the shell; so everything that decides happens
+in one order that the journal can follow.
+"""
+
+import importlib
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from types import FrameType
+from typing import Final
+
+from oleada_wire import messages
+from oleada_wire.messages import Header, Health, Hello, LeaseRequest, SlotInfo
+from oleada_wire.topics import Up
+from oleada_wire.words import LeasePhase
+
+from oleada_agent import booted, clock, enrol, health, identity, telemetry
+from oleada_agent.boot.control import FileBootControl
+from oleada_agent.commands import Commands
+from oleada_agent.config import Config
+from oleada_agent.disk import RealDisk
+from oleada_agent.download import Downloader, Ended, Part
+from oleada_agent.errors import AgentError, StorageError
+from oleada_agent.http_range import Patience
+from oleada_agent.inbound import Inbound
+from oleada_agent.machine_events import Booted, DenyListed, Event, Woken
+from oleada_agent.machine_states import Limits, other_slot
+from oleada_agent.outbox import DiskOutbox, Stamp
+from oleada_agent.ports import Ports
+from oleada_agent.shell import Shell
+from oleada_agent.slots import FileSlots, slot_path
+from oleada_agent.status import slot_infos
+from oleada_agent.timers import Timers
+from oleada_agent.transport import Address, Connected, Disconnected, Received, Transport
+from oleada_agent.trust.authority import Authority, Box
+from oleada_agent.trust.errors import TrustError
+
+REBOOT_CODE: Final = 75
+"""Exit code that asks the boot program for a restart."""
+HELLO_AGAIN_MS: Final = 30_000
+FIRST_HEALTH_MS: Final = 5_000
+TRIAL_LOG: Final = "data/trial.log"
+TRIAL_LOG_LINES_MAX: Final = 200
+LINE_CHARS_MAX: Final = 300
+AGENT_VERSION: Final = "0.1.0"
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The box is being switched off."""
+
+
+Message = Connected | Disconnected | Received | Part | Ended | Stop
+
+
+class Service:
+    """One agent on one box; ``run`` is its life.
+
+    Args:
+        box: The directory that stands for the box.
+    """
+
+    def __init__(self, box: Path, config: Config) -> None:
+        self._box = box
+        self._config = config
+        self._identity = identity.load(box)
+        self._disk = RealDisk(box)
+        self._facts = booted.read(self._disk)
+        self._queue: SimpleQueue[Message] = SimpleQueue()
+        self._timers = Timers()
+        self._is_connected = False
+        self._asked: tuple[str, int, LeasePhase] | None = None
+        self._stamp = Stamp(self._disk, self._facts.boot, clock.now_ms, lambda: clock.hex_id(32))
+        self._outbox = DiskOutbox(self._disk, self._stamp, clock.steady_ms)
+        self._slots = FileSlots(
+            self._disk,
+            running_slot=self._facts.slot,
+            hardware_model=self._identity.hardware_model,
+            capacity_bytes=config.slot_bytes,
+        )
+        self._authority = Authority(
+            Box(self._identity.device_id, self._identity.hardware_model),
+            box / enrol.TRUST,
+            now_ms=clock.now_ms,
+            steady_ms=clock.steady_ms,
+            capacity_bytes=self._capacity_bytes,
+        )
+        context = identity.tls_context(box)
+        self._downloader = Downloader(
+            self._identity.artifacts_url,
+            context,
+            self._slots,
+            post=self._queue.put,
+            feed=self._feed,
+            steady_ms=clock.steady_ms,
+            below=clock.below,
+            patience=Patience(rate_bytes_per_s_max=config.download_bytes_per_s_max),
+        )
+        self._probes = health.BoxProbes(
+            box,
+            config,
+            self._identity.zone,
+            now=self._authority.now,
+            steady_ms=clock.steady_ms,
+            feed=self._feed,
+        )
+        self._inbound = Inbound(
+            self._authority,
+            self._outbox,
+            self._probes,
+            Commands(
+                self._disk,
+                {"ping": lambda: "pong", "report_health": self._report_health},
+                self._outbox.put_result,
+            ),
+            self._feed,
+            now_ms=lambda: self._authority.floor.not_before(clock.now_ms()),
+            steady_ms=clock.steady_ms,
+        )
+        self._transport = Transport(
+            Address(
+                self._identity.broker_host,
+                self._identity.broker_port,
+                self._identity.device_id,
+                self._identity.hardware_model,
+                context,
+                config.keepalive_s,
+            ),
+            post=self._queue.put,
+            below=clock.below,
+            spread_ms=config.connect_spread_s * 1000,
+        )
+        self._shell = Shell(self._ports(), Limits(trial_limit_ms=config.trial_s * 1000))
+
+    # -- ports that are a line or two --------------------------------------------------
+
+    def now_ms(self) -> int:
+        """Return UTC milliseconds, never before the time floor."""
+        return self._authority.floor.not_before(clock.now_ms())
+
+    def wake_in(self, delay_ms: int) -> None:
+        """Feed Woken after *delay_ms*."""
+        self._timers.set("wake", delay_ms)
+
+    def below(self, limit: int) -> int:
+        """Return a number from 0 to *limit* - 1."""
+        return clock.below(limit)
+
+    def ask_lease(self, assignment_id: str, attempt: int, phase: LeasePhase) -> None:
+        """Ask once; without a connection, on the next one."""
+        self._asked = (assignment_id, attempt, phase)
+        self._send_lease()
+
+    def reboot(self) -> None:
+        """End the agent with the code that the boot program takes for a restart."""
+        self._queue.put(Stop())
+
+    def _ports(self) -> Ports:
+        return Ports(
+            disk=self._disk,
+            slots=self._slots,
+            control=FileBootControl(self._disk),
+            fetcher=self._downloader,
+            link=self,
+            outbox=self._outbox,
+            verifier=self._authority,
+            clock=self,
+            entropy=self,
+            probes=self._probes,
+            system=self,
+        )
+
+    # -- life --------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """Live until the box is switched off or restarts; return the exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        self._transport.start()
+        try:
+            self._begin()
+            while self._turn():
+                pass
+        except StorageError as error:
+            say(f"the state can not be stored, so nothing is done: {error}")
+            return 1
+        finally:
+            self._downloader.stop()
+            self._flush()
+            self._transport.stop()
+        return REBOOT_CODE if self._shell.rebooting else 0
+
+    def _begin(self) -> None:
+        try:
+            self._authority.load()
+        except TrustError as error:
+            say(f"no trust metadata yet, or none that is fresh: {error}")
+        self._tell_of_last_boot()
+        facts = self._facts
+        self._shell.start(
+            Booted(
+                facts.slot,
+                facts.version,
+                str(facts.boot),
+                facts.reason,
+                facts.successful,
+                facts.after_watchdog,
+                facts.security_version,
+            )
+        )
+        for path in self._shell.broken:
+            self._outbox.put_log([f"journal {path} could not be read and was set aside"])
+        if self._authority.denied:
+            self._feed(DenyListed(self._authority.denied))
+        first_ms = min(FIRST_HEALTH_MS, self._config.health_s * 1000)
+        self._timers.set("health", clock.below(first_ms + 1))
+        say(f"{self._identity.device_id} runs {facts.version} from slot {facts.slot}")
+
+    def _turn(self) -> bool:
+        """Take one message or wait for a timer; return whether life goes on."""
+        self._flush()
+        try:
+            message = self._queue.get(timeout=self._timers.wait_s())
+        except Empty:
+            message = None
+        if message is not None and not self._take(message):
+            return False
+        for name in self._timers.take_due():
+            self._act(name)
+        return not self._shell.rebooting
+
+    def _take(self, message: Message) -> bool:
+        match message:
+            case Stop():
+                return False
+            case Received(topic, payload):
+                self._inbound.take(topic, payload)
+            case Part() | Ended():
+                self._downloader.handle(message)
+            case Connected():
+                self._is_connected = True
+                self._outbox.forget_sent()
+                self._send_hello()
+                self._send_lease()
+            case Disconnected(detail):
+                if self._is_connected:
+                    say(f"not connected: {detail}")
+                self._is_connected = False
+                self._inbound.is_hello_acked = False
+                self._timers.set("hello", None)
+        return True
+
+    def _act(self, name: str) -> None:
+        match name:
+            case "wake":
+                self._feed(Woken())
+            case "health":
+                self._put_health()
+                period_ms = self._config.health_s * 1000
+                self._timers.set("health", period_ms * 9 // 10 + clock.below(period_ms // 5 + 1))
+            case "look":
+                self._probes.look()
+            case "hello":
+                self._send_hello()
+            case _:  # "outbox": the next turn sends what is due
+                return
+
+    def _feed(self, event: Event) -> None:
+        self._shell.feed(event)
+        self._timers.set("look", self._probes.next_look_ms())
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._queue.put(Stop())  # SimpleQueue.put may be called from a signal handler
+
+    # -- what the box says -------------------------------------------------------------
+
+    def _flush(self) -> None:
+        if self._is_connected:
+            for kind, data in self._outbox.due():
+                self._transport.send(kind, data)
+            self._timers.set("outbox", self._outbox.next_due_ms())
+        self._timers.set("look", self._probes.next_look_ms())
+
+    def _send_hello(self) -> None:
+        if not self._is_connected or self._inbound.is_hello_acked:
+            return
+        header = self._stamp.header()
+        self._inbound.hello_id = header.id
+        self._transport.send(Up.HELLO, messages.encode(self._hello(header)))
+        self._timers.set("hello", HELLO_AGAIN_MS + clock.below(HELLO_AGAIN_MS))
+
+    def _hello(self, header: Header) -> Hello:
+        facts, state = self._facts, self._shell.state
+        return Hello(
+            header,
+            hardware_model=self._identity.hardware_model,
+            serial=self._config.serial,
+            running_slot=facts.slot,
+            version=facts.version,
+            security_version=facts.security_version,
+            slots=self._slot_infos(),
+            agent_version=agent_version(),
+            zone=self._identity.zone,
+            boot_reason=facts.reason,
+            assignment_seq=state.assignment_seq,
+            security_floor=state.security_floor,
+            mac=self._config.mac,
+            provides=tuple(sorted({*facts.provides, *self._config.provides})),
+        )
+
+    def _send_lease(self) -> None:
+        if self._asked is not None and self._is_connected:
+            request = LeaseRequest(self._stamp.header(), *self._asked)
+            self._asked = None
+            self._transport.send(Up.LEASE, messages.encode(request))
+
+    def _put_health(self) -> None:
+        parameters = telemetry.read(self._box)
+        if clock.now_ms() < self._authority.floor.floor_ms:
+            parameters[telemetry.CLOCK_FLOOR] = True
+
+        def make(header: Header) -> Health:
+            return Health(
+                header,
+                self._facts.version,
+                self._facts.slot,
+                self._slot_infos(),
+                parameters,
+                self._outbox.dropped,
+            )
+
+        self._outbox.put_health(make)
+
+    def _report_health(self) -> str:
+        self._put_health()
+        return "a health message is on its way"
+
+    def _slot_infos(self) -> tuple[SlotInfo, ...]:
+        return slot_infos(self._shell.state, self._facts.slot, self._slots.header)
+
+    def _tell_of_last_boot(self) -> None:
+        """Send on what the boot before this one left behind."""
+        if self._facts.after_watchdog:
+            self._outbox.put_crash("box", "watchdog", self._facts.version)
+        if not self._disk.exists(TRIAL_LOG) or not self._facts.successful:
+            return
+        lines = self._disk.read(TRIAL_LOG).decode(errors="replace").splitlines()
+        self._outbox.put_log([line[:LINE_CHARS_MAX] for line in lines[-TRIAL_LOG_LINES_MAX:]])
+        self._disk.unlink(TRIAL_LOG)
+
+    def _capacity_bytes(self) -> int:
+        """Return what the spare slot takes: what it has, and what the disk still gives."""
+        path = slot_path(other_slot(self._facts.slot))
+        try:
+            has = self._disk.size_bytes(path) if self._disk.exists(path) else 0
+            return min(self._config.slot_bytes, has + self._disk.free_bytes())
+        except StorageError:
+            return 0
+
+
+def agent_version() -> str:
+    """Return the version of the agent and, inside an image, which image it is from."""
+    try:
+        image = importlib.import_module("oleada_agent._image")  # written into images only
+    except ImportError:
+        return AGENT_VERSION
+    return f"{AGENT_VERSION} {image.IMAGE}"
+
+
+def say(line: str) -> None:
+    """Write *line* to the agent's log."""
+    sys.stderr.write(f"oleada-agent: {line}\n")
+    sys.stderr.flush()
+
+
+def start(box: Path, config: Config, make: Callable[[Path, Config], Service] = Service) -> int:
+    """Run the agent of *box* until it ends; return the exit code."""
+    try:
+        return make(box, config).run()
+    except AgentError as error:
+        say(str(error))
+        return 1
