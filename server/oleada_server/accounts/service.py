@@ -12,7 +12,6 @@ from hashlib import sha256
 from secrets import token_urlsafe
 
 from sqlalchemy import delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from oleada_server.accounts import passwords
@@ -26,7 +25,7 @@ from oleada_server.accounts.errors import (
 from oleada_server.accounts.models import ApiToken, Role, Session, SignInDelay, SignInLink, User
 from oleada_server.accounts.rights import Identity
 from oleada_server.audit import service as audit
-from oleada_server.db import db
+from oleada_server.db import db, insert
 from oleada_server.errors import BadInputError
 
 LANGUAGES = ("en", "es", "cs")
@@ -326,14 +325,11 @@ def _count_attempt(name: str, now: datetime) -> None:
         db.session.rollback()
         raise TooManyAttemptsError(left_s)
     forgotten = row is not None and now - row.last_at > passwords.FORGET_AFTER
-    insert = (
-        postgresql.insert(SignInDelay)
-        if db.session.get_bind().dialect.name == "postgresql"
-        else sqlite.insert(SignInDelay)
-    )
     attempts = 1 if forgotten else SignInDelay.attempts + 1
     db.session.execute(
-        insert.values(name_sha256=key, attempts=1, last_at=now).on_conflict_do_update(
+        insert(SignInDelay)
+        .values(name_sha256=key, attempts=1, last_at=now)
+        .on_conflict_do_update(
             index_elements=["name_sha256"], set_={"attempts": attempts, "last_at": now}
         )
     )

@@ -23,7 +23,7 @@ YEAR: Final = timedelta(days=365)
 THEME_COOKIE: Final = "oleada_theme"
 LANGUAGE_COOKIE: Final = "oleada_language"
 
-blueprint = Blueprint("accounts", __name__)
+blueprint = Blueprint("account_pages", __name__)
 
 
 @blueprint.get("/sign-in")
@@ -60,7 +60,7 @@ def link_page(token: str) -> ResponseReturnValue:
 def use_link(token: str) -> ResponseReturnValue:
     """Use up the link; who has no password yet is asked for one."""
     secret, person = service.sign_in_by_link(token, now=now_utc())
-    target = url_for("web.home") if person.has_password else url_for("accounts.password_page")
+    target = url_for("web.home") if person.has_password else url_for("account_pages.password_page")
     return _with_session(redirect(target, 303), secret)
 
 
@@ -91,23 +91,27 @@ def sign_out() -> ResponseReturnValue:
     person, secret = access.load_identity(), access.session_secret()
     if person is not None and secret is not None:
         service.sign_out(secret, actor=person.actor, now=now_utc())
-    answer = make_response(redirect(url_for("accounts.sign_in_page"), 303))
+    answer = make_response(redirect(url_for("account_pages.sign_in_page"), 303))
     answer.delete_cookie(access.SESSION_COOKIE)
     return answer
 
 
 @blueprint.post("/preferences")
 def preferences() -> ResponseReturnValue:
-    """Set look and language, of the browser and of whoever is signed in."""
+    """Set look, language and zone, of the browser and of whoever is signed in."""
     answer = make_response(redirect(_next(), 303))
     theme, language = request.form.get("theme"), request.form.get("language")
     if theme in THEMES:
         _remember(answer, THEME_COOKIE, theme)
     if language in service.LANGUAGES:
         _remember(answer, LANGUAGE_COOKIE, language)
-        person = access.load_identity()
-        if person is not None:
-            service.set_preferences(person.user_id, language=language, zone=person.zone)
+    person = access.load_identity()
+    if person is not None and (language or request.form.get("zone")):
+        service.set_preferences(
+            person.user_id,
+            language=language or person.language,
+            zone=request.form.get("zone") or person.zone,
+        )
     return answer
 
 

@@ -1,0 +1,42 @@
+"""Errors as pages: what happened, and the way on."""
+
+from flask import redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from oleada_server.web.words import gettext
+
+
+def error_page(status: int, code: str, detail: str) -> ResponseReturnValue:
+    """Return the page for an error; who is not signed in is sent to sign in.
+
+    Args:
+        status: Of the answer.
+        code: Stable, for the support desk; see docs/reference/errors.md.
+        detail: A sentence, in English.
+    """
+    if status == 401 and request.method == "GET":
+        return redirect(url_for("account_pages.sign_in_page", next=request.full_path.rstrip("?")))
+    page = render_template(
+        "error.html", http_status=status, code=code, title=_title(status, code), detail=detail
+    )
+    return page, status
+
+
+def _title(status: int, code: str) -> str:
+    if code == "link-not-valid":
+        return gettext("This sign-in link does not work any more")
+    match status:
+        case 401:
+            return gettext("Your session has ended")
+        case 403:
+            return gettext("You do not have the right to do this")
+        case 404:
+            return gettext("There is nothing here")
+        case 409:
+            return gettext("That is not possible in this state")
+        case 429:
+            return gettext("Too many attempts")
+        case _ if status < 500:
+            return gettext("That could not be understood")
+        case _:
+            return gettext("Something went wrong on our side")

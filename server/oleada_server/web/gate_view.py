@@ -1,0 +1,133 @@
+"""The checks of a gate: what was measured, what the limit is, and from how many boxes.
+
+The page says what the planner judges (``rollouts/plan.py``) and judges nothing itself;
+a test holds the two together.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from oleada_server.rollouts.plan import Outcome, exact
+from oleada_server.rollouts.states import WaveState
+from oleada_server.web import words
+from oleada_server.web.chart import Bullet, bullet
+from oleada_server.web.rollout_view import WaveFigures
+from oleada_server.web.words import gettext
+
+FILLS = {"ok": "f-ok", "live": "f-live", "bad": "f-bad", "warn": "f-warn", "off": "f-off"}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the gate: *kind* ok holds, live not yet, bad broken, off not begun."""
+
+    kind: str
+    name: str
+    limit: str
+    value: str
+    bar: Bullet
+
+
+def checks(figures: WaveFigures, now: datetime) -> list[Check]:
+    """Return the checks of the gate behind the wave *figures*, in the order they matter."""
+    return [
+        _updated(figures),
+        _sample(figures),
+        _failed(figures),
+        _silent(figures),
+        _soak(figures, now),
+    ]
+
+
+def _updated(figures: WaveFigures) -> Check:
+    needed = figures.wave.success_share_min
+    reachable = figures.boxes - figures.outcomes[Outcome.SILENT]
+    share = figures.updated / reachable if reachable else 0
+    holds = figures.updated > 0 and figures.updated >= exact(needed) * reachable
+    kind = "ok" if holds else _not_yet(figures)
+    return Check(
+        kind,
+        gettext("Boxes updated"),
+        gettext("at least %(limit)s", limit=words.percent(needed)),
+        words.percent(share),
+        bullet(share, needed, 1, FILLS[kind]),
+    )
+
+
+def _sample(figures: WaveFigures) -> Check:
+    needed = figures.wave.sample_min
+    enough = figures.judged >= needed or _all_have_spoken(figures)
+    kind = "ok" if enough and figures.judged else _not_yet(figures)
+    return Check(
+        kind,
+        gettext("Sample"),
+        gettext("at least %(n)s boxes with an outcome", n=words.number(needed)),
+        words.number(figures.judged),
+        bullet(figures.judged, needed, max(needed, figures.judged) * 1.25, FILLS[kind]),
+    )
+
+
+def _failed(figures: WaveFigures) -> Check:
+    limit, bad = figures.wave.failed_share_max, figures.outcomes[Outcome.BAD]
+    share = bad / figures.judged if figures.judged else 0
+    enough = figures.judged >= figures.wave.sample_min or _all_have_spoken(figures)
+    if bad > exact(limit) * (figures.judged if enough else figures.boxes):
+        kind = "bad"
+    elif not figures.judged:
+        kind = "off"
+    else:
+        kind = "ok" if enough else "live"
+    text = gettext("at most %(limit)s", limit=words.percent(limit))
+    if not enough and figures.judged:
+        text = gettext("%(limit)s, too few to judge yet", limit=text)
+    return Check(
+        kind,
+        gettext("Failed installs"),
+        text,
+        words.percent(share, 2) if figures.judged else gettext("none yet"),
+        bullet(share, limit, max(limit * 1.6, share, 0.0001), FILLS[kind]),
+    )
+
+
+def _silent(figures: WaveFigures) -> Check:
+    limit, silent = figures.wave.silent_share_max, figures.outcomes[Outcome.SILENT]
+    share = silent / figures.boxes if figures.boxes else 0
+    broken = silent > exact(limit) * figures.boxes
+    begun = figures.state is not WaveState.WAITING
+    kind = "bad" if broken else "ok" if begun else "off"
+    return Check(
+        kind,
+        gettext("Silent boxes"),
+        gettext("at most %(limit)s", limit=words.percent(limit)),
+        words.percent(share),
+        bullet(share, limit, max(limit * 1.6, share, 0.0001), FILLS[kind]),
+    )
+
+
+def _soak(figures: WaveFigures, now: datetime) -> Check:
+    wave = figures.wave
+    needed = timedelta(seconds=wave.soak_s)
+    passed = timedelta(0)
+    if wave.soak_from is not None:
+        passed = min(max((wave.passed_at or now) - wave.soak_from, timedelta(0)), needed)
+    if wave.soak_from is not None and passed >= needed:
+        kind = "ok"
+    else:
+        kind = "live" if wave.soak_from is not None else _not_yet(figures, "off")
+    return Check(
+        kind,
+        gettext("Soak"),
+        words.duration(needed) if wave.soak_s else gettext("none"),
+        words.duration(passed) if wave.soak_from is not None else gettext("not begun"),
+        bullet(passed.total_seconds(), wave.soak_s, wave.soak_s, FILLS[kind]),
+    )
+
+
+def _all_have_spoken(figures: WaveFigures) -> bool:
+    return figures.outcomes[Outcome.PENDING] == 0 and figures.boxes > 0
+
+
+def _not_yet(figures: WaveFigures, at_work: str = "live") -> str:
+    if figures.state is WaveState.WAITING:
+        return "off"
+    return "bad" if figures.state is WaveState.HALTED else at_work

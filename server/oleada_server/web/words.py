@@ -1,0 +1,151 @@
+"""Texts, numbers and times in the reader's language and zone.
+
+A sentence is one message with named parts, so that a translator may reorder them. Parts
+are escaped, because a part may come from a box; only the message itself may have markup.
+"""
+
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import flask_babel
+from babel import Locale, dates, numbers
+from flask import g, has_request_context, request
+from flask_babel import get_domain, get_locale
+from markupsafe import Markup
+
+from oleada_server.accounts.rights import Identity
+from oleada_server.accounts.service import LANGUAGES
+from oleada_server.accounts.views import LANGUAGE_COOKIE
+
+LANGUAGE_NAMES = {"en": "English", "es": "Español", "cs": "Čeština"}
+NO_BREAK = "\u00a0"
+_DAY = {"en": "EEE d MMM", "es": "EEE d MMM", "cs": "EEE d. M."}
+
+
+def gettext(message: str, **parts: object) -> str:
+    """Return *message* in the reader's language; for text that is not markup."""
+    return str(flask_babel.gettext(message, **parts))
+
+
+def say(message: str, **parts: object) -> Markup:
+    """Return *message* in the reader's language with its named parts escaped."""
+    return Markup(gettext(message)) % parts  # noqa: S704 - messages are ours, parts are escaped
+
+
+def say_n(one: str, many: str, count: int, **parts: object) -> Markup:
+    """Return the form of the message for *count*; ``%(n)s`` is the count, written out."""
+    found = get_domain().get_translations().ungettext(one, many, count)
+    return Markup(found) % {"n": number(count), **parts}  # noqa: S704 - as in say
+
+
+def choose_language() -> str:
+    """Return the language of the answer: of the person, the browser's choice, or English."""
+    if not has_request_context():
+        return "en"
+    found: Identity | None = g.get("identity")
+    if found is not None:
+        return found.language
+    chosen = request.cookies.get(LANGUAGE_COOKIE)
+    if chosen in LANGUAGES:
+        return chosen
+    return request.accept_languages.best_match(LANGUAGES) or "en"
+
+
+def choose_zone() -> str:
+    """Return the name of the zone that times are shown in: the person's, or UTC."""
+    found: Identity | None = g.get("identity") if has_request_context() else None
+    return found.zone if found is not None else "UTC"
+
+
+def zone_name() -> str:
+    """Return the zone for printing beside a time: ``Prague``, ``UTC``."""
+    name = choose_zone()
+    return "UTC" if name == "UTC" else name.rpartition("/")[2].replace("_", " ")
+
+
+def number(value: float) -> str:
+    """Return *value* as the reader writes numbers: ``46,931``, ``46 931``."""
+    return numbers.format_decimal(value, locale=_locale())
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """Return *share*, 0 to 1, as ``97.3 %``; a share above none never reads as 0."""
+    value = share * 100
+    step = 10**-digits
+    if 0 < value < step:
+        return f"<{NO_BREAK}{numbers.format_decimal(step, locale=_locale())}{NO_BREAK}%"
+    pattern = "#,##0." + "#" * digits
+    return numbers.format_decimal(value, format=pattern, locale=_locale()) + NO_BREAK + "%"
+
+
+def size(size_bytes: int) -> str:
+    """Return *size_bytes* in the unit that people use: ``212 MB``; 1 MB is 10^6 bytes."""
+    value, unit = float(size_bytes), "B"
+    for larger in ("kB", "MB", "GB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    pattern = "#,##0.#" if value < 10 and unit != "B" else "#,##0"
+    return numbers.format_decimal(value, format=pattern, locale=_locale()) + NO_BREAK + unit
+
+
+def clock(at: datetime) -> str:
+    """Return the time of day of *at*: ``10:42``."""
+    return dates.format_time(at, "HH:mm", tzinfo=_zone(), locale=_locale())
+
+
+def clock_s(at: datetime) -> str:
+    """Return the time of day of *at* with seconds: ``10:42:07``."""
+    return dates.format_time(at, "HH:mm:ss", tzinfo=_zone(), locale=_locale())
+
+
+def day(at: datetime) -> str:
+    """Return the day of *at*: ``Thu 19 Nov``."""
+    local = at.astimezone(_zone())
+    pattern = _DAY.get(_locale().language, _DAY["en"])
+    return dates.format_date(local.date(), pattern, locale=_locale())
+
+
+def moment(at: datetime) -> str:
+    """Return day and time of *at*: ``Thu 19 Nov, 10:42``."""
+    return f"{day(at)}, {clock(at)}"
+
+
+def full_moment(at: datetime) -> str:
+    """Return *at* to the second, with its zone printed; for tooltips."""
+    year = at.astimezone(_zone()).year
+    return f"{day(at)} {year}, {clock_s(at)} {zone_name()}"
+
+
+def age(at: datetime, now: datetime) -> str:
+    """Return how long ago *at* was: ``12 s``, ``3 min``, ``5 h``, else the day and time."""
+    passed = max(now - at, timedelta(0))
+    if passed < timedelta(minutes=1):
+        return gettext("%(n)s s ago", n=number(int(passed.total_seconds())))
+    if passed < timedelta(hours=1):
+        return gettext("%(n)s min ago", n=number(int(passed.total_seconds() // 60)))
+    if passed < timedelta(days=1):
+        return gettext("%(n)s h ago", n=number(int(passed.total_seconds() // 3600)))
+    return moment(at)
+
+
+def duration(span: timedelta) -> str:
+    """Return *span* in the two largest units that fit: ``48 h``, ``17 h 52``, ``40 s``."""
+    total_s = max(0, int(span.total_seconds()))
+    if total_s < 60:
+        return f"{number(total_s)}{NO_BREAK}s"
+    if total_s < 3600:
+        minutes, seconds = divmod(total_s, 60)
+        tail = f"{NO_BREAK}{seconds:02}" if seconds else ""
+        return f"{minutes}{NO_BREAK}min{tail}"
+    hours, rest_s = divmod(total_s, 3600)
+    tail = f"{NO_BREAK}{rest_s // 60:02}" if rest_s >= 60 else ""
+    return f"{number(hours)}{NO_BREAK}h{tail}"
+
+
+def _locale() -> Locale:
+    return get_locale() or Locale("en")
+
+
+def _zone() -> ZoneInfo:
+    return ZoneInfo(choose_zone())

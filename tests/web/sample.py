@@ -1,0 +1,271 @@
+"""A small operator to look at: two models, boxes with health, and rollouts in all states."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+
+from oleada_server.accounts import service as accounts
+from oleada_server.accounts.models import Role
+from oleada_server.audit import service as audit
+from oleada_server.db import db
+from oleada_server.devices.models import Device, HardwareModel
+from oleada_server.live import service as live
+from oleada_server.releases.models import Release, ReleaseState
+from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
+from oleada_server.rollouts.states import BoxState, RolloutState, WaveState
+from oleada_wire.ids import DEVICE_ID_ALPHABET
+from sqlalchemy import insert
+
+HOUR = timedelta(hours=1)
+ANA = "user:a.torres"
+REGIONS = ("Praha", "Brno", "Valencia", "Ostrava")
+SERIAL_WITH_MARKUP = "<img src=x onerror=alert(1)>"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What was made: the number of the running rollout and its boxes."""
+
+    rollout_id: int
+    device_ids: list[str]
+    now: datetime
+
+
+def add_people(now: datetime) -> dict[str, str]:
+    """Add one person per role; return a sign-in link's token by name."""
+    people = {
+        "a.torres": ("Ana Torres", Role.OPERATOR, "en", "Europe/Prague"),
+        "v.dvorak": ("Věra Dvořák", Role.VIEWER, "cs", "Europe/Prague"),
+        "l.ruiz": ("Luis Ruiz", Role.OPERATOR, "es", "Europe/Madrid"),
+    }
+    tokens = {}
+    for name, (full_name, role, language, zone) in people.items():
+        accounts.add_user(
+            name, full_name=full_name, role=role, language=language, zone=zone,
+            actor="system:test", now=now,
+        )  # fmt: skip
+        tokens[name] = accounts.create_link(name, actor="system:test", now=now)
+    return tokens
+
+
+def fill(now: datetime, boxes: int = 120, seed: int = 7) -> Sample:
+    """Store a fleet of *boxes* boxes and rollouts around *now*; a running one in wave 3."""
+    dice = Random(seed)
+    db.session.add_all(
+        [HardwareModel(name="VX-410", title="4K"), HardwareModel(name="VX-240", title="HD")]
+    )
+    db.session.flush()
+    ids = _devices(boxes, now, dice)
+    _halted(now, ids)
+    releases = [_release("VX-410", "5.8.2", now), _release("VX-240", "5.7.9", now)]
+    rollout_id = _running(releases[0], ids, now, dice)
+    _draft(releases[1], now)
+    live.touch("rollouts", now)
+    db.session.commit()
+    return Sample(rollout_id, ids, now)
+
+
+def move_one(sample: Sample, now: datetime) -> None:
+    """Let one waiting box of the running rollout become updated, and announce it."""
+    row = db.session.scalars(
+        db.select(BoxInWave)
+        .where(BoxInWave.rollout_id == sample.rollout_id)
+        .where(BoxInWave.state == BoxState.ASSIGNED)
+        .limit(1)
+    ).one()
+    row.state, row.changed_at = BoxState.UPDATED, now
+    live.touch(f"R-{sample.rollout_id}", now)
+    db.session.commit()
+
+
+def _devices(boxes: int, now: datetime, dice: Random) -> list[str]:
+    rows = []
+    for number in range(boxes):
+        model = "VX-410" if number % 5 else "VX-240"
+        tail = "".join(dice.choices(DEVICE_ID_ALPHABET, k=5))
+        device_id = f"{model.replace('-', '')}{number:03X}"[:8].ljust(8, "0") + tail[:4]
+        silent = number % 19 == 3
+        never = number % 41 == 7
+        seen = None if never else now - timedelta(seconds=dice.randint(2, 280))
+        if silent and not never:
+            seen = now - timedelta(hours=dice.randint(2, 60))
+        rows.append(
+            {
+                "id": device_id,
+                "serial": f"{dice.randint(10**11, 10**12 - 1)}",
+                "mac": ":".join(f"{dice.randint(0, 255):02X}" for _ in range(6)),
+                "hardware_model": model,
+                "zone": "Europe/Prague",
+                "region": dice.choice(REGIONS),
+                "enrolled_at": now - timedelta(days=90),
+                "first_seen_at": seen,
+                "last_seen_at": seen,
+                "version": None if never else ("5.8.1" if model == "VX-410" else "5.7.8"),
+                "security_version": 3,
+                "running_slot": None if never else dice.choice("AB"),
+                "health": None if never else _health(dice),
+                "health_at": seen,
+            }
+        )
+    rows[1]["serial"] = SERIAL_WITH_MARKUP
+    db.session.execute(insert(Device), rows)
+    return [str(row["id"]) for row in rows]
+
+
+def _health(dice: Random) -> dict[str, Any]:
+    return {
+        "Device.DeviceInfo.UpTime": dice.randint(300, 900_000),
+        "Device.DeviceInfo.TemperatureStatus.TemperatureSensor.1.Value": dice.randint(44, 92),
+        "Device.DeviceInfo.MemoryStatus.Free": dice.randint(40_000, 400_000),
+    }
+
+
+def _release(model: str, version: str, now: datetime, digest: str = "5a") -> Release:
+    found = Release(
+        hardware_model=model,
+        version=version,
+        security_version=3,
+        min_version="5.6.0",
+        target_path=f"{model}/{version}.img",
+        sha256=digest * 32,
+        size_bytes=212_400_000,
+        provides=["codec:hevc-main10"],
+        fixes=["F-118"],
+        notes={
+            "en": "Picture comes back after standby on all televisions.",
+            "es": "La imagen vuelve tras la espera en todos los televisores.",
+            "cs": "Obraz se po pohotovosti vrátí na všech televizorech.",
+        },
+        signed_by=["3f9a1c07d2e4b586" * 4, "c41be2907765aa10" * 4],
+        state=ReleaseState.PUBLISHED,
+        published_at=now - timedelta(days=4),
+        published_by=ANA,
+    )
+    db.session.add(found)
+    db.session.flush()
+    return found
+
+
+def _rollout(release: Release, state: RolloutState, now: datetime, **changed: Any) -> Rollout:
+    found = Rollout(
+        release_id=release.id,
+        name=f"{release.hardware_model} {release.version}",
+        state=state,
+        created_at=now - timedelta(days=3),
+        created_by=ANA,
+        salt="salt",
+        silent_after_s=86_400,
+        attempts_max=3,
+        in_flight_max=500,
+        spread_s=30,
+        lease_s=3600,
+        **changed,
+    )
+    db.session.add(found)
+    db.session.flush()
+    return found
+
+
+def _wave(rollout: Rollout, position: int, name: str, state: WaveState, **changed: Any) -> Wave:
+    limits = {
+        "success_share_min": 0.95,
+        "failed_share_max": 0.02,
+        "silent_share_max": 0.1,
+        "sample_min": 10,
+        "soak_s": 172_800,
+    }
+    found = Wave(
+        rollout_id=rollout.id, position=position, name=name, state=state, **{**limits, **changed}
+    )
+    db.session.add(found)
+    db.session.flush()
+    return found
+
+
+def _running(release: Release, ids: list[str], now: datetime, dice: Random) -> int:
+    rollout = _rollout(
+        release, RolloutState.RUNNING, now, started_at=now - 70 * HOUR,
+        window_start_min=120, window_end_min=300,
+    )  # fmt: skip
+    mine = [one for number, one in enumerate(ids) if number % 5]
+    cuts = [0, len(mine) // 16, len(mine) // 6, len(mine) // 2, len(mine)]
+    groups = [mine[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+    past = [
+        {"opened_at": now - (70 - 20 * i) * HOUR, "soak_from": now - (68 - 20 * i) * HOUR,
+         "passed_at": now - (52 - 20 * i) * HOUR}
+        for i in range(2)
+    ]  # fmt: skip
+    _members(rollout, _wave(rollout, 1, "Staff homes", WaveState.PASSED, share_until=0.05,
+             boxes=len(groups[0]), **past[0]), groups[0], [BoxState.UPDATED], now, dice)  # fmt: skip
+    _members(rollout, _wave(rollout, 2, "Wave 2", WaveState.PASSED, share_until=0.15,
+             boxes=len(groups[1]), **past[1]), groups[1], [BoxState.UPDATED], now, dice)  # fmt: skip
+    third = _wave(rollout, 3, "Wave 3", WaveState.OPEN, share_until=0.5, boxes=len(groups[2]),
+                  opened_at=now - 18 * HOUR)  # fmt: skip
+    mix = (
+        [BoxState.UPDATED] * 22 + [BoxState.INSTALLING, BoxState.CHECKING, BoxState.DOWNLOADING]
+        + [BoxState.DOWNLOADING, BoxState.ASSIGNED, BoxState.ASSIGNED, BoxState.ASSIGNED]
+        + [BoxState.ROLLED_BACK, BoxState.DECLINED, BoxState.SILENT, BoxState.LEASED]
+    )  # fmt: skip
+    _members(rollout, third, groups[2], mix, now, dice)
+    fourth = _wave(rollout, 4, "Wave 4", WaveState.WAITING, share_until=1.0, boxes=len(groups[3]))
+    _members(rollout, fourth, groups[3], [BoxState.QUEUED], now, dice)
+    ref = f"R-{rollout.id}"
+    audit.record(ANA, "rollout.create", ref, now=now - 71 * HOUR)
+    audit.record(ANA, "rollout.start", ref, now=now - 70 * HOUR, reason="lab run is clean")
+    audit.record("system:rollouts", "wave.open", ref, now=now - 18 * HOUR,
+                 reason=f"wave 3 opens for {len(groups[2])} boxes")  # fmt: skip
+    return rollout.id
+
+
+def _halted(now: datetime, ids: list[str]) -> None:
+    release = _release("VX-410", "5.8.0", now, "0b")
+    reason = "wave 1: 6 of 20 failed, more than 2%"
+    rollout = _rollout(
+        release, RolloutState.HALTED, now, started_at=now - 120 * HOUR, ended_at=now - 119 * HOUR,
+        state_reason=reason,
+    )  # fmt: skip
+    wave = _wave(rollout, 1, "Canaries", WaveState.HALTED, share_until=0.1, boxes=20,
+                 opened_at=now - 120 * HOUR, state_reason=reason)  # fmt: skip
+    mix = [BoxState.UPDATED] * 14 + [BoxState.ROLLED_BACK] * 6
+    members = [one for number, one in enumerate(ids) if number % 5][:20]
+    _members(rollout, wave, members, mix, now - 119 * HOUR, Random(1), shuffled=False)
+
+
+def _draft(release: Release, now: datetime) -> None:
+    rollout = _rollout(release, RolloutState.DRAFT, now)
+    _wave(rollout, 1, "Wave 1", WaveState.WAITING, share_until=0.2)
+    _wave(rollout, 2, "Wave 2", WaveState.WAITING, share_until=1.0)
+
+
+def _members(
+    rollout: Rollout, wave: Wave, ids: list[str], mix: list[BoxState], now: datetime, dice: Random,
+    *, shuffled: bool = True,
+) -> None:  # fmt: skip
+    ended = {
+        BoxState.ROLLED_BACK: ("health-check", "the media player was not ready within 90 s"),
+        BoxState.DECLINED: ("too-large", "the slot has 180 MB, the image needs 212 MB"),
+    }
+    states = [mix[number % len(mix)] for number in range(len(ids))]
+    if shuffled:
+        dice.shuffle(states)
+    rows = [
+        {
+            "rollout_id": rollout.id,
+            "wave_id": wave.id,
+            "device_id": device_id,
+            "state": state,
+            "attempt": 0 if state is BoxState.QUEUED else 1,
+            "reason": ended.get(state, (None, None))[0],
+            "detail": ended.get(state, (None, None))[1],
+            "version_before": "5.8.1",
+            "changed_at": now - HOUR,
+        }
+        for device_id, state in zip(ids, states, strict=True)
+    ]
+    db.session.execute(insert(BoxInWave), rows)
+
+
+def at_noon() -> datetime:
+    """Return a fixed moment for what needs no real clock."""
+    return datetime(2026, 11, 19, 9, 42, 7, tzinfo=UTC)

@@ -1,0 +1,110 @@
+"""Shoots every page in both looks and two widths, for people to look at.
+
+Usage: ``python -m tests.web.shoot OUT [page ...]``. Prints what does not fit and what
+the browser's console says.
+"""
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from oleada_server import config
+from oleada_server.app import create_app
+from oleada_server.clock import now_utc
+from oleada_server.db import db
+from playwright.sync_api import BrowserContext, sync_playwright
+
+from tests.web.console import launched, served
+from tests.web.sample import add_people, fill
+
+BOXES = 4824
+LOOKS = [(look, width) for width in (1440, 1100, 390, 320) for look in ("light", "dark")]
+NEVER = "0" * 12
+
+
+def pages(rollout_id: int) -> dict[str, str]:
+    """Return the address of each page by its name."""
+    return {
+        "rollouts": "/rollouts",
+        "rollout": f"/rollouts/R-{rollout_id}",
+        "halted": "/rollouts/R-1",
+        "draft": f"/rollouts/R-{rollout_id + 1}",
+        "stop": f"/rollouts/R-{rollout_id}/stop",
+        "devices": "/devices",
+        "filtered": f"/devices?rollout=R-{rollout_id}&wave=3&box=failed,rolled_back",
+        "nothing": f"/devices?model=VX-410&contact=never&q={NEVER}",
+        "settings": "/settings",
+        "help": "/help",
+        "password": "/password",
+        "missing": "/rollouts/R-999",
+    }
+
+
+@contextmanager
+def console() -> Iterator[tuple[str, dict[str, str], int]]:
+    """Serve a filled console; yield its address, sign-in tokens and the running rollout."""
+    with tempfile.TemporaryDirectory() as home:
+        settings = config.load(Path(home), {})
+        settings.keys_dir.mkdir(mode=0o700)
+        for name in ("director", "snapshot", "timestamp"):
+            pem = Ed25519PrivateKey.generate().private_bytes(
+                Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+            )
+            (settings.keys_dir / f"{name}.pem").write_bytes(pem)
+        app = create_app(settings)
+        with app.app_context():
+            db.create_all()
+            tokens = add_people(now_utc())
+            sample = fill(now_utc(), BOXES)
+            db.session.remove()
+        with served(app) as address:
+            yield address, tokens, sample.rollout_id
+
+
+def shoot(context: BrowserContext, address: str, name: str, path: str, file: Path) -> None:
+    """Shoot one page and say what is wrong with it."""
+    page = context.new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.goto(address + path)
+    page.evaluate("document.fonts.ready")
+    over = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    page.screenshot(path=file, full_page=True)
+    print(f"{file.name}: sideways {over} px, console {said or 'clean'} ({name})")
+    page.close()
+
+
+def main(out: Path, wanted: list[str]) -> None:
+    """Shoot the *wanted* pages, all if none is named, into directory *out*."""
+    out.mkdir(parents=True, exist_ok=True)
+    with console() as (address, tokens, rollout_id), sync_playwright() as playwright:
+        browser = launched(playwright)
+        signed_in = browser.new_context()
+        page = signed_in.new_page()
+        page.goto(f"{address}/sign-in/link/{tokens['a.torres']}")
+        page.click("main button")
+        state = signed_in.storage_state()
+        for look, width in LOOKS:
+            shape = {"width": width, "height": 900 if width > 400 else 844}
+            inside = browser.new_context(
+                viewport=shape,
+                color_scheme=look,
+                storage_state=state,  # type: ignore[arg-type]  # a literal
+            )
+            outside = browser.new_context(viewport=shape, color_scheme=look)  # type: ignore[arg-type]  # a literal
+            for name, path in pages(rollout_id).items():
+                if not wanted or name in wanted:
+                    shoot(inside, address, name, path, out / f"{name}-{width}-{look}.png")
+            if not wanted or "sign-in" in wanted:
+                shoot(outside, address, "sign-in", "/sign-in", out / f"sign-in-{width}-{look}.png")
+            inside.close()
+            outside.close()
+        browser.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:])
