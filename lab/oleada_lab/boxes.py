@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from typing import Any, Final
 from oleada_agent.boot.control import FileBootControl, factory
 from oleada_agent.boot.disk import RealDisk
 from oleada_agent.boot.image import HEADER_BYTES, ImageHeader, parse_header
+from oleada_agent.journal import Journal
+from oleada_agent.machine_states import State
 
 from oleada_lab.errors import BoxError
 
@@ -181,6 +184,18 @@ class Box:
         except (FileNotFoundError, json.JSONDecodeError):
             return None
         return found
+
+    def journal(self) -> State | None:
+        """Return the machine's state as the journal holds it; None when there is none.
+
+        Reads a copy, so that a box that runs is not disturbed.
+        """
+        with tempfile.TemporaryDirectory(prefix="oleada-journal-") as folder:
+            copy = Path(folder, "data")
+            copy.mkdir()
+            for path in (self.directory / "data").glob("journal.[01]"):
+                shutil.copyfile(path, copy / path.name)
+            return Journal(RealDisk(Path(folder))).load().state
 
     def console(self) -> str:
         """Return what the boot program and the agent have said so far."""

@@ -103,7 +103,7 @@ class Server:
         with (self.data_dir / "up.log").open("ab") as log:
             self._process = subprocess.Popen(
                 # If this process is killed, the kernel asks the server to stop.
-                ["setpriv", "--pdeathsig", "TERM", *_oleada("up")],
+                ["setpriv", "--pdeathsig", "TERM", *oleada_command("up")],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -134,7 +134,7 @@ class Server:
         Raises:
             OperatorError: It failed; the message is its own.
         """
-        return run_oleada(*arguments, environment=self._environment)
+        return runoleada_command(*arguments, environment=self._environment)
 
     def _answers(self) -> bool:
         if self._process is not None and self._process.poll() is not None:
@@ -181,7 +181,7 @@ class Signer:
             with os.fdopen(descriptor, "w") as file:
                 file.write(secrets.token_urlsafe(24) + "\n")
         models = [part for model in hardware_models for part in ("--model", model)]
-        run_oleada(
+        runoleada_command(
             *("keys", "init", "--out", self.folder / "keys", "--online", online_public),
             *models,
             *self._with_passphrase,
@@ -214,7 +214,7 @@ class Signer:
         """
         out = self.folder / f"{hardware_model}-{version}.oleada"
         words = [part for tag, text in notes.items() for part in ("--note", f"{tag}={text}")]
-        run_oleada(
+        runoleada_command(
             *("release", "build", image, "--model", hardware_model, "--version", version),
             *("--security-version", str(security_version), "--base", base, "-o", out),
             *words,
@@ -222,7 +222,7 @@ class Signer:
         )
         for name in RELEASE_KEYS:
             key = self.folder / "keys" / f"{name}.pem"
-            run_oleada("release", "sign", out, "--key", key, "--yes", *self._with_passphrase)
+            runoleada_command("release", "sign", out, "--key", key, "--yes", *self._with_passphrase)
         return out
 
     @property
@@ -329,14 +329,14 @@ class Operator:
                 return found
 
 
-def run_oleada(*arguments: str | Path, environment: Mapping[str, str] | None = None) -> str:
+def runoleada_command(*arguments: str | Path, environment: Mapping[str, str] | None = None) -> str:
     """Run ``oleada`` with *arguments*; return what it printed.
 
     Raises:
         OperatorError: It failed; the message is its own.
     """
     done = subprocess.run(
-        _oleada(*map(str, arguments)),
+        oleada_command(*map(str, arguments)),
         env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -350,6 +350,6 @@ def run_oleada(*arguments: str | Path, environment: Mapping[str, str] | None = N
     return done.stdout
 
 
-def _oleada(*arguments: str) -> list[str]:
+def oleada_command(*arguments: str) -> list[str]:
     """Return the command line of ``oleada`` of this very installation."""
     return [str(Path(sys.executable).with_name("oleada")), *arguments]

@@ -1,0 +1,45 @@
+"""``oleada-lab bench``: measure, print, and keep the numbers as JSON."""
+
+import argparse
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from oleada_lab.bench import assignment, footprint, gateway
+from oleada_lab.bench.report import command_line, store
+from oleada_lab.clock import now_utc
+
+FOLDER: Final = Path("bench-results")
+SEED: Final = 20_261_121
+PARTS: Final = ("assignment", "gateway", "footprint")
+
+
+def add_commands(commands: Any) -> None:
+    """Add ``bench`` to *commands*, an argparse action of sub-parsers."""
+    found = commands.add_parser("bench", help="measure and store JSON under bench-results/")
+    found.add_argument("--only", choices=PARTS, action="append", help="a part; repeatable")
+    found.add_argument("--boxes", type=int, default=assignment.BOXES, help="light boxes")
+    found.add_argument("--messages", type=int, default=gateway.MESSAGES, help="health messages")
+    found.add_argument("--idle-s", type=float, default=footprint.WATCH_S, help="seconds watched")
+    found.add_argument("--seed", type=int, default=SEED, help="of the numbers in the messages")
+    found.add_argument("--out", type=Path, default=FOLDER, help="folder for the JSON")
+    found.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    parts: dict[str, Callable[[Path], dict[str, Any]]] = {
+        "assignment": lambda home: assignment.measure(home, options.boxes),
+        "gateway": lambda home: gateway.measure(home, options.seed, options.messages),
+        "footprint": lambda home: footprint.measure(home, options.idle_s),
+    }
+    results = {}
+    for name in options.only or PARTS:
+        print(f"{name} …", flush=True)
+        with tempfile.TemporaryDirectory(prefix=f"oleada-bench-{name}-") as home:
+            results[name] = parts[name](Path(home))
+        print(json.dumps(results[name], indent=2), flush=True)
+    path = store(results, options.out, now_utc(), options.seed, command_line())
+    print(f"stored in {path}")
+    return 0
