@@ -1,0 +1,386 @@
+"""Whatever is wrong with a bundle is refused with a sentence, and nothing of it stays."""
+
+import gzip
+import hashlib
+import io
+import tarfile
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from flask import Flask
+from oleada_server import config as settings
+from oleada_server.db import db
+from oleada_server.errors import ServerError
+from oleada_server.messaging.models import RetainedMessage
+from oleada_server.releases import errors, service
+from oleada_server.releases.models import Release, TufFile
+from oleada_store import bundle, repository, roles
+from oleada_store.repository import NewRelease
+from oleada_wire.release import ReleaseInfo
+from sqlalchemy import select
+from tuf.api.metadata import Delegations, Metadata, TargetFile, Targets
+
+from tests.support.releases import Signers, a_release, hold_ceremony, some_info
+
+IMAGE = b"an image of a box" * 200
+NEXT = some_info("1.1.0")
+LONG = "n" * 4000
+MORE = {f"x{number}": LONG for number in range(60)}
+Make = Callable[[Signers, datetime], bytes]
+
+
+def _role(signers: Signers, now: datetime, model: str = "VX-410") -> Metadata[Targets]:
+    """A next version of the model's metadata with NEXT in it, ready to be spoilt."""
+    return repository.with_release(
+        signers.models[model], a_release(NEXT, IMAGE), now + roles.MODEL_VALID
+    )
+
+
+def _spoilt(spoil: Callable[[Targets], None]) -> Make:
+    """A bundle whose metadata was spoilt before both people signed it."""
+
+    def make(signers: Signers, now: datetime) -> bytes:
+        role = _role(signers, now)
+        spoil(role.signed)
+        return signers.pack("VX-410", NEXT, role, IMAGE)
+
+    return make
+
+
+def _said(spoil: Callable[[ReleaseInfo], ReleaseInfo]) -> Make:
+    """A bundle whose release says something of itself that it should not."""
+    return lambda signers, now: signers.bundle(spoil(NEXT), IMAGE, now=now)
+
+
+def _rewritten(spoil: Callable[[bytes], bytes]) -> Make:
+    """A good bundle whose bytes were changed on the way."""
+    return lambda signers, now: spoil(signers.bundle(NEXT, IMAGE, now=now))
+
+
+def _by(*names: str) -> Make:
+    return lambda signers, now: signers.bundle(NEXT, IMAGE, names, now=now)
+
+
+def _target(path: str, info: ReleaseInfo = NEXT) -> TargetFile:
+    digest = hashlib.sha256(IMAGE).hexdigest()
+    return TargetFile(len(IMAGE), {"sha256": digest}, path, {"custom": info.to_custom()})
+
+
+def _rename(path: str, info: ReleaseInfo = NEXT) -> Callable[[Targets], None]:
+    def rename(role: Targets) -> None:
+        del role.targets["VX-410/1.1.0.img"]
+        role.targets[path] = _target(path, info)
+
+    return rename
+
+
+def _without(path: str) -> Callable[[Targets], None]:
+    def remove(role: Targets) -> None:
+        del role.targets[path]
+
+    return remove
+
+
+def _delegate(role: Targets) -> None:
+    role.delegations = Delegations({}, {})
+
+
+def _change_published(role: Targets) -> None:
+    role.targets["VX-410/1.0.0.img"].length += 1
+
+
+def _other_role_signed(signers: Signers, now: datetime) -> bytes:
+    """The role of another model, signed by the right people, under this model's name."""
+    info = some_info("1.1.0", "VX-240")
+    role = repository.with_release(
+        signers.models["VX-240"], a_release(info, IMAGE), now + roles.MODEL_VALID
+    )
+    return signers.pack("VX-410", NEXT, role, IMAGE)
+
+
+def _replayed(signers: Signers, now: datetime) -> bytes:
+    """Signatures of the published version, put on the next one."""
+    content = signers.bundle(NEXT, IMAGE, (), now=now)
+    old = signers.models["VX-410"]
+    head = bundle.Reader(io.BytesIO(content)).head()
+    role = repository.read(Targets, head.metadata, "VX-410")
+    role.signatures.update(old.signatures)
+    return _packed(replace(head, metadata=repository.write(role)))
+
+
+def _two_versions_on(signers: Signers, now: datetime) -> bytes:
+    role = _role(signers, now)
+    role.signed.version += 1
+    return signers.pack("VX-410", NEXT, role, IMAGE)
+
+
+def _packed(head: bundle.Head, image: bytes = IMAGE) -> bytes:
+    out = io.BytesIO()
+    bundle.write(out, head, [image])
+    return out.getvalue()
+
+
+def _redescribed(**changes: object) -> Make:
+    """A good bundle whose ``bundle.json`` says something else than its metadata."""
+
+    def make(signers: Signers, now: datetime) -> bytes:
+        head = bundle.Reader(io.BytesIO(signers.bundle(NEXT, IMAGE, now=now))).head()
+        return _packed(replace(head, description=replace(head.description, **changes)))  # type: ignore[arg-type] # on purpose
+
+    return make
+
+
+def _of_metadata(spoil: Callable[[bytes], bytes]) -> Make:
+    def make(signers: Signers, now: datetime) -> bytes:
+        head = bundle.Reader(io.BytesIO(signers.bundle(NEXT, IMAGE, now=now))).head()
+        return _packed(replace(head, metadata=spoil(head.metadata)))
+
+    return make
+
+
+def _flipped(content: bytes) -> bytes:
+    at = content.index(IMAGE) + len(IMAGE) // 2
+    return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+
+
+def _hidden(content: bytes) -> bytes:
+    at = content.index(IMAGE) + len(IMAGE)
+    return content[:at] + b"!" + content[at + 1 :]
+
+
+def _link(content: bytes) -> bytes:
+    member = tarfile.TarInfo("bundle.json")
+    member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    return member.tobuf(tarfile.GNU_FORMAT) + content[512:]
+
+
+REFUSALS: dict[str, tuple[type[ServerError], Make]] = {
+    "nobody signed": (errors.UnsignedBundleError, _by()),
+    "only the release signer": (errors.UnsignedBundleError, _by("release-signer")),
+    "only the approver": (errors.UnsignedBundleError, _by("approver")),
+    "a stranger instead": (errors.UnsignedBundleError, _by("release-signer", "stranger")),
+    "keys of other roles": (errors.UnsignedBundleError, _by("root-1", "root-2", "targets")),
+    "signatures of the last one": (errors.UnsignedBundleError, _replayed),
+    "other metadata than signed": (
+        errors.UnsignedBundleError,
+        _of_metadata(lambda text: text.replace(b'"security_version":1', b'"security_version":2')),
+    ),
+    "another model's metadata": (errors.MisnamedReleaseError, _other_role_signed),
+    "two versions ahead": (errors.StaleBaseError, _two_versions_on),
+    "a path of another model": (
+        errors.MisnamedReleaseError,
+        _spoilt(_rename("VX-240/1.1.0.img", some_info("1.1.0", "VX-240"))),
+    ),
+    "a path of another version": (errors.MisnamedReleaseError, _spoilt(_rename("VX-410/9.img"))),
+    "a path that climbs": (errors.MisnamedReleaseError, _spoilt(_rename("VX-410/../1.1.0.img"))),
+    "a description of another version": (
+        errors.MisnamedReleaseError,
+        _spoilt(_rename("VX-410/1.1.0.img", some_info("1.2.0"))),
+    ),
+    "a description of another model": (
+        errors.MisnamedReleaseError,
+        _spoilt(_rename("VX-410/1.1.0.img", some_info("1.1.0", "VX-240"))),
+    ),
+    "no description": (
+        errors.MisnamedReleaseError,
+        _spoilt(lambda role: role.targets["VX-410/1.1.0.img"].unrecognized_fields.clear()),
+    ),
+    "another hash function": (
+        errors.MisnamedReleaseError,
+        _spoilt(lambda role: role.targets["VX-410/1.1.0.img"].hashes.update(sha512="0" * 128)),
+    ),
+    "no new release": (
+        errors.MalformedBundleError,
+        _spoilt(_without("VX-410/1.1.0.img")),
+    ),
+    "two new releases": (
+        errors.UnexpectedChangeError,
+        _spoilt(
+            lambda role: role.targets.update(
+                {"VX-410/1.2.0.img": _target("VX-410/1.2.0.img", some_info("1.2.0"))}
+            )
+        ),
+    ),
+    "a published release is gone": (
+        errors.UnexpectedChangeError,
+        _spoilt(_without("VX-410/1.0.0.img")),
+    ),
+    "a published release is changed": (errors.UnexpectedChangeError, _spoilt(_change_published)),
+    "a delegation to somebody": (errors.UnexpectedChangeError, _spoilt(_delegate)),
+    "expired": (
+        errors.ExpiredMetadataError,
+        _spoilt(lambda role: setattr(role, "expires", role.expires - timedelta(days=366))),
+    ),
+    "a lower security version": (
+        errors.SecurityVersionError,
+        lambda signers, now: signers.bundle(some_info("1.1.0", security_version=1), now=now),
+    ),
+    "boxes from a newer version": (
+        errors.MisnamedReleaseError,
+        _said(lambda info: replace(info, min_version="1.2.0")),
+    ),
+    "notes that no box could receive": (
+        errors.MetadataTooLargeError,
+        _said(
+            lambda info: replace(info, notes={f"x{i}": "n" * 4000 for i in range(70)} | {"en": "n"})
+        ),
+    ),
+    "bundle.json of another version": (
+        errors.MalformedBundleError,
+        _redescribed(version="1.1.1"),
+    ),
+    "bundle.json of another digest": (errors.MalformedBundleError, _redescribed(sha256="0" * 64)),
+    "bundle.json of another path": (
+        errors.MalformedBundleError,
+        _redescribed(target_path="VX-410/1.0.0.img"),
+    ),
+    "a model nobody signs for": (
+        errors.UnknownModelError,
+        _redescribed(hardware_model="VX-999"),
+    ),
+    "metadata that is no JSON": (errors.BadMetadataError, _of_metadata(lambda text: text[:-1])),
+    "metadata with a key twice": (
+        errors.BadMetadataError,
+        _of_metadata(lambda text: text.replace(b'"version":3', b'"version":3,"version":3')),
+    ),
+    "an image with a flipped bit": (errors.WrongImageError, _rewritten(_flipped)),
+    "something in the padding": (errors.MalformedBundleError, _rewritten(_hidden)),
+    "something behind the end": (
+        errors.MalformedBundleError,
+        _rewritten(lambda content: content + b"more"),
+    ),
+    "another tar behind the end": (
+        errors.MalformedBundleError,
+        _rewritten(lambda content: content + content),
+    ),
+    "a link in place of a file": (errors.MalformedBundleError, _rewritten(_link)),
+    "a compressed bundle": (errors.MalformedBundleError, _rewritten(gzip.compress)),
+    "an image alone": (errors.MalformedBundleError, lambda signers, now: IMAGE),
+    "zeros": (errors.MalformedBundleError, lambda signers, now: bytes(4096)),
+    "nothing": (errors.TruncatedBundleError, lambda signers, now: b""),
+}
+
+
+@pytest.fixture
+def published(sqlite_signers: Signers, noon: datetime) -> Signers:
+    """A server with one release, 1.0.0 of VX-410."""
+    content = sqlite_signers.bundle(some_info("1.0.0"), b"the first", now=noon)
+    service.publish(io.BytesIO(content), "user:anna", noon)
+    sqlite_signers.accept(content)
+    return sqlite_signers
+
+
+def _everything() -> dict[str, object]:
+    """All that a publication could have changed."""
+    folder = settings.current().blobs_dir
+    found = {
+        "releases": list(db.session.scalars(select(Release.target_path))),
+        "metadata": list(db.session.execute(select(TufFile.name, TufFile.version)).all()),
+        "messages": list(
+            db.session.execute(select(RetainedMessage.topic, RetainedMessage.revision)).all()
+        ),
+        "blobs": sorted(str(path) for path in folder.rglob("*")),
+        "copy": sorted(path.name for path in settings.current().tuf_dir.iterdir()),
+    }
+    db.session.rollback()
+    return found
+
+
+@pytest.mark.parametrize("wrong", REFUSALS)
+def test_a_wrong_bundle_is_refused_and_leaves_nothing(
+    wrong: str, published: Signers, noon: datetime
+) -> None:
+    expected, make = REFUSALS[wrong]
+    if wrong == "a lower security version":
+        higher = published.bundle(some_info("1.0.5", security_version=2), b"fix", now=noon)
+        service.publish(io.BytesIO(higher), "user:anna", noon)
+        published.accept(higher)
+    content = make(published, noon)
+    before = _everything()
+
+    with pytest.raises(expected) as refused:
+        service.publish(io.BytesIO(content), "user:eve", noon)
+
+    assert type(refused.value) is expected
+    assert len(str(refused.value)) > 30
+    assert _everything() == before
+
+
+def test_no_part_of_a_bundle_passes_for_a_bundle(published: Signers, noon: datetime) -> None:
+    content = published.bundle(NEXT, IMAGE, now=noon)
+    image_from = content.index(IMAGE)
+    cuts = {*range(0, image_from, 97), *range(image_from, len(content), 331), len(content) - 1}
+    before = _everything()
+
+    for cut in sorted(cuts):
+        with pytest.raises(errors.TruncatedBundleError, match="missing"):
+            service.publish(io.BytesIO(content[:cut]), "user:eve", noon)
+
+    assert _everything() == before
+
+
+def test_an_image_above_the_limit_is_refused_before_it_is_read(
+    sqlite_app: Flask, published: Signers, noon: datetime
+) -> None:
+    sqlite_app.extensions["oleada_config"] = replace(settings.current(), image_bytes_max=1000)
+    content = published.bundle(NEXT, IMAGE, now=noon)
+    stream = io.BytesIO(content)
+
+    with pytest.raises(errors.ImageTooLargeError, match="at most 1000"):
+        service.publish(stream, "user:eve", noon)
+
+    assert stream.tell() == content.index(IMAGE)
+
+
+def test_unsigned_metadata_is_refused_before_the_image_is_read(
+    published: Signers, noon: datetime
+) -> None:
+    content = published.bundle(NEXT, IMAGE, ("approver",), now=noon)
+    stream = io.BytesIO(content)
+
+    with pytest.raises(errors.UnsignedBundleError, match="1 of the 2"):
+        service.publish(stream, "user:eve", noon)
+
+    assert stream.tell() == content.index(IMAGE)
+
+
+def test_one_person_who_signs_twice_is_one_signature(published: Signers, noon: datetime) -> None:
+    content = published.bundle(NEXT, IMAGE, ("approver", "approver"), now=noon)
+
+    with pytest.raises(errors.UnsignedBundleError, match="1 of the 2"):
+        service.publish(io.BytesIO(content), "user:eve", noon)
+
+
+def test_nothing_is_published_before_a_ceremony(sqlite_app: Flask, noon: datetime) -> None:
+    signers = hold_ceremony(sqlite_app.extensions["oleada_config"].keys_dir, noon)
+    content = signers.bundle(NEXT, IMAGE, now=noon)
+
+    with pytest.raises(errors.TrustMissingError, match="oleada keys init"):
+        service.publish(io.BytesIO(content), "user:anna", noon)
+
+
+def test_expired_trust_publishes_nothing(published: Signers, noon: datetime) -> None:
+    later = noon + timedelta(days=400)
+    content = published.bundle(NEXT, IMAGE, now=later)
+
+    with pytest.raises(errors.ExpiredMetadataError, match="oleada keys renew"):
+        service.publish(io.BytesIO(content), "user:anna", later)
+
+
+def test_the_check_before_an_upload_refuses_what_publishing_refuses(
+    published: Signers, noon: datetime
+) -> None:
+    good = published.bundle(NEXT, IMAGE, now=noon)
+    bad = published.bundle(NEXT, IMAGE, ("approver",), now=noon)
+    head = good.index(IMAGE)
+
+    judged = service.check(io.BytesIO(good[:head]), noon)
+
+    assert (judged.release, judged.known) == (
+        NewRelease("VX-410/1.1.0.img", len(IMAGE), hashlib.sha256(IMAGE).hexdigest(), NEXT),
+        None,
+    )
+    with pytest.raises(errors.UnsignedBundleError):
+        service.check(io.BytesIO(bad[:head]), noon)
