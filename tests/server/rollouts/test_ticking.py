@@ -1,0 +1,157 @@
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+from flask import Flask
+from oleada_server.clock import monotonic_s
+from oleada_server.db import db
+from oleada_server.messaging.models import RetainedMessage
+from oleada_server.rollouts import rows, service
+from oleada_server.rollouts.models import BoxInWave, Rollout
+from oleada_wire.messages import Report
+from oleada_wire.words import Phase
+from sqlalchemy import func, select, update
+
+from tests.server.rollouts.fleet import (
+    EVERYBODY,
+    HOUR,
+    MINUTE,
+    NOON,
+    a_fleet,
+    a_plan,
+    a_release,
+    a_verdict,
+    row_of,
+    say,
+    started,
+    told,
+)
+
+
+def revisions() -> int:
+    """Return how often anything was queued to be retained."""
+    return db.session.scalar(select(func.sum(RetainedMessage.revision))) or 0
+
+
+@pytest.mark.usefixtures("app")
+def test_a_tick_that_runs_twice_or_late_changes_nothing_more() -> None:
+    boxes = a_fleet(4)
+    a_release()
+    started(a_plan())
+    say(boxes[0], Phase.UPDATED)
+    service.tick(NOON + MINUTE)
+    before = revisions()
+
+    for _ in range(3):
+        service.tick(NOON + MINUTE)
+    service.tick(NOON)
+
+    assert revisions() == before
+
+
+@pytest.mark.usefixtures("app")
+def test_facts_that_contradict_each_other_halt_the_rollout() -> None:
+    (box,) = a_fleet(1)
+    a_release()
+    rollout_id = started(a_plan())
+    wave = service.get(rollout_id).waves[0]
+    wave.failed_share_max = 7.0
+    db.session.commit()
+
+    service.tick(NOON)
+
+    rollout = service.get(rollout_id)
+    assert rollout.state == "halted"
+    assert rollout.state_reason == (
+        "the facts contradict each other: a share of 7.0 is not from 0 to 1"
+    )
+    found = told(box)
+    assert found is not None
+    assert found.assignment is None
+
+
+@pytest.mark.usefixtures("app")
+def test_a_rollout_that_crashes_does_not_keep_the_others_waiting() -> None:
+    a_fleet(1)
+    (other,) = a_fleet(1, model="VX-240")
+    a_release()
+    a_release(model="VX-240")
+    broken = started(a_plan())
+    fine = started(replace(a_plan(), hardware_model="VX-240"))
+    db.session.execute(update(Rollout).where(Rollout.id == broken).values(state="no such state"))
+    db.session.execute(update(BoxInWave).where(BoxInWave.rollout_id == broken).values(state="odd"))
+    db.session.commit()
+    say(other, Phase.UPDATED)
+
+    with pytest.raises(ExceptionGroup):
+        service.tick(NOON)
+
+    assert service.get(fine).waves[0].state == "soaking"
+
+
+def run(app: Flask, job: Callable[[], None], problems: list[BaseException]) -> None:
+    """Do *job* in a thread with a session of its own; keep what went wrong."""
+    try:
+        with app.app_context():
+            job()
+            db.session.remove()
+    except BaseException as error:
+        problems.append(error)
+
+
+@pytest.mark.real
+def test_two_tickers_and_two_workers_at_once_count_every_box_once(app: Flask) -> None:
+    boxes = a_fleet(40)
+    a_release()
+    rollout_id = started(a_plan(replace(EVERYBODY, failed_share_max=1.0, soak_s=0)))
+    verdicts = [a_verdict(row_of(box).id, number % 4 == 0) for number, box in enumerate(boxes)]
+    said = list(zip(boxes, verdicts, strict=True))
+    db.session.rollback()
+    problems: list[BaseException] = []
+
+    def tick_often() -> None:
+        for minutes in range(10):
+            service.tick(NOON + minutes * MINUTE)
+
+    def work_off(messages: Sequence[tuple[str, Report]]) -> None:
+        for box, report in messages:
+            service.record_report(box, report, NOON)
+            db.session.commit()
+
+    jobs: list[Callable[[], None]] = [
+        tick_often,
+        tick_often,
+        lambda: work_off(said),
+        lambda: work_off(said[::-1]),
+    ]
+    threads = [threading.Thread(target=run, args=(app, job, problems)) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    service.tick(NOON + HOUR)
+
+    assert problems == []
+    (wave,) = service.summary(rollout_id)
+    assert {str(state): n for state, n in wave.states.items() if n} == {
+        "updated": 30,
+        "rolled_back": 10,
+    }
+
+
+@pytest.mark.usefixtures("app")
+def test_a_wave_of_ten_thousand_boxes_opens_in_a_few_seconds() -> None:
+    a_fleet(10_000)
+    a_release()
+    rollout_id = service.create(a_plan(), actor="user:ana", now=NOON)
+
+    began = monotonic_s()
+    service.start(rollout_id, actor="user:ana", now=NOON)
+    took_s = monotonic_s() - began
+
+    assert rows.counts(rollout_id)[service.get(rollout_id).waves[0].id] == [
+        ("assigned", None, 10_000)
+    ]
+    assert revisions() == 10_000 + 1
+    assert took_s < 60, f"{took_s:.1f} s; a few seconds on an idle machine"
