@@ -12,13 +12,13 @@ def add_commands(commands: Any) -> None:
     found = commands.add_parser(
         "demo", help="a small operator with twelve boxes and a rollout that moves"
     )
-    found.add_argument("--home", type=Path, default=demo.HOME, help="folder of the demo")
+    found.add_argument("--var", type=Path, default=demo.VAR, help="folder for all that changes")
     found.add_argument("--fresh", action="store_true", help="begin anew; what is there goes")
     found.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
-    return demo.run(options.home, fresh=options.fresh, say=_say)
+    return demo.run(options.var, fresh=options.fresh, say=_say)
 
 
 def _say(line: str) -> None:

@@ -16,9 +16,9 @@ from typing import Any, Final
 from oleada_lab.boxes import Box, power_off_all
 from oleada_lab.errors import OperatorError
 from oleada_lab.firmware.image import BuiltImage, ImageSpec, build_small_image
-from oleada_lab.operator import Operator, wait_until
+from oleada_lab.operator import Operator, Places, wait_until
 
-HOME: Final = Path("var/demo")
+VAR: Final = Path("var")
 MODELS: Final = {"VX-410": "Salon 4K", "VX-240": "Estudio HD"}
 BOXES_PER_MODEL: Final = 6
 FACTORY: Final = "1.0.0"
@@ -42,21 +42,28 @@ PLAYER_FAILS: Final = ("VX-410", 6)
 Say = Callable[[str], None]
 
 
-def run(home: Path, *, fresh: bool, say: Say) -> int:
+def places(var: Path) -> Places:
+    """Return where the demo lies under *var*; the server where ``oleada`` looks by itself."""
+    return Places(var / "oleada", var / "demo-signer", var / "demo-boxes", var / "demo-images")
+
+
+def run(var: Path, *, fresh: bool, say: Say) -> int:
     """Start everything, say where to look, and wait for Ctrl-C; return the exit status.
 
     Args:
-        home: The folder of the whole demo.
-        fresh: Begin anew; whatever is in *home* goes.
+        var: The folder for everything that changes.
+        fresh: Begin anew; what an earlier demo left there goes.
         say: Prints a line for the newcomer.
 
     Raises:
         OperatorError: Something could not be started; says what and where to read on.
     """
     stop = _stop_on_signals()
-    if fresh and home.exists():
-        shutil.rmtree(home)
-    operator = Operator(home)
+    where = places(var)
+    if fresh:
+        for folder in (where.data_dir, where.signer_dir, where.boxes_dir):
+            shutil.rmtree(folder, ignore_errors=True)
+    operator = Operator(where)
     boxes: list[Box] = []
     say("Starting broker, database, web, worker and scheduler …")
     with operator.server:

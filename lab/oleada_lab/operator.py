@@ -1,10 +1,7 @@
 """A small operator for demo, end-to-end tests and measurements: server, signer, boxes.
 
 Everything goes through the doors that a real operator has: ``oleada up`` as a process,
-the ``oleada`` commands of the signer, REST for the rest. All of it lies in one folder:
-
-    oleada/   the server's data directory        signer/   offline keys of the ceremony
-    boxes/    one directory per box              images/   the images, built once
+the ``oleada`` commands of the signer, REST for the rest.
 """
 
 import json
@@ -16,6 +13,7 @@ import sys
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -30,6 +28,10 @@ from oleada_lab.errors import OperatorError
 READY_LIMIT_S: Final = 60
 STOP_LIMIT_S: Final = 30
 POLL_S: Final = 0.2
+_WARNING: Final = """\
+The keys in this folder sign for a demo: their passphrase lies beside them. Never trust
+them on a box that somebody owns; docs/how-to/sign-a-release.md says how to make real ones.
+"""
 RELEASE_KEYS: Final = ("release-signer", "approver")
 
 
@@ -180,6 +182,7 @@ class Signer:
             descriptor = os.open(self._passphrase_file, os.O_WRONLY | os.O_CREAT, 0o600)
             with os.fdopen(descriptor, "w") as file:
                 file.write(secrets.token_urlsafe(24) + "\n")
+            (self.folder / "README").write_text(_WARNING)
         models = [part for model in hardware_models for part in ("--model", model)]
         runoleada_command(
             *("keys", "init", "--out", self.folder / "keys", "--online", online_public),
@@ -234,15 +237,36 @@ class Signer:
         return ("--passphrase-file", self._passphrase_file)
 
 
-class Operator:
-    """Server, signer and boxes in one folder; each step does nothing when it is done."""
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where an operator's things lie.
 
-    def __init__(self, home: Path, settings: Mapping[str, str | int] | None = None) -> None:
-        self.home = home.resolve()
-        self.server = Server(self.home / "oleada", settings)
-        self.signer = Signer(self.home / "signer")
-        self.boxes_dir = self.home / "boxes"
-        self.images_dir = self.home / "images"
+    Attributes:
+        data_dir: Of the server.
+        signer_dir: Of the signer's machine: the offline keys.
+        boxes_dir: One directory per box.
+        images_dir: Images, built once.
+    """
+
+    data_dir: Path
+    signer_dir: Path
+    boxes_dir: Path
+    images_dir: Path
+
+    @classmethod
+    def under(cls, home: Path) -> Self:
+        """Return places side by side in *home*."""
+        return cls(home / "oleada", home / "signer", home / "boxes", home / "images")
+
+
+class Operator:
+    """Server, signer and boxes; each step does nothing when it has been done."""
+
+    def __init__(self, places: Places, settings: Mapping[str, str | int] | None = None) -> None:
+        self.server = Server(places.data_dir, settings)
+        self.signer = Signer(places.signer_dir)
+        self.boxes_dir = places.boxes_dir.resolve()
+        self.images_dir = places.images_dir.resolve()
 
     def establish(self, hardware_models: Sequence[str]) -> None:
         """Hold the ceremony and give the server its trust, unless that has been done.

@@ -20,7 +20,7 @@ from oleada_lab.boxes import Box, power_off_all
 from oleada_lab.firmware import real
 from oleada_lab.firmware.image import BuiltImage
 from oleada_lab.firmware.lock import DEFAULT_PATH, read_lock
-from oleada_lab.operator import Operator, wait_until
+from oleada_lab.operator import Operator, Places, wait_until
 from oleada_wire.words import Reason
 
 from tests.support.postgres import running_cluster
@@ -65,7 +65,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     factory, update = real.build_all(lock, real.DEFAULT_CACHE, home / "images")
     with running_cluster(tmp_path_factory.mktemp("postgresql")) as cluster:
         url = cluster.url(cluster.create())
-        operator = Operator(home / "home", {"database_url": url, **own_ports()})
+        operator = Operator(Places.under(home), {"database_url": url, **own_ports()})
         boxes: dict[str, Box] = {}
         with operator.server:
             operator.establish([MODEL])

@@ -21,7 +21,7 @@ from oleada_lab.bench.light_clients import LightBox, LightFleet
 from oleada_lab.bench.report import quantile
 from oleada_lab.clock import monotonic_s, now_utc
 from oleada_lab.firmware.image import ImageSpec, build_small_image
-from oleada_lab.operator import Operator
+from oleada_lab.operator import Operator, Places
 
 BOXES: Final = 1000
 GOAL_S: Final = 1.0
@@ -35,7 +35,7 @@ def measure(home: Path, boxes: int = BOXES) -> dict[str, Any]:
     Raises:
         LabError: The server did not start, or not every box got its assignment.
     """
-    operator = Operator(home)
+    operator = Operator(Places.under(home))
     with operator.server:
         operator.establish([MODEL])
         for version in ("1.0.0", "1.1.0"):

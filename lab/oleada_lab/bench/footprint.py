@@ -14,7 +14,7 @@ from oleada_lab.boxes import Box, powered
 from oleada_lab.clock import monotonic_s, sleep_s
 from oleada_lab.errors import BoxError
 from oleada_lab.firmware.image import ImageSpec, build_small_image
-from oleada_lab.operator import Operator, wait_until
+from oleada_lab.operator import Operator, Places, wait_until
 
 SETTLE_S: Final = 10
 WATCH_S: Final = 60
@@ -40,7 +40,7 @@ def measure(home: Path, watch_s: float = WATCH_S) -> dict[str, Any]:
     Raises:
         LabError: Server or box did not start.
     """
-    operator = Operator(home)
+    operator = Operator(Places.under(home))
     with operator.server:
         operator.establish(["VX-410"])
         image = build_small_image(ImageSpec("VX-410", "1.0.0"), home / "factory.img")
