@@ -19,7 +19,10 @@ COMMANDS: Final = {
     "door": ("oleada_server.cli_run:door", "Run the device door (HTTPS)."),
     "init": ("oleada_server.cli_run:init", "Make keys, certificates, database, broker set-up."),
     "keys": ("oleada_store.cli:keys_group", "The signer's keys: the ceremony, new models."),
-    "release": ("oleada_server.releases.cli:release_group", "Releases: build, sign, publish, withdraw."),
+    "release": (
+        "oleada_server.releases.cli:release_group",
+        "Releases: build, sign, publish.",
+    ),
     "rollout": ("oleada_server.rollouts.cli:rollout_group", "Rollouts: plan, start, watch, stop."),
     "scheduler": ("oleada_server.cli_run:scheduler", "Run the scheduler."),
     "up": ("oleada_server.cli_run:up", "Run everything: broker, web, door, worker, scheduler."),

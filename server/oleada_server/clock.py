@@ -31,3 +31,8 @@ def box_time(at_ms: int, now: datetime) -> datetime:
     """
     age_ms = to_ms(now) - at_ms
     return from_ms(at_ms) if 0 <= age_ms <= 400 * 86_400_000 else now
+
+
+def wait_s(seconds: float) -> None:
+    """Wait; only processes of ours do, between two tries of something outside."""
+    time.sleep(seconds)

@@ -175,6 +175,12 @@ def load(directory: Path | None = None, environ: Mapping[str, str] = os.environ)
     return Config(data_dir=directory, **found)
 
 
+def given(directory: Path, environ: Mapping[str, str] = os.environ) -> frozenset[str]:
+    """Return the names of the settings that the file or the environment sets."""
+    in_environ = {one.name for one in settings() if f"OLEADA_{one.name.upper()}" in environ}
+    return frozenset(_read_file(directory / FILE_NAME)) | in_environ
+
+
 def current() -> Config:
     """Return the settings of the current app."""
     found: Config = current_app.extensions["oleada_config"]
@@ -186,7 +192,10 @@ def write(config: Config, names: list[str]) -> None:
     path = config.data_dir / FILE_NAME
     before = path.read_text() if path.exists() else "# docs/reference/settings.md says more.\n"
     lines = [f"{name} = {_toml(getattr(config, name))}\n" for name in names]
-    path.write_text(before + "".join(lines))
+    config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(before + "".join(lines))
+    part.replace(path)
 
 
 def _toml(value: str | int) -> str:

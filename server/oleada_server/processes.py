@@ -1,0 +1,126 @@
+"""One supervised child process: started, watched, restarted with patience, stopped.
+
+A child is in a session of its own, so that Ctrl-C reaches the supervisor alone, and the
+kernel ends it when the supervisor dies, however that dies (prctl(2), PR_SET_PDEATHSIG).
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Final
+
+from oleada_server import clock
+
+BACKOFF_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
+HEALTHY_S: Final = 30.0
+STOP_S: Final = 10.0
+LOG_BYTES_MAX: Final = 10 * 1024 * 1024
+TAIL_BYTES: Final = 2000
+_PR_SET_PDEATHSIG: Final = 1
+
+
+class Child:
+    """A process that should run for as long as we do.
+
+    Args:
+        name: For people and for the log file.
+        command: Program and arguments.
+        environ: Its whole environment.
+        log_path: Where its output goes, after what is there.
+    """
+
+    def __init__(
+        self, name: str, command: Sequence[str], environ: dict[str, str], log_path: Path
+    ) -> None:
+        self.name = name
+        self._command = list(command)
+        self._environ = environ
+        self._log_path = log_path
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started_s = 0.0
+        self._failures = 0
+        self._restart_s = 0.0
+
+    @property
+    def pid(self) -> int | None:
+        """The process id; None when it does not run."""
+        return self._process.pid if self._process and self._process.poll() is None else None
+
+    def start(self) -> None:
+        """Start it."""
+        with _open_log(self._log_path) as log:
+            self._process = subprocess.Popen(
+                self._command,
+                env=self._environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - there are no threads here
+            )
+        self._started_s = clock.monotonic_s()
+
+    def watch(self, now_s: float) -> str | None:
+        """Restart it when it has ended and its time has come; return a sentence if it ended."""
+        if self._process is None:
+            if now_s >= self._restart_s:
+                self.start()
+            return None
+        code = self._process.poll()
+        if code is None:
+            return None
+        self._failures = 0 if now_s - self._started_s > HEALTHY_S else self._failures + 1
+        wait_s = BACKOFF_S[min(self._failures, len(BACKOFF_S) - 1)]
+        self._restart_s = now_s + wait_s
+        self._process = None
+        return f"{self.name} ended ({_how(code)}); it starts again in {wait_s} s."
+
+    def ended(self) -> int | None:
+        """Return the exit code if it has ended, None while it runs."""
+        return None if self._process is None else self._process.poll()
+
+    def stop(self) -> None:
+        """Ask it to end; after ten seconds end it, and whatever it has started, by force."""
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            self._process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(STOP_S)
+        with suppress(ProcessLookupError):  # normally nothing of its session is left
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._process = None
+
+    def log_tail(self) -> str:
+        """Return the last lines of its output."""
+        with self._log_path.open("rb") as log:
+            log.seek(max(0, self._log_path.stat().st_size - TAIL_BYTES))
+            return log.read().decode(errors="replace")
+
+
+def _open_log(path: Path) -> IO[bytes]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and path.stat().st_size > LOG_BYTES_MAX:
+        path.replace(path.with_suffix(".log.1"))
+    return path.open("ab")
+
+
+def _die_with(parent: int) -> Callable[[], None]:
+    """Return what a child does before it becomes its program."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def prepare() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os._exit(1)  # the supervisor died in between: nobody would ever tell us
+
+    return prepare
+
+
+def _how(code: int) -> str:
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

@@ -1,0 +1,139 @@
+"""The scheduler: APScheduler in a process of its own, and one leader among them.
+
+Each job is an idempotent tick over database state. Only the leader ticks, and every
+transaction of a tick commits only while its lease holds (messaging/leader.py).
+"""
+
+import logging
+import os
+import secrets
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from apscheduler.schedulers.background import BackgroundScheduler
+from flask import Flask
+
+from oleada_server import clock
+from oleada_server.db import db
+from oleada_server.live import service as live
+from oleada_server.messaging import leader
+from oleada_server.releases import service as releases
+from oleada_server.rollouts import service as rollouts
+from oleada_server.telemetry import service as telemetry
+
+log = logging.getLogger(__name__)
+
+ROLE: Final = "scheduler"
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """One job: *work* is called with the current time every *every_s* seconds."""
+
+    name: str
+    every_s: float
+    work: Callable[[datetime], Any]
+
+
+TICKS: Final = (
+    Tick("rollouts", 1, rollouts.tick),
+    Tick("online metadata", 60, releases.refresh_online_metadata),
+    Tick("changes", 300, live.prune),
+    Tick("telemetry", 3600, telemetry.prune),
+)
+
+
+class Scheduler:
+    """Runs *ticks* of *app* while this process leads."""
+
+    def __init__(self, app: Flask, ticks: tuple[Tick, ...] = TICKS) -> None:
+        self._app = app
+        self._ticks = ticks
+        self._owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._lease: leader.Lease | None = None
+        self._jobs = BackgroundScheduler(
+            timezone="UTC",
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": 60},
+        )
+
+    def start(self) -> None:
+        """Begin: lead if nobody does, tick while leading."""
+        self.lead(clock.now_utc())
+        self._jobs.add_job(
+            lambda: self.lead(clock.now_utc()), "interval", seconds=leader.RENEW_S, id="lead"
+        )
+        for tick in self._ticks:
+            self._jobs.add_job(
+                self._job(tick),
+                "interval",
+                seconds=tick.every_s,
+                id=tick.name,
+                next_run_time=clock.now_utc(),
+            )
+        self._jobs.start()
+
+    def stop(self) -> None:
+        """End after the ticks that run now, and let another process lead at once."""
+        self._jobs.shutdown(wait=True)
+        with self._app.app_context():
+            if self._lease is not None:
+                leader.give_up(self._lease)
+            db.session.remove()
+
+    def lead(self, now: datetime) -> bool:
+        """Take or renew the lease; return whether this process leads."""
+        with self._app.app_context():
+            try:
+                lease = leader.take(ROLE, self._owner, now)
+            except Exception:
+                # a database that is away: the lease runs out by itself, and we try again
+                log.exception("the lease could not be renewed")
+                db.session.rollback()
+                lease = None
+        if (lease is None) != (self._lease is None):
+            log.info("leading: %s", lease is not None)
+        self._lease = lease
+        return lease is not None
+
+    def run_once(self, tick: Tick, now: datetime) -> bool:
+        """Run *tick* if this process leads; return whether it ran to its end."""
+        lease = self._lease
+        if lease is None:
+            return False
+        with self._app.app_context():
+            try:
+                with leader.only_as(lease):
+                    tick.work(now)
+            except leader.LeaseLostError as error:
+                db.session.rollback()
+                self._lease = None
+                log.warning("tick %s: %s", tick.name, error)
+                return False
+            except Exception:
+                # a tick that fails must not end the others; the next one begins anew
+                db.session.rollback()
+                log.exception("tick %s failed", tick.name)
+                return False
+        return True
+
+    def _job(self, tick: Tick) -> Callable[[], None]:
+        def work() -> None:
+            self.run_once(tick, clock.now_utc())
+
+        return work
+
+
+def run(app: Flask) -> None:
+    """Run until SIGTERM or SIGINT."""
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    scheduler = Scheduler(app)
+    scheduler.start()
+    ended.wait()
+    scheduler.stop()

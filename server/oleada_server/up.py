@@ -1,0 +1,225 @@
+"""``oleada up``: the whole server on one machine, in one command, leaving nothing behind.
+
+Makes ready what is missing, then supervises Mosquitto, console, device door, worker and
+scheduler. One ``up`` a data directory, held by a file lock that ends with its process.
+"""
+
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from oleada_server import broker, clock, initialise
+from oleada_server import config as settings
+from oleada_server.app import WITHOUT_PAGES, create_app
+from oleada_server.config import Config
+from oleada_server.db import db
+from oleada_server.errors import ConflictError, ServerError
+from oleada_server.processes import Child
+
+READY_S: Final = 60.0
+PORT_FREE_S: Final = 10.0
+WATCH_S: Final = 0.2
+GRACE_S: Final = 3
+"""How long open requests, event streams above all, may go on when the server stops."""
+MOSQUITTO_PLACES: Final = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
+
+
+class AlreadyUpError(ConflictError):
+    """Another ``oleada up`` holds the data directory."""
+
+    code = "already-up"
+
+
+class NotReadyError(ServerError):
+    """A part did not start."""
+
+    status = 500
+    code = "not-ready"
+
+
+def up(directory: Path, say: Callable[[str], None]) -> None:
+    """Run the server of *directory* until SIGINT or SIGTERM; *say* prints a line.
+
+    Raises:
+        AlreadyUpError: another one runs on this directory.
+        NotReadyError: a part did not start; says which, and the end of its log.
+    """
+    with _only_one(directory):
+        config = prepare(directory)
+        stopped = _Stop()
+        children = _children(config)
+        try:
+            _start(config, children, stopped, say)
+            while not stopped.asked:
+                for child in children:
+                    if sentence := child.watch(clock.monotonic_s()):
+                        say(sentence)
+                clock.wait_s(WATCH_S)
+            say("Stopping …")
+        finally:
+            stopped.asked = True
+            for child in reversed(children):
+                child.stop()
+        say("Stopped.")
+
+
+def prepare(directory: Path) -> Config:
+    """Return the settings of *directory* after everything that was missing has been made."""
+    config = settings.load(directory)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    config = initialise.choose_ports(config, settings.given(directory))
+    app = create_app(config, WITHOUT_PAGES)
+    initialise.initialise(app, clock.now_utc())
+    with app.app_context():
+        db.session.remove()
+        db.engine.dispose()
+    return config
+
+
+def web_command(config: Config) -> list[str]:
+    """Return the command that runs console and REST."""
+    return [
+        *_gunicorn(config.web_host, config.web_port, config.web_threads),
+        *("--workers", str(config.web_workers)),
+        "oleada_server.app:create_app()",
+    ]
+
+
+def door_command(config: Config) -> list[str]:
+    """Return the command that runs the device door."""
+    return [
+        *_gunicorn(config.door_host, config.door_port, config.door_threads),
+        *("--certfile", str(config.pki_dir / "door.pem")),
+        *("--keyfile", str(config.pki_dir / "door.key")),
+        "oleada_server.app:create_door()",
+    ]
+
+
+def broker_command(config: Config) -> list[str]:
+    """Return the command that runs Mosquitto.
+
+    Raises:
+        NotReadyError: Mosquitto is not installed.
+    """
+    path = os.pathsep.join([os.environ.get("PATH", ""), *MOSQUITTO_PLACES])
+    program = shutil.which("mosquitto", path=path)
+    if program is None:
+        raise NotReadyError("Mosquitto is missing; type: apt-get install mosquitto")
+    return [program, "-c", str((config.broker_dir / broker.CONFIGURATION).resolve())]
+
+
+class _Stop:
+    """Whether SIGINT or SIGTERM has come."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._ask)
+
+    def _ask(self, *_: object) -> None:
+        self.asked = True
+
+
+@contextmanager
+def _only_one(directory: Path) -> Iterator[None]:
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (directory / "up.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise AlreadyUpError(
+                f"Another 'oleada up' runs on {directory}; stop it first, or set "
+                "OLEADA_DATA_DIR to another directory."
+            ) from error
+        yield
+
+
+def _children(config: Config) -> list[Child]:
+    environ = {**os.environ, "OLEADA_DATA_DIR": str(config.data_dir.resolve())}
+    ours = [sys.executable, "-m", "oleada_server"]
+    commands = {
+        "broker": broker_command(config),
+        "web": web_command(config),
+        "door": door_command(config),
+        "worker": [*ours, "worker"],
+        "scheduler": [*ours, "scheduler"],
+    }
+    return [
+        Child(name, command, environ, config.logs_dir / f"{name}.log")
+        for name, command in commands.items()
+    ]
+
+
+def _start(
+    config: Config, children: list[Child], stopped: _Stop, say: Callable[[str], None]
+) -> None:
+    ready_file = config.data_dir / "run" / "worker-1.ready"
+    ready_file.unlink(missing_ok=True)
+    listening = {
+        "broker": (broker.SERVICES_HOST, config.broker_services_port),
+        "web": (config.web_host, config.web_port),
+        "door": (config.door_host, config.door_port),
+    }
+    deadline_s = clock.monotonic_s() + PORT_FREE_S
+    for name, (host, port) in listening.items():
+        _wait_for_port(name, host, port, deadline_s)
+    for child in children:
+        child.start()
+    deadline_s = clock.monotonic_s() + READY_S
+    for child in children:
+        place = listening.get(child.name)
+        while not (_answers(*place) if place else child.name != "worker" or ready_file.exists()):
+            if stopped.asked:
+                return
+            _check_alive(child, deadline_s)
+            clock.wait_s(WATCH_S / 2)
+    say(f"Oleada is ready: {config.console_url}")
+    say(f"  device door  {config.door_url}")
+    say(f"  broker       {config.public_host}:{config.broker_port}")
+    say(f"  logs         {config.logs_dir}")
+
+
+def _check_alive(child: Child, deadline_s: float) -> None:
+    code = child.ended()
+    if code is None and clock.monotonic_s() < deadline_s:
+        return
+    what = "is not ready in time" if code is None else f"ended with exit code {code}"
+    raise NotReadyError(f"The {child.name} {what}. The end of its log:\n{child.log_tail()}")
+
+
+def _wait_for_port(name: str, host: str, port: int, deadline_s: float) -> None:
+    """Wait while a server that was killed just now lets go of its port."""
+    while not initialise.is_free(host, port):
+        if clock.monotonic_s() > deadline_s:
+            raise NotReadyError(
+                f"Port {port} of {host}, which the {name} needs, is taken by another program; "
+                f"stop that, or change {name}_port in oleada.toml."
+            )
+        clock.wait_s(WATCH_S)
+
+
+def _gunicorn(host: str, port: int, threads: int) -> list[str]:
+    return [
+        *(sys.executable, "-m", "gunicorn"),
+        *("--worker-class", "gthread", "--threads", str(threads)),
+        *("--bind", f"{host}:{port}"),
+        *("--graceful-timeout", str(GRACE_S)),
+        *("--log-level", "warning"),
+        "--no-control-socket",
+    ]
+
+
+def _answers(host: str, port: int) -> bool:
+    where = host if host not in {"0.0.0.0", "::"} else "127.0.0.1"  # noqa: S104 - compared
+    try:
+        with socket.create_connection((where, port), timeout=1):
+            return True
+    except OSError:
+        return False

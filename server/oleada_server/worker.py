@@ -1,0 +1,251 @@
+"""The worker: MQTT on one side, the database on the other, one thread between them.
+
+The loop reads what the broker has, closes a batch by size or age, stores it, sends the
+acknowledgements and only then PUBACKs. While the database is away nothing is PUBACKed,
+so the broker stops sending at the receive window. One worker of many, chosen by a
+lease, also publishes the outbox.
+"""
+
+import logging
+import os
+import secrets
+import signal
+import socket
+import ssl
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from flask import Flask
+from oleada_wire import messages, topics
+from oleada_wire.messages import Ack
+from paho.mqtt import client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from sqlalchemy.exc import DBAPIError
+
+from oleada_server import broker, clock
+from oleada_server import config as settings
+from oleada_server.config import Config
+from oleada_server.db import db
+from oleada_server.enrolment.pki import SERVER_NAME
+from oleada_server.messaging import inbox
+from oleada_server.messaging.publisher import Publisher
+from oleada_server.messaging.service import next_header
+
+log = logging.getLogger(__name__)
+
+KEEPALIVE_S: Final = 30
+SESSION_S: Final = 600
+"""How long the broker keeps messages for a worker that is being restarted."""
+RECONNECT_S: Final = 0.5
+DATABASE_RETRY_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+IDLE_S: Final = 0.02
+ACK_IDS_MAX: Final = 500
+COUNTS_EVERY_S: Final = 60.0
+
+
+class Worker:
+    """One connection to the broker and one writer of the database.
+
+    Args:
+        app: The server's app.
+        name: Tells workers of one server apart; its session in the broker is kept.
+    """
+
+    def __init__(self, app: Flask, name: str = "1") -> None:
+        self._app = app
+        with app.app_context():
+            self._config = settings.current()
+        self._name = name
+        self._owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._stopping = False
+        self._batch: list[tuple[int, int, inbox.Incoming]] = []
+        self._batch_since = 0.0
+        self._connected = False
+        self._try_after = 0.0
+        self._failures = 0
+        self._counts_at = 0.0
+        self.counts: dict[str, int] = {}
+        self._client, self._publisher = self._new_connection()
+
+    def run(self) -> None:
+        """Work until :meth:`stop`; store what is at hand, then leave."""
+        with self._app.app_context():
+            self._ready_file().unlink(missing_ok=True)
+            while not self._stopping:
+                self.turn()
+            self._leave()
+
+    def stop(self) -> None:
+        """Let :meth:`run` come to its end; safe in a signal handler."""
+        self._stopping = True
+
+    def turn(self) -> None:
+        """Do whatever is due: read, store, publish. Waits 20 ms at most when nothing is."""
+        if not self._connected and not self._connect():
+            return
+        if self._client.loop(IDLE_S) != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            self._disconnected()
+            return
+        now_s = clock.monotonic_s()
+        if self._batch_is_due(now_s):
+            self._guarded(self._store_batch, now_s)
+        if now_s >= self._try_after:
+            self._guarded(self._publisher.turn, now_s)
+        if now_s >= self._counts_at:
+            self._log_counts(now_s)
+
+    def _new_connection(self) -> tuple[mqtt.Client, Publisher]:
+        pki = self._config.pki_dir
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=f"oleada-worker-{self._name}",
+            protocol=mqtt.MQTTv5,
+            manual_ack=True,
+        )
+        context = ssl.create_default_context(cafile=str(pki / "service-ca.pem"))
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(pki / f"{SERVER_NAME}.pem", pki / f"{SERVER_NAME}.key")
+        client.tls_set_context(context)
+        client.max_inflight_messages_set(self._config.inbox_batch_max)
+        client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
+        return client, Publisher(client, self._owner)
+
+    def _connect(self) -> bool:
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.SessionExpiryInterval = SESSION_S
+        properties.ReceiveMaximum = self._config.inbox_batch_max
+        try:
+            self._client.connect(
+                broker.SERVICES_HOST,
+                self._config.broker_services_port,
+                KEEPALIVE_S,
+                clean_start=False,
+                properties=properties,
+            )
+        except OSError as error:
+            log.warning("the broker does not answer: %s", error)
+            clock.wait_s(RECONNECT_S)
+            return False
+        self._connected = True
+        return True
+
+    def _disconnected(self) -> None:
+        """Forget what was under way: the broker delivers again what was not PUBACKed.
+
+        A new client too: this one would publish again what another worker may have
+        published anew since.
+        """
+        log.warning("the connection to the broker is gone")
+        self._connected = False
+        self._batch.clear()
+        self._client, self._publisher = self._new_connection()
+        self._ready_file().unlink(missing_ok=True)
+        clock.wait_s(RECONNECT_S)
+
+    def _on_connect(
+        self, client: mqtt.Client, _userdata: Any, _flags: Any, reason: Any, _properties: Any
+    ) -> None:
+        if reason.is_failure:
+            log.error("the broker refuses this worker: %s", reason)
+            return
+        self._publisher.connected()
+        client.subscribe(broker.up_filter(self._config), qos=1)
+
+    def _on_subscribe(
+        self, _client: mqtt.Client, _userdata: Any, _mid: int, _reasons: Any, _properties: Any
+    ) -> None:
+        path = self._ready_file()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{os.getpid()}\n")
+
+    def _on_message(self, client: mqtt.Client, _userdata: Any, message: mqtt.MQTTMessage) -> None:
+        if self._publisher.heard(message.topic, bytes(message.payload)):
+            client.ack(message.mid, message.qos)
+            return
+        if not self._batch:
+            self._batch_since = clock.monotonic_s()
+        if message.qos == 0 and len(self._batch) >= self._config.inbox_batch_max:
+            self._count("dropped", 1)  # QoS 0 knows no window; the box keeps what matters
+            return
+        incoming = inbox.Incoming(message.topic, bytes(message.payload))
+        self._batch.append((message.mid, message.qos, incoming))
+
+    def _batch_is_due(self, now_s: float) -> bool:
+        if not self._batch or now_s < self._try_after:
+            return False
+        age_ms = (now_s - self._batch_since) * 1000
+        full = len(self._batch) >= self._config.inbox_batch_max
+        return full or age_ms >= self._config.inbox_batch_wait_ms
+
+    def _store_batch(self) -> None:
+        now = clock.now_utc()
+        batch, self._batch = self._batch, []
+        try:
+            stored = inbox.store([incoming for _, _, incoming in batch], now)
+        except inbox.DatabaseAwayError:
+            self._batch = batch
+            raise
+        for device_id in {**stored.counted, **stored.refused}:
+            counted, refused = stored.counted.get(device_id, []), stored.refused.get(device_id, [])
+            self._send_acks(device_id, counted, refused, now)
+        for mid, qos, _ in batch:
+            self._client.ack(mid, qos)
+        for outcome, number in stored.counts.items():
+            self._count(outcome, number)
+
+    def _send_acks(
+        self, device_id: str, counted: list[str], refused: list[str], now: datetime
+    ) -> None:
+        topic = topics.down(device_id, topics.Down.ACK)
+        while counted or refused:
+            ack = Ack(next_header(now), tuple(counted[:ACK_IDS_MAX]), tuple(refused[:ACK_IDS_MAX]))
+            self._client.publish(topic, messages.encode(ack), qos=0)
+            counted, refused = counted[ACK_IDS_MAX:], refused[ACK_IDS_MAX:]
+
+    def _guarded(self, work: Callable[[], None], now_s: float) -> None:
+        """Run *work*; if the database is away, wait longer each time before the next try."""
+        try:
+            work()
+        except (inbox.DatabaseAwayError, DBAPIError) as error:
+            db.session.rollback()
+            wait_s = DATABASE_RETRY_S[min(self._failures, len(DATABASE_RETRY_S) - 1)]
+            self._failures += 1
+            self._try_after = now_s + wait_s
+            log.error("database: %s; next try in %s s", error, wait_s)
+        else:
+            self._failures = 0
+
+    def _leave(self) -> None:
+        if self._connected:
+            if self._batch:
+                self._guarded(self._store_batch, clock.monotonic_s())
+            self._guarded(self._publisher.give_up, clock.monotonic_s())
+            self._client.disconnect()
+        self._ready_file().unlink(missing_ok=True)
+        db.session.remove()
+
+    def _ready_file(self) -> Path:
+        return self._config.data_dir / "run" / f"worker-{self._name}.ready"
+
+    def _count(self, outcome: str, number: int) -> None:
+        self.counts[outcome] = self.counts.get(outcome, 0) + number
+
+    def _log_counts(self, now_s: float) -> None:
+        self._counts_at = now_s + COUNTS_EVERY_S
+        if self.counts:
+            log.info("inbox since start: %s", self.counts)
+
+
+def run(app: Flask, config: Config, name: str) -> None:
+    """Run worker *name* until SIGTERM or SIGINT."""
+    assert config is app.extensions["oleada_config"], "one app, one configuration"  # noqa: S101
+    worker = Worker(app, name)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: worker.stop())
+    worker.run()
