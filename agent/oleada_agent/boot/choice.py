@@ -1,6 +1,7 @@
 """Which slot boots: the boot control's order, and the images' own bytes."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -63,12 +64,19 @@ class Choice:
     passed_over: tuple[str, ...]
 
 
-def slot_path(folder: Path, slot: str) -> Path:
-    """Return where *slot* of the box at *folder* lies."""
-    return folder / "slots" / f"{slot.lower()}.img"
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a slot holds, every byte of it checked."""
+
+    release: ReleaseFile
+    agent: bytes
 
 
-def choose(folder: Path, store: control.FileBootControl, before: Ended) -> Choice:
+Look = Callable[[str], Found]
+"""Takes a slot; raises ImageError when what it holds may not boot."""
+
+
+def choose(look: Look, store: control.FileBootControl, before: Ended) -> Choice:
     """Return the slot to boot; its try is stored as used before this returns.
 
     Raises:
@@ -78,62 +86,67 @@ def choose(folder: Path, store: control.FileBootControl, before: Ended) -> Choic
     said = store.load()
     passed_over = []
     if said is None:
-        said = control.default(_versions(folder))
+        said = control.default(_versions(look))
         store.store(said)
         passed_over.append("both boot control records were broken; a safe one was written")
     # Where nothing may boot, whatever is whole does: a box that runs can be helped.
     rest = [slot for slot in control.SLOTS if slot not in said.in_order()]
     for slot in [*said.in_order(), *rest]:
-        on_trial = not said.of(slot).successful
         try:
-            image.check_file(slot_path(folder, slot))
-            took_try = on_trial and said.of(slot).tries > 0
-            if took_try:
-                said = control.with_tries(said, slot, -1)
-                store.store(said)
-            release, agent = _inside(slot_path(folder, slot))
+            found = look(slot)
         except ImageError as error:
             passed_over.append(f"slot {slot} does not boot: {error}")
             continue
+        took_try = not said.of(slot).successful and said.of(slot).tries > 0
+        fell_back = slot != said.preferred()
+        if took_try:
+            said = control.with_tries(said, slot, -1)
+            store.store(said)
         return Choice(
             slot=slot,
-            release=release,
-            agent=agent,
+            release=found.release,
+            agent=found.agent,
             control=said,
-            was_successful=not on_trial,
+            was_successful=said.of(slot).successful,
             took_try=took_try,
-            fell_back=slot != said.preferred(),
+            fell_back=fell_back,
             before=before,
             passed_over=tuple(passed_over),
         )
     raise ImageError("; ".join(passed_over))
 
 
-def _versions(folder: Path) -> dict[str, str]:
+def look_into(folder: Path) -> Look:
+    """Return a ``Look`` at the slots of the box at *folder*."""
+
+    def look(slot: str) -> Found:
+        path = slot_path(folder, slot)
+        header = image.check_file(path)
+        release = parse_release(image.read_inner(path, image.RELEASE_PATH))
+        if (release.version, release.hardware_model) != (header.version, header.hardware_model):
+            raise ImageError(
+                f"The header says {header.hardware_model} {header.version}, "
+                f"the inside {release.hardware_model} {release.version}."
+            )
+        return Found(release, image.read_inner(path, image.AGENT_PATH))
+
+    return look
+
+
+def slot_path(folder: Path, slot: str) -> Path:
+    """Return where *slot* of the box at *folder* lies."""
+    return folder / "slots" / f"{slot.lower()}.img"
+
+
+def _versions(look: Look) -> dict[str, str]:
     """Return the versions of the images that are whole, by slot."""
     found = {}
     for slot in control.SLOTS:
         try:
-            found[slot] = image.check_file(slot_path(folder, slot)).version
+            found[slot] = look(slot).release.version
         except ImageError:
             continue
     return found
-
-
-def _inside(path: Path) -> tuple[ReleaseFile, bytes]:
-    """Return what the image in *path* says of itself inside, and its agent.
-
-    Raises:
-        ImageError: it says nothing, or something else than its header.
-    """
-    release = parse_release(image.read_inner(path, image.RELEASE_PATH))
-    header = image.read_header(path)
-    if (release.version, release.hardware_model) != (header.version, header.hardware_model):
-        raise ImageError(
-            f"The header says {header.hardware_model} {header.version}, "
-            f"the inside {release.hardware_model} {release.version}."
-        )
-    return release, image.read_inner(path, image.AGENT_PATH)
 
 
 RELEASE_FIELDS: Final = {"version": str, "hardware_model": str, "security_version": int}

@@ -63,7 +63,7 @@ class Box:
     def _boot(self, before: choice.Ended) -> choice.Ended:
         """Return how one boot ended, from power-on to the end of the agent."""
         system.empty_run(self._folder)
-        found = choice.choose(self._folder, self._control, before)
+        found = choice.choose(choice.look_into(self._folder), self._control, before)
         for line in found.passed_over:
             _say(line)
         booted = system.prepare_run(self._folder, found)
