@@ -36,7 +36,7 @@ class ReleaseSchema(Schema):
 
     hardware_model = fields.String(required=True)
     version = fields.String(required=True)
-    state = fields.Enum(ReleaseState, by_value=True, required=True)
+    state = fields.String(required=True, validate=validate.OneOf(list(ReleaseState)))
     security_version = fields.Integer(required=True)
     min_version = fields.String(allow_none=True)
     target_path = fields.String(required=True)
