@@ -133,9 +133,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(f"{options.box} is not a box: it has no folder 'slots'.")
         return 2
     button = PowerButton()
-    button.install()
     try:
         with system.only_one(options.box):
+            button.install()
             Box(options.box, options.watchdog_s, button).run()
     except ImageError as error:
         _say(f"this box can not boot: {error}")
