@@ -47,6 +47,18 @@ class Identity:
     artifacts_url: str
 
 
+class _TidySocket(ssl.SSLSocket):
+    """Closes itself when the other side is not whom we trust; paho would leave it open."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        """Prove each other, or close."""
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+
 def is_enrolled(box: Path) -> bool:
     """Return whether the box in directory *box* has been enrolled."""
     return (box / DIRECTORY / RECORD).exists()
@@ -115,6 +127,7 @@ def tls_context(box: Path) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=directory / AUTHORITY)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.sslsocket_class = _TidySocket
         context.load_cert_chain(directory / CERTIFICATE, directory / KEY)
     except (OSError, ssl.SSLError) as error:
         raise IdentityError(f"The box's certificate can not be used: {error}.") from error

@@ -54,7 +54,6 @@ class Door(ThreadingHTTPServer):
         self.hung_up_on = 0
         self.url = f"http://127.0.0.1:{self.server_port}/artifacts"
 
-
     def handle_error(self, request: object, client_address: object) -> None:
         """Count a box that hangs up; it is entitled to."""
         self.hung_up_on += 1

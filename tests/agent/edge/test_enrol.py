@@ -1,0 +1,165 @@
+"""A claim token becomes an identity once, over TLS to the pinned authority, or not at all."""
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from oleada_agent import config, enrol, identity
+from oleada_agent.config import Config
+from oleada_agent.enrol import EnrolmentError, ServerAwayError
+from oleada_agent.identity import IdentityError
+from oleada_agent.trust.floor import TimeFloor
+from oleada_agent.trust.store import MetadataStore
+
+from tests.agent.edge.house import DEVICE, Authority, House
+from tests.agent.edge.repository import MODEL, Repository
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with House(tmp_path_factory.mktemp("house"), Repository()).open() as opened:
+        yield opened
+
+
+@pytest.fixture
+def box(tmp_path: Path, house: House) -> Path:
+    house.door.answer = house.enrol
+    house.door.requests.clear()
+    (tmp_path / "data").mkdir(parents=True)
+    (tmp_path / "data/ca.pem").write_text(house.services.pem)
+    (tmp_path / "data/claim-token").write_text("claim-me\n")
+    return tmp_path
+
+
+def settings(house: House) -> Config:
+    found = {"serial": "SN-1", "hardware_model": MODEL, "enrol_url": house.door.url}
+    return config.parse(found, "config.toml")
+
+
+def test_a_box_gets_an_identity_that_works_and_keeps_its_key_to_itself(
+    box: Path, house: House
+) -> None:
+    found = enrol.enrol(box, settings(house))
+
+    assert found == identity.load(box)
+    assert (found.device_id, found.zone, found.broker_port) == (DEVICE, "Europe/Prague", house.port)
+    key = box / "data/identity/key.pem"
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert "PRIVATE" not in json.dumps(house.door.requests)
+    assert house.door.requests[0]["path"] == "/device/v1/enrol"
+    assert identity.tls_context(box).get_ca_certs()
+    assert next(MetadataStore(box / "data/trust").read("root"))
+    assert TimeFloor(box / "data/trust").floor_ms > 0
+
+
+def test_an_enrolled_box_does_not_ask_again(box: Path, house: House) -> None:
+    enrol.enrol(box, settings(house))
+
+    enrol.enrol(box, settings(house))
+
+    assert len(house.door.requests) == 1
+
+
+def test_a_lost_answer_is_asked_for_again_with_the_same_key(box: Path, house: House) -> None:
+    house.door.answer = lambda body: (0, None)
+    with pytest.raises(ServerAwayError):
+        enrol.enrol(box, settings(house))
+    key = (box / "data/identity/key.pem").read_bytes()
+
+    house.door.answer = house.enrol
+    enrol.enrol(box, settings(house))
+
+    assert (box / "data/identity/key.pem").read_bytes() == key
+
+
+def test_a_key_that_a_power_cut_tore_is_made_anew(box: Path, house: House) -> None:
+    (box / "data/identity").mkdir()
+    (box / "data/identity/key.pem").write_bytes(b"-----BEGIN PRI")
+
+    enrol.enrol(box, settings(house))
+
+    assert identity.tls_context(box)
+
+
+def test_a_refusal_is_told_in_the_servers_words(box: Path, house: House) -> None:
+    (box / "data/claim-token").write_text("guessed")
+
+    with pytest.raises(EnrolmentError, match=r"403.*token is not known"):
+        enrol.enrol(box, settings(house))
+    assert not identity.is_enrolled(box)
+
+
+def test_a_door_of_another_authority_is_shown_nothing(box: Path, house: House) -> None:
+    (box / "data/ca.pem").write_text(Authority("somebody").pem)
+
+    with pytest.raises(ServerAwayError, match="CERTIFICATE_VERIFY_FAILED"):
+        enrol.enrol(box, settings(house))
+    assert house.door.requests == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"hardware_model": "VX-500"}, "VX-500"),
+        ({"device_id": "../../etc"}, "device_id"),
+        ({"artifacts_url": "http://plain/"}, "https"),
+        ({"broker": {"host": "x", "port": 0}}, "broker"),
+        ({"broker": None}, "broker"),
+        ({"zone": "Mars/Olympus"}, "Mars"),
+        ({"certificate_pem": "nonsense"}, "certificate"),
+        ({"root_json": "{}"}, "root"),
+        ({"ca_pem": None}, "ca_pem"),
+    ],
+)
+def test_an_answer_that_makes_no_sense_leaves_the_box_unenrolled(
+    box: Path, house: House, change: dict[str, object], said: str
+) -> None:
+    house.door.answer = lambda body: (200, {**house.enrol(body)[1], **change})
+
+    with pytest.raises(EnrolmentError, match=said):
+        enrol.enrol(box, settings(house))
+    assert not identity.is_enrolled(box)
+
+
+def test_a_certificate_for_another_key_is_refused(box: Path, house: House) -> None:
+    other = Authority("other").certificate.public_bytes
+    from cryptography.hazmat.primitives.serialization import Encoding  # noqa: PLC0415
+
+    pem = other(Encoding.PEM).decode()
+    house.door.answer = lambda body: (200, {**house.enrol(body)[1], "certificate_pem": pem})
+
+    with pytest.raises(EnrolmentError, match="another key"):
+        enrol.enrol(box, settings(house))
+
+
+def test_the_makers_root_is_not_replaced_by_the_servers(box: Path, house: House) -> None:
+    makers = Repository().files["1.root.json"]
+    MetadataStore(box / "data/trust").write("root", makers)
+
+    enrol.enrol(box, settings(house))
+
+    assert next(MetadataStore(box / "data/trust").read("root")) == makers
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_busy_server_is_asked_later(box: Path, house: House, status: int) -> None:
+    house.door.answer = lambda body: (status, {})
+
+    with pytest.raises(ServerAwayError, match=str(status)):
+        enrol.enrol(box, settings(house))
+
+
+def test_a_power_cut_before_the_record_leaves_a_box_that_enrols_again(
+    box: Path, house: House
+) -> None:
+    enrol.enrol(box, settings(house))
+    os.unlink(box / "data/identity/identity.json")
+
+    with pytest.raises(IdentityError, match="not enrolled"):
+        identity.load(box)
+    assert enrol.enrol(box, settings(house)).device_id == DEVICE
