@@ -32,8 +32,8 @@ class Config:
         serial: As printed on the box.
         hardware_model: Such as ``VX-410``.
         enrol_url: Of the device door; without a path, ``/device/v1/enrol`` of it.
-        ca_file: PEM of the authority that signs the door's certificate; from the box's directory.
-        claim_token_file: Holds the one-time token; from the box's directory.
+        ca_file: PEM of the authority that signs the door's certificate; beside ``config.toml``.
+        claim_token_file: Holds the one-time token; beside ``config.toml``.
         mac: Of the first network interface, for people; None when unknown.
         zone: IANA name, for windows; the server's answer at enrolment replaces ``UTC``.
         provides: What the hardware can do, such as ``codec:hevc-main10``.
@@ -52,8 +52,8 @@ class Config:
     serial: str
     hardware_model: str
     enrol_url: str
-    ca_file: str = "data/ca.pem"
-    claim_token_file: str = "data/claim-token"  # noqa: S105 - the name of a file
+    ca_file: str = "server-ca.pem"
+    claim_token_file: str = "claim-token"  # noqa: S105 - the name of a file
     mac: str | None = None
     zone: str = "UTC"
     provides: tuple[str, ...] = ()

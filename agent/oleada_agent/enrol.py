@@ -110,7 +110,7 @@ def _request(key: "EllipticCurvePrivateKey", config: Config) -> str:
 
 
 def _token(box: Path, config: Config) -> str:
-    path = box / config.claim_token_file
+    path = box / "data" / config.claim_token_file
     try:
         token = path.read_text("ascii").strip()
     except (OSError, ValueError) as error:
@@ -124,7 +124,7 @@ def _token(box: Path, config: Config) -> str:
 
 def _ask(box: Path, config: Config, body: dict[str, str]) -> dict[str, Any]:
     parts = urlsplit(config.enrol_url)
-    ca_file = box / config.ca_file
+    ca_file = box / "data" / config.ca_file
     try:
         context = ssl.create_default_context(cafile=ca_file)
         context.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -31,7 +31,7 @@ def box(tmp_path: Path, house: House) -> Path:
     house.door.answer = house.enrol
     house.door.requests.clear()
     (tmp_path / "data").mkdir(parents=True)
-    (tmp_path / "data/ca.pem").write_text(house.services.pem)
+    (tmp_path / "data/server-ca.pem").write_text(house.services.pem)
     (tmp_path / "data/claim-token").write_text("claim-me\n")
     return tmp_path
 
@@ -95,7 +95,7 @@ def test_a_refusal_is_told_in_the_servers_words(box: Path, house: House) -> None
 
 
 def test_a_door_of_another_authority_is_shown_nothing(box: Path, house: House) -> None:
-    (box / "data/ca.pem").write_text(Authority("somebody").pem)
+    (box / "data/server-ca.pem").write_text(Authority("somebody").pem)
 
     with pytest.raises(ServerAwayError, match="CERTIFICATE_VERIFY_FAILED"):
         enrol.enrol(box, settings(house))

@@ -29,7 +29,7 @@ def house(tmp_path: Path) -> Iterator[House]:
 @pytest.fixture
 def box(tmp_path: Path, house: House) -> Path:
     (tmp_path / "data").mkdir(parents=True)
-    (tmp_path / "data/ca.pem").write_text(house.services.pem)
+    (tmp_path / "data/server-ca.pem").write_text(house.services.pem)
     (tmp_path / "data/claim-token").write_text("claim-me")
     found = {"serial": "SN-1", "hardware_model": MODEL, "enrol_url": house.door.url}
     enrol.enrol(tmp_path, config.parse(found, "config.toml"))
