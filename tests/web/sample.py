@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -190,32 +191,42 @@ def _running(release: Release, ids: list[str], now: datetime, dice: Random) -> i
     )  # fmt: skip
     mine = [one for number, one in enumerate(ids) if number % 5]
     cuts = [0, len(mine) // 16, len(mine) // 6, len(mine) // 2, len(mine)]
-    groups = [mine[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
-    past = [
-        {"opened_at": now - (70 - 20 * i) * HOUR, "soak_from": now - (68 - 20 * i) * HOUR,
-         "passed_at": now - (52 - 20 * i) * HOUR}
-        for i in range(2)
-    ]  # fmt: skip
-    _members(rollout, _wave(rollout, 1, "Staff homes", WaveState.PASSED, share_until=0.05,
-             boxes=len(groups[0]), **past[0]), groups[0], [BoxState.UPDATED], now, dice)  # fmt: skip
-    _members(rollout, _wave(rollout, 2, "Wave 2", WaveState.PASSED, share_until=0.15,
-             boxes=len(groups[1]), **past[1]), groups[1], [BoxState.UPDATED], now, dice)  # fmt: skip
+    groups = [mine[a:b] for a, b in pairwise(cuts)]
+    for index, name in enumerate(("Staff homes", "Wave 2")):
+        opened = now - (70 - 20 * index) * HOUR
+        wave = _wave(
+            rollout, index + 1, name, WaveState.PASSED, share_until=(0.05, 0.15)[index],
+            boxes=len(groups[index]), opened_at=opened, soak_from=opened + 2 * HOUR,
+            passed_at=opened + 18 * HOUR,
+        )  # fmt: skip
+        _members(wave, groups[index], [BoxState.UPDATED], now, dice)
     third = _wave(rollout, 3, "Wave 3", WaveState.OPEN, share_until=0.5, boxes=len(groups[2]),
-                  opened_at=now - 18 * HOUR)  # fmt: skip
-    mix = (
-        [BoxState.UPDATED] * 22 + [BoxState.INSTALLING, BoxState.CHECKING, BoxState.DOWNLOADING]
-        + [BoxState.DOWNLOADING, BoxState.ASSIGNED, BoxState.ASSIGNED, BoxState.ASSIGNED]
-        + [BoxState.ROLLED_BACK, BoxState.DECLINED, BoxState.SILENT, BoxState.LEASED]
-    )  # fmt: skip
-    _members(rollout, third, groups[2], mix, now, dice)
+                  opened_at=now - 18 * HOUR, failed_share_max=0.05)  # fmt: skip
+    mix = _mixed(len(groups[2]))
+    _members(third, groups[2], mix, now, dice)
     fourth = _wave(rollout, 4, "Wave 4", WaveState.WAITING, share_until=1.0, boxes=len(groups[3]))
-    _members(rollout, fourth, groups[3], [BoxState.QUEUED], now, dice)
+    _members(fourth, groups[3], [BoxState.QUEUED], now, dice)
     ref = f"R-{rollout.id}"
     audit.record(ANA, "rollout.create", ref, now=now - 71 * HOUR)
     audit.record(ANA, "rollout.start", ref, now=now - 70 * HOUR, reason="lab run is clean")
     audit.record("system:rollouts", "wave.open", ref, now=now - 18 * HOUR,
                  reason=f"wave 3 opens for {len(groups[2])} boxes")  # fmt: skip
     return rollout.id
+
+
+def _mixed(boxes: int) -> list[BoxState]:
+    shares = {
+        BoxState.INSTALLING: 0.01,
+        BoxState.CHECKING: 0.004,
+        BoxState.LEASED: 0.008,
+        BoxState.DOWNLOADING: 0.03,
+        BoxState.ASSIGNED: 0.14,
+        BoxState.ROLLED_BACK: 0.005,
+        BoxState.DECLINED: 0.007,
+        BoxState.SILENT: 0.011,
+    }
+    others = [s for s, share in shares.items() for _ in range(max(1, round(share * boxes)))]
+    return others + [BoxState.UPDATED] * (boxes - len(others))
 
 
 def _halted(now: datetime, ids: list[str]) -> None:
@@ -229,7 +240,7 @@ def _halted(now: datetime, ids: list[str]) -> None:
                  opened_at=now - 120 * HOUR, state_reason=reason)  # fmt: skip
     mix = [BoxState.UPDATED] * 14 + [BoxState.ROLLED_BACK] * 6
     members = [one for number, one in enumerate(ids) if number % 5][:20]
-    _members(rollout, wave, members, mix, now - 119 * HOUR, Random(1), shuffled=False)
+    _members(wave, members, mix, now - 119 * HOUR, Random(1), shuffled=False)
 
 
 def _draft(release: Release, now: datetime) -> None:
@@ -239,7 +250,7 @@ def _draft(release: Release, now: datetime) -> None:
 
 
 def _members(
-    rollout: Rollout, wave: Wave, ids: list[str], mix: list[BoxState], now: datetime, dice: Random,
+    wave: Wave, ids: list[str], mix: list[BoxState], now: datetime, dice: Random,
     *, shuffled: bool = True,
 ) -> None:  # fmt: skip
     ended = {
@@ -251,7 +262,7 @@ def _members(
         dice.shuffle(states)
     rows = [
         {
-            "rollout_id": rollout.id,
+            "rollout_id": wave.rollout_id,
             "wave_id": wave.id,
             "device_id": device_id,
             "state": state,
@@ -260,10 +271,17 @@ def _members(
             "detail": ended.get(state, (None, None))[1],
             "version_before": "5.8.1",
             "changed_at": now - HOUR,
+            "ended_at": _ended(state, wave, now, dice),
         }
         for device_id, state in zip(ids, states, strict=True)
     ]
     db.session.execute(insert(BoxInWave), rows)
+
+
+def _ended(state: BoxState, wave: Wave, now: datetime, dice: Random) -> datetime | None:
+    if state in {BoxState.QUEUED, BoxState.ASSIGNED, BoxState.LEASED} or wave.opened_at is None:
+        return None
+    return wave.opened_at + (now - wave.opened_at) * dice.betavariate(2, 3)
 
 
 def at_noon() -> datetime:

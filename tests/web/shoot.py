@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal, get_args
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -16,13 +17,16 @@ from oleada_server import config
 from oleada_server.app import create_app
 from oleada_server.clock import now_utc
 from oleada_server.db import db
-from playwright.sync_api import BrowserContext, sync_playwright
+from playwright.sync_api import BrowserContext, ViewportSize, sync_playwright
 
 from tests.web.console import launched, served
 from tests.web.sample import add_people, fill
 
 BOXES = 4824
-LOOKS = [(look, width) for width in (1440, 1100, 390, 320) for look in ("light", "dark")]
+Look = Literal["light", "dark"]
+LOOKS: list[tuple[Look, int]] = [
+    (look, width) for width in (1440, 1100, 390, 320) for look in get_args(Look)
+]
 NEVER = "0" * 12
 
 
@@ -74,7 +78,7 @@ def shoot(context: BrowserContext, address: str, name: str, path: str, file: Pat
     page.evaluate("document.fonts.ready")
     over = page.evaluate("document.documentElement.scrollWidth - innerWidth")
     page.screenshot(path=file, full_page=True)
-    print(f"{file.name}: sideways {over} px, console {said or 'clean'} ({name})")
+    sys.stdout.write(f"{file.name}: sideways {over} px, console {said or 'clean'} ({name})\n")
     page.close()
 
 
@@ -89,13 +93,9 @@ def main(out: Path, wanted: list[str]) -> None:
         page.click("main button")
         state = signed_in.storage_state()
         for look, width in LOOKS:
-            shape = {"width": width, "height": 900 if width > 400 else 844}
-            inside = browser.new_context(
-                viewport=shape,
-                color_scheme=look,
-                storage_state=state,  # type: ignore[arg-type]  # a literal
-            )
-            outside = browser.new_context(viewport=shape, color_scheme=look)  # type: ignore[arg-type]  # a literal
+            shape = ViewportSize(width=width, height=900 if width > 400 else 844)
+            inside = browser.new_context(viewport=shape, color_scheme=look, storage_state=state)
+            outside = browser.new_context(viewport=shape, color_scheme=look)
             for name, path in pages(rollout_id).items():
                 if not wanted or name in wanted:
                     shoot(inside, address, name, path, out / f"{name}-{width}-{look}.png")

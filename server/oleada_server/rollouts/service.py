@@ -30,6 +30,7 @@ from oleada_server.rollouts.leases import record_lease_request
 from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
 from oleada_server.rollouts.once import Once, done_before, record_done
 from oleada_server.rollouts.preview import Membership, Preview
+from oleada_server.rollouts.progress import updated_by_time
 from oleada_server.rollouts.reading import (
     BoxFilter,
     Failure,
@@ -62,10 +63,12 @@ __all__ = [
     "record_report",
     "resume",
     "retry",
+    "spec_of",
     "start",
     "stop",
     "summary",
     "tick",
+    "updated_by_time",
     "why_failed",
 ]
 

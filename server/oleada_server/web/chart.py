@@ -66,6 +66,25 @@ def bullet(value: float, limit: float, top: float, fill: str) -> Bullet:
     return Bullet(_number(_share(value, top)), _number(_share(limit, top)), fill)
 
 
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Paths in a box of 1000 by 100 that is stretched over the chart; y grows downwards."""
+
+    line: str
+    area: str
+
+
+def curve(values: Sequence[float], top: float) -> Curve:
+    """Return the curve of *values*, evenly apart, on a scale from 0 to *top* (above 0)."""
+    last = max(len(values) - 1, 1)
+    points = [
+        f"{_number(index * 1000 / last)} {_number(100 - _share(value, top))}"
+        for index, value in enumerate(values)
+    ]
+    line = "M" + "L".join(points)
+    return Curve(line, f"{line}L1000 100L0 100Z")
+
+
 def _share(value: float, top: float) -> float:
     return min(max(value / top, 0), 1) * 100 if top > 0 else 0
 

@@ -61,7 +61,7 @@ def _sample(figures: WaveFigures) -> Check:
     return Check(
         kind,
         gettext("Sample"),
-        gettext("at least %(n)s boxes with an outcome", n=words.number(needed)),
+        gettext("at least %(n)s outcomes", n=words.number(needed)),
         words.number(figures.judged),
         bullet(figures.judged, needed, max(needed, figures.judged) * 1.25, FILLS[kind]),
     )
@@ -128,6 +128,4 @@ def _all_have_spoken(figures: WaveFigures) -> bool:
 
 
 def _not_yet(figures: WaveFigures, at_work: str = "live") -> str:
-    if figures.state is WaveState.WAITING:
-        return "off"
-    return "bad" if figures.state is WaveState.HALTED else at_work
+    return "off" if figures.state in {WaveState.WAITING, WaveState.HALTED} else at_work

@@ -32,7 +32,7 @@ PAUSE_S: Final = 0.5  # at most two events a second
 BEAT_S: Final = 5.0
 STREAM_S_MAX: Final = 900.0
 RETRY_MS: Final = 1000
-PARTS: Final = ("head", "waves", "now", "failed", "gate", "activity")
+PARTS: Final = ("head", "waves", "now", "curve", "failed", "gate", "activity")
 
 blueprint = Blueprint("live_pages", __name__)
 

@@ -8,11 +8,11 @@ from oleada_server.audit import service as audit
 from oleada_server.errors import ServerError
 from oleada_server.rollouts import service
 from oleada_server.rollouts.models import Rollout
-from oleada_server.rollouts.reading import spec_of
 from oleada_server.rollouts.service import Failure
 from oleada_server.rollouts.states import RolloutState
 from oleada_server.web import (
     activity,
+    curve_view,
     gate_view,
     rollout_deeds,
     rollout_view,
@@ -63,6 +63,7 @@ def load(rollout_id: int, now: datetime) -> dict[str, Any]:
         "bar_label": rollout_view.label(parts),
         "wave_href": rollout_view.boxes_href(rollout, found.at_work.wave),
         "failures": failures,
+        "curve": curve_view.curve(found, now),
         "failed_boxes": sum(failure.boxes for failure in failures),
         "failure_href": lambda failure: failure_href(rollout, failure),
         "can_retry": rollout.state in {RolloutState.RUNNING, RolloutState.PAUSED},
@@ -106,7 +107,7 @@ def _figures(rollout: Rollout) -> Figures:
     if rollout.state != RolloutState.DRAFT:
         return rollout_view.figures(rollout, counts)
     try:
-        planned = service.preview(spec_of(rollout)).waves
+        planned = service.preview(service.spec_of(rollout)).waves
     except ServerError:  # the release was withdrawn: the page says so, and shows no boxes
         return rollout_view.figures(rollout, counts)
     return rollout_view.figures(rollout, counts, [wave.boxes for wave in planned])

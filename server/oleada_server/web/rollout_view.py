@@ -55,6 +55,7 @@ class Tile:
     name: str
     note: str
     word: str
+    kind: str
     cls: str
     share: float
     fill: str
@@ -197,6 +198,7 @@ def _tile(found: Figures, index: int) -> Tile:
         name=name,
         note="" if wave.name == name else wave.name,
         word=status.wave(state).word if is_now or state is WaveState.HALTED else "",
+        kind=status.wave(state).kind,
         cls=_tile_class(state, is_now, figures_.boxes, found.boxes),
         share=figures_.updated / figures_.boxes if figures_.boxes else 0,
         fill=fill.get(status.wave(state).kind, "f-ok"),
@@ -282,6 +284,8 @@ def parts(found: Figures) -> list[Part]:
     shown = []
     for fill, states in _GROUPS:
         count = sum(figures_.states[state] for state in states)
+        if BoxState.QUEUED in states and not any(figures_.states.values()):
+            count = figures_.boxes  # a draft: nothing is frozen yet
         shown.append(
             Part(
                 state=_group_status(states, figures_),

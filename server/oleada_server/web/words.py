@@ -130,7 +130,10 @@ def age(at: datetime, now: datetime) -> str:
 
 
 def duration(span: timedelta) -> str:
-    """Return *span* in the two largest units that fit: ``48 h``, ``17 h 52``, ``40 s``."""
+    """Return *span* in the two largest units: ``6 d 16 h``, ``17 h 52``, ``40 s``.
+
+    Days begin after three, so that a soak of two days still reads ``48 h``.
+    """
     total_s = max(0, int(span.total_seconds()))
     if total_s < 60:
         return f"{number(total_s)}{NO_BREAK}s"
@@ -139,6 +142,10 @@ def duration(span: timedelta) -> str:
         tail = f"{NO_BREAK}{seconds:02}" if seconds else ""
         return f"{minutes}{NO_BREAK}min{tail}"
     hours, rest_s = divmod(total_s, 3600)
+    if hours > 72:
+        days, hours = divmod(hours, 24)
+        tail = f" {hours}{NO_BREAK}h" if hours else ""
+        return f"{number(days)}{NO_BREAK}d{tail}"
     tail = f"{NO_BREAK}{rest_s // 60:02}" if rest_s >= 60 else ""
     return f"{number(hours)}{NO_BREAK}h{tail}"
 
