@@ -70,8 +70,8 @@ def make_box(directory: Path, plan: BoxPlan, factory_image: Path) -> "Box":
     shutil.copyfile(factory_image, directory / "slots" / "a.img")
     (directory / "slots" / "b.img").touch()
     FileBootControl(RealDisk(directory)).store(factory("A"))
-    (data / "ca.pem").write_text(plan.ca_pem)
-    token = data / "claim_token"
+    (data / "server-ca.pem").write_text(plan.ca_pem)
+    token = data / "claim-token"
     token.touch(mode=0o600)
     token.write_text(plan.claim_token + "\n")
     (data / "config.toml").write_text(_config_of(plan))
@@ -228,6 +228,8 @@ def _config_of(plan: BoxPlan) -> str:
         "hardware_model": plan.hardware_model,
         "zone": plan.zone,
         "enrol_url": plan.enrol_url,
+        "ca_file": "server-ca.pem",
+        "claim_token_file": "claim-token",
         **({"mac": plan.mac} if plan.mac else {}),
         **plan.settings,
     }

@@ -5,17 +5,17 @@ the agents. A second start carries on where the first one was stopped, because e
 step of ``prepare`` looks first whether it has been done.
 """
 
+import json
 import shutil
 import signal
-import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any, Final
 
 from oleada_lab.boxes import Box, power_off_all
+from oleada_lab.clock import sleep_s
 from oleada_lab.errors import OperatorError
-from oleada_lab.firmware.image import BuiltImage, ImageSpec, build_small_image
+from oleada_lab.firmware.image import ImageSpec, build_small_image
 from oleada_lab.operator import Operator, Places, wait_until
 
 VAR: Final = Path("var")
@@ -23,6 +23,7 @@ MODELS: Final = {"VX-410": "Salon 4K", "VX-240": "Estudio HD"}
 BOXES_PER_MODEL: Final = 6
 FACTORY: Final = "1.0.0"
 NEXT: Final = "1.1.0"
+WATCH_S: Final = 1.0
 ADMIN: Final = "admin"
 SYSTEM_BYTES: Final = 6 * 1024 * 1024
 HEALTH_S: Final = 15
@@ -58,23 +59,29 @@ def run(var: Path, *, fresh: bool, say: Say) -> int:
     Raises:
         OperatorError: Something could not be started; says what and where to read on.
     """
-    stop = _stop_on_signals()
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell had it ignored
+        signal.signal(number, signal.default_int_handler)
     where = places(var)
     if fresh:
-        for folder in (where.data_dir, where.signer_dir, where.boxes_dir):
+        for folder in (where.data_dir, where.signer_dir, where.boxes_dir, where.images_dir):
             shutil.rmtree(folder, ignore_errors=True)
     operator = Operator(where)
     boxes: list[Box] = []
     say("Starting broker, database, web, worker and scheduler …")
-    with operator.server:
-        try:
-            prepare(operator, boxes, say)
-            _welcome(operator, say)
-            while not stop.wait(1):
-                _still_there(operator, boxes)
-        finally:
-            say("Switching off the boxes and stopping the server …")
-            power_off_all(boxes)
+    try:
+        with operator.server:
+            try:
+                prepare(operator, boxes, say)
+                _welcome(operator, say)
+                while True:
+                    _still_there(operator, boxes)
+                    sleep_s(WATCH_S)
+            finally:
+                _do_not_interrupt()
+                say("Switching off the boxes and stopping the server …")
+                power_off_all(boxes)
+    except KeyboardInterrupt:
+        pass
     say("Stopped; no process is left. The next start carries on from here.")
     return 0
 
@@ -89,16 +96,16 @@ def prepare(operator: Operator, boxes: list[Box], say: Say) -> None:
     operator.establish(list(MODELS))
     for model in MODELS:
         operator.publish(
-            images[model, FACTORY].path,
+            images[model, FACTORY],
             model,
             FACTORY,
             {"en": "What boxes leave the factory with."},
         )
-        operator.publish(images[model, NEXT].path, model, NEXT, NOTES)
+        operator.publish(images[model, NEXT], model, NEXT, NOTES)
     say("Switching on twelve boxes …")
     for model in MODELS:
         for number in range(1, BOXES_PER_MODEL + 1):
-            box = _box(operator, model, number, images[model, FACTORY].path)
+            box = _box(operator, model, number, images[model, FACTORY])
             boxes.append(box)
             box.power_on()
     wait_until(lambda: _enrolled(operator) == len(boxes), 120, "all boxes have said hello")
@@ -106,15 +113,16 @@ def prepare(operator: Operator, boxes: list[Box], say: Say) -> None:
         _start_rollout(operator, model, say)
 
 
-def build_images(folder: Path) -> dict[tuple[str, str], BuiltImage]:
+def build_images(folder: Path) -> dict[tuple[str, str], Path]:
     """Return the demo's images by model and version; builds those that are missing."""
     folder.mkdir(parents=True, exist_ok=True)
     found = {}
     for model in MODELS:
         for version in (FACTORY, NEXT):
-            spec = ImageSpec(model, version)
             out = folder / f"{model}-{version}.img"
-            found[model, version] = build_small_image(spec, out, system_bytes=SYSTEM_BYTES)
+            if not out.exists():  # one that is published must not change
+                build_small_image(ImageSpec(model, version), out, system_bytes=SYSTEM_BYTES)
+            found[model, version] = out
     return found
 
 
@@ -173,13 +181,22 @@ def plan(operator: Operator, model: str) -> dict[str, Any]:
 
 
 def _welcome(operator: Operator, say: Say) -> None:
-    link = operator.server.run("user", "link", ADMIN).strip()
+    link = sign_in_link(operator)
     say("")
     say(f"  Console   {operator.server.config.console_url}")
     say(f"  Sign in   {link}   (once, within the hour)")
     say("")
     say("  Look at Rollouts: three waves, each proves itself before the next one opens.")
     say("  Ctrl-C stops everything; `make run FRESH=1` starts anew.")
+
+
+def sign_in_link(operator: Operator) -> str:
+    """Return a fresh one-time link of the demo's administrator, who is added at first."""
+    people = json.loads(operator.server.run("user", "list", "--json"))
+    words = ["user", "link", ADMIN]
+    if ADMIN not in {person["name"] for person in people}:
+        words = ["user", "add", ADMIN, "--full-name", "Demo administrator", "--role", "admin"]
+    return operator.server.run(*words).split()[-1]
 
 
 def _still_there(operator: Operator, boxes: list[Box]) -> None:
@@ -190,13 +207,7 @@ def _still_there(operator: Operator, boxes: list[Box]) -> None:
             box.power_on()
 
 
-def _stop_on_signals() -> threading.Event:
-    """Return an event that Ctrl-C or SIGTERM sets; nothing is cut in the middle."""
-    stop = threading.Event()
-
-    def note(_signal: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGINT, note)
-    signal.signal(signal.SIGTERM, note)
-    return stop
+def _do_not_interrupt() -> None:
+    """Let nobody cut the clearing away short: what is left would have to be found."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

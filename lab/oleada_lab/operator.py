@@ -4,7 +4,6 @@ Everything goes through the doors that a real operator has: ``oleada up`` as a p
 the ``oleada`` commands of the signer, REST for the rest.
 """
 
-import json
 import os
 import secrets
 import signal
@@ -117,6 +116,9 @@ class Server:
         except OperatorError as error:
             self.stop()
             raise OperatorError(f"{error} Read {self.data_dir / 'up.log'}.") from error
+        except KeyboardInterrupt:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """Stop ``oleada up`` and wait until it and all its children are gone."""
@@ -297,8 +299,7 @@ class Operator:
 
     def published(self) -> set[tuple[str, str]]:
         """Return model and version of every release."""
-        found = json.loads(self.server.run("release", "list", "--json"))
-        rows = found["releases"] if isinstance(found, dict) else found
+        rows = self.server.client.get("/api/v1/releases")["releases"]
         return {(row["hardware_model"], row["version"]) for row in rows}
 
     def add_box(

@@ -28,6 +28,8 @@ PORT_FREE_S: Final = 10.0
 WATCH_S: Final = 0.2
 GRACE_S: Final = 3
 """How long open requests, event streams above all, may go on when the server stops."""
+DOOR_LOG: Final = '%(t)s %(h)s "%(r)s" %(s)s %(b)s bytes in %(D)s us, range %({range}i)s'
+"""One line a request: a download that resumes shows where it went on."""
 MOSQUITTO_PLACES: Final = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
 
 
@@ -98,6 +100,7 @@ def door_command(config: Config) -> list[str]:
         *_gunicorn(config.door_host, config.door_port, config.door_threads),
         *("--certfile", str(config.pki_dir / "door.pem")),
         *("--keyfile", str(config.pki_dir / "door.key")),
+        *("--access-logfile", "-", "--access-logformat", DOOR_LOG),
         "oleada_server.app:create_door()",
     ]
 
