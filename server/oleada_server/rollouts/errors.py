@@ -60,7 +60,7 @@ class NoSuchReleaseError(NotFoundError):
 class ReleaseWithdrawnError(ConflictError):
     """A withdrawn release goes to no box."""
 
-    code = "release-withdrawn"
+    code = "rollout-of-withdrawn-release"
 
     def __init__(self, hardware_model: str, version: str) -> None:
         super().__init__(
