@@ -43,7 +43,8 @@ from oleada_agent.trust.errors import TrustError
 
 REBOOT_CODE: Final = 75
 """Exit code that asks the boot program for a restart."""
-HELLO_AGAIN_MS: Final = 30_000
+HELLO_AGAIN_MS: Final = 2_000
+HELLO_AGAIN_MAX_MS: Final = 60_000
 FIRST_HEALTH_MS: Final = 5_000
 TRIAL_LOG: Final = "data/trial.log"
 TRIAL_LOG_LINES_MAX: Final = 200
@@ -75,6 +76,7 @@ class Service:
         self._queue: SimpleQueue[Message] = SimpleQueue()
         self._timers = Timers()
         self._is_connected = False
+        self._hellos = 0
         self._asked: tuple[str, int, LeasePhase] | None = None
         self._stamp = Stamp(self._disk, self._facts.boot, clock.now_ms, lambda: clock.hex_id(32))
         self._outbox = DiskOutbox(self._disk, self._stamp, clock.steady_ms)
@@ -245,6 +247,7 @@ class Service:
                 self._downloader.handle(message)
             case Connected():
                 self._is_connected = True
+                self._hellos = 0
                 self._outbox.forget_sent()
                 self._send_hello()
                 self._send_lease()
@@ -293,7 +296,9 @@ class Service:
         header = self._stamp.header()
         self._inbound.hello_id = header.id
         self._transport.send(Up.HELLO, messages.encode(self._hello(header)))
-        self._timers.set("hello", HELLO_AGAIN_MS + clock.below(HELLO_AGAIN_MS))
+        pause_ms = min(HELLO_AGAIN_MAX_MS, HELLO_AGAIN_MS << min(self._hellos, 10))
+        self._hellos += 1
+        self._timers.set("hello", pause_ms + clock.below(pause_ms))
 
     def _hello(self, header: Header) -> Hello:
         facts, state = self._facts, self._shell.state
