@@ -1,0 +1,90 @@
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from oleada_lab.scenario import ScenarioError, load, parse
+
+SCENARIOS = Path(__file__).parents[3] / "lab" / "scenarios"
+
+
+def a_scenario() -> dict[str, Any]:
+    """Return the tables of a scenario that is right."""
+    return tomllib.loads((SCENARIOS / "power_cut.toml").read_text())
+
+
+def changed(path: str, value: object) -> dict[str, Any]:
+    """Return the tables with *value* at *path*, such as ``fleet.count``."""
+    found = a_scenario()
+    table: Any = found
+    *way, last = path.split(".")
+    for name in way:
+        table = table[int(name)] if name.isdigit() else table[name]
+    table[last] = value
+    return found
+
+
+def test_quantities_are_read_with_their_unit() -> None:
+    found = parse(changed("release.size", "64KiB"))
+
+    assert found.release.size == 65_536
+    assert found.duration == 3 * 86_400
+    assert found.rollout.gate.window == 1800
+    assert found.release.start == "4.1.0"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("schema", "lab.scenario/2", "schema is 'lab.scenario/2'"),
+        ("colour", "red", "scenario.colour is not known"),
+        ("fleet.counts", 3, "scenario.fleet.counts is not known"),
+        ("fault.0.laste", "3m", "is not known"),
+        ("fleet.count", "many", "int was expected"),
+        ("fleet.count", 0, "fleet.count is 1 to 5000"),
+        ("fleet", 7, "a table was expected"),
+        ("fleet.power_cut_share", 1.5, "shares are 0 to 1"),
+        ("duration", 3600, "a number with one of s, m, h, d"),
+        ("duration", "1w", "a number with one of"),
+        ("duration", "6d", "at most 5d"),
+        ("level", ["vm"], "level contains sim"),
+        ("level", "sim", "a list was expected"),
+        ("release.behaviour", "odd", "release.behaviour is one of"),
+        ("expect.rollout", "done", "expect.rollout is a state"),
+        ("rollout.waves", [0.5, 0.1], "rollout.waves rises"),
+        ("rollout.waves", [], "rollout.waves rises"),
+        ("fault.0.kind", "flood", "power_cut or unplug"),
+        ("fault.0.at", "3m", "either 'at' or 'when'"),
+        ("fault.0.when", "state==dreaming", "state==downloading was expected"),
+        ("fault.0.target", "some", "all, 10% or device:3"),
+        ("fault.0.target", "900%", "all, 10% or device:3"),
+        ("fault.0.kind", "unplug", "has 'lasts'"),
+    ],
+)
+def test_what_is_wrong_in_a_scenario_is_refused_and_named(
+    path: str, value: object, said: str
+) -> None:
+    with pytest.raises(ScenarioError, match=said.replace("(", r"\(")):
+        parse(changed(path, value))
+
+
+def test_a_key_that_is_missing_is_named() -> None:
+    found = a_scenario()
+    del found["release"]["to"]
+
+    with pytest.raises(ScenarioError, match=r"scenario\.release\.to is missing"):
+        parse(found)
+
+
+def test_a_file_that_is_no_toml_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "story.toml").write_text("schema = ")
+
+    with pytest.raises(ScenarioError, match="is not TOML"):
+        load(tmp_path / "story.toml")
+
+
+def test_the_hash_covers_what_was_left_out() -> None:
+    explicit = changed("rollout.lease", "1h")
+
+    assert parse(explicit).sha256 == parse(a_scenario()).sha256
+    assert parse(changed("rollout.lease", "2h")).sha256 != parse(a_scenario()).sha256
