@@ -82,6 +82,7 @@ from oleada_agent.machine_states import (
 
 BEFORE_RETURN: Final = Assigned | SlotBad | Downloading | Written
 STORAGE_RETRY_MS: Final = 60_000
+UNPROVEN_RETRY_MS: Final = 60_000
 DENIED: Final = "the server's deny list names this image"
 
 
@@ -116,9 +117,16 @@ def step(state: State, event: Event, now_ms: int) -> Step:
         ) if stage.gate is Gate.CONDITIONS:
             if blocked:
                 return moves.wait(state, stage, retry_in_ms, draw)
+            if isinstance(stage, Assigned) and not state.running.successful:
+                # The other slot may be the only one that is proven.
+                return moves.wait(state, stage, UNPROVEN_RETRY_MS, draw)
             if isinstance(stage, Downloading) and now_ms < stage.work.lease_until_ms:
                 return moves.open_download(state, stage, now_ms)
             return moves.ask_lease(state, stage, draw)
+        case Downloading(gate=Gate.OPEN) as stage, ConditionsChecked(
+            blocked, retry_in_ms, draw
+        ) if blocked:
+            return moves.wait(state, stage, retry_in_ms, draw)
         case (Assigned() | Downloading() | Written()) as stage, ConditionsLost(
             _, retry_in_ms, draw
         ) if stage.gate in {Gate.LEASE, Gate.OPEN}:
@@ -177,9 +185,9 @@ def step(state: State, event: Event, now_ms: int) -> Step:
             return to(state, again, WakeIn(STORAGE_RETRY_MS))
 
         # A slot that runs unproven and unknown: its journal or boot control was lost.
-        case Idle(), HealthPassed() if not state.running.successful:
+        case Idle() | Assigned(), HealthPassed() if not state.running.successful:
             return Step(state, (MarkGood(state.running.slot),))
-        case Idle(), SlotMarkedGood(slot) if slot == state.running.slot:
+        case Idle() | Assigned(), SlotMarkedGood(slot) if slot == state.running.slot:
             return Step(replace(state, running=replace(state.running, successful=True)))
 
         # The disk refuses, or the image is denied.
@@ -224,10 +232,10 @@ def _booted(state: State, event: Booted) -> Step:
     state = replace(state, running=running, security_floor=floor)
     match state.stage:
         case Idle():
-            return Step(state, () if running.successful else (StartTrial("", 0),))
+            return Step(state, _prove(running))
         case Assigned(work):
             work = replace(work, target=other_slot(running.slot))
-            return to(state, Assigned(work), moves.authorise(state, work))
+            return to(state, Assigned(work), *_prove(running), moves.authorise(state, work))
         case SlotBad() | Downloading() | Written() as stage:
             return _booted_before_return(state, stage)
         case Armed() | Rebooting() | Trial() as stage:
@@ -238,6 +246,11 @@ def _booted(state: State, event: Booted) -> Step:
             return moves.leave(state, stage)
         case Reported():
             return Step(state, (Tidy(),))
+
+
+def _prove(running: Running) -> tuple[StartTrial, ...]:
+    """Return the trial of a slot that runs unproven though no update is known."""
+    return () if running.successful else (StartTrial("", 0),)
 
 
 def _booted_before_return(state: State, stage: SlotBad | Downloading | Written) -> Step:

@@ -227,14 +227,18 @@ def begin_download(state: State, work: Work, now_ms: int) -> Step:
 
 
 def renew_lease(state: State, stage: Downloading, now_ms: int, draw: int) -> Step:
-    """Return *stage* asking for more time; paused when its time is over."""
+    """Return *stage* asking for more time, and whether it is still a good one.
+
+    It is paused when its time is over.
+    """
     found = stage.work.assignment
     left_ms = min(stage.work.lease_until_ms - now_ms, LEASE_WAIT_MS_MAX)
     if left_ms <= 0:
         asking = ask_lease(state, stage, draw)
         return Step(asking.state, (StopFetch(), *asking.commands))
     ask = AskLease(found.assignment_id, found.attempt, LeasePhase.START)
-    return to(state, stage, ask, WakeIn(left_ms))
+    check = CheckConditions(found.window)
+    return to(state, stage, ask, WakeIn(left_ms), check)
 
 
 def checkpoint(state: State, stage: Downloading, done_bytes: int) -> Step:

@@ -173,7 +173,7 @@ class Clock(Protocol):
         ...
 
     def wake_in(self, delay_ms: int) -> None:
-        """Feed Woken after *delay_ms* of a clock that does not jump; replaces an earlier one."""
+        """Feed Woken after *delay_ms* of a clock that does not jump; no earlier one is fed then."""
         ...
 
 

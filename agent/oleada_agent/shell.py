@@ -82,7 +82,8 @@ class Shell:
         self._stored = loaded.state
         if loaded.state is not None:
             self.state = replace(loaded.state, limits=self._limits)
-        self.feed(booted)
+        proven = booted.successful or self._ports.control.is_successful(booted.slot)
+        self.feed(replace(booted, successful=proven))
         self._ports.disk.create(ALIVE)
 
     def feed(self, event: Event) -> None:
