@@ -21,7 +21,7 @@ from oleada_wire.envelope import keyid_of
 from oleada_wire.release import IMAGE_BYTES_MAX, ReleaseInfo, target_path
 from tuf.api.metadata import Targets
 
-from oleada_store import blobs, bundle, keys, repository, roles
+from oleada_store import blobs, bundle, image_header, keys, repository, roles
 from oleada_store.errors import (
     BadBundleError,
     BadImageError,
@@ -90,6 +90,7 @@ def build(
 
     Raises:
         BadImageError: the image can not be read, is empty, too large, or changes meanwhile.
+        MisnamedReleaseError: the image says it is of another model or version.
         UnexpectedChangeError: the base holds this version already.
     """
     hardware_model = info.hardware_models[0]
@@ -112,7 +113,8 @@ def build(
                 base=base_name,
             )
             file.seek(0)
-            chunks = _same_image(blobs.file_chunks(file), sha256)
+            described = image_header.as_described(blobs.file_chunks(file), info, size_bytes)
+            chunks = _same_image(described, sha256)
             with _replacing(out) as target:
                 head = bundle.Head(description, repository.write(role))
                 bundle.write(target, head, chunks)
@@ -205,7 +207,9 @@ def sign(path: Path, key: Ed25519PrivateKey, base: TrustedModel | None = None) -
         role.sign(keys.tuf_signer(key), append=True)
         signed = replace(head, metadata=repository.write(role))
         with _replacing(path) as target:
-            bundle.write(target, signed, _same_image(reader.image(), found.release.sha256))
+            release = found.release
+            described = image_header.as_described(reader.image(), release.info, release.size_bytes)
+            bundle.write(target, signed, _same_image(described, release.sha256))
     return replace(found, signed_by=(*found.signed_by, keyid))
 
 

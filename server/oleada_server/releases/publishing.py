@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from oleada_store import bundle, repository, signing, trust_files
+from oleada_store import bundle, image_header, repository, signing, trust_files
 from oleada_store.blobs import Incoming, hash_chunks
 from oleada_store.errors import BadImageError, StoreError
 from oleada_store.errors import ImageTooLargeError as ImageLargerError
@@ -89,7 +89,8 @@ def publish(stream: bundle.Readable, actor: str, now: datetime) -> Release:
         if known is not None:
             _check_again(reader, wanted)
             return _again(wanted)
-        with blobs.receive(reader.image(), wanted.sha256, wanted.size_bytes) as image:
+        chunks = image_header.as_described(reader.image(), wanted.info, wanted.size_bytes)
+        with blobs.receive(chunks, wanted.sha256, wanted.size_bytes) as image:
             _commit(head, image, actor, now)
     disk.copy_metadata()
     return _again(wanted)

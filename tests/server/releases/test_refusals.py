@@ -18,6 +18,7 @@ from oleada_server.releases import errors, service
 from oleada_server.releases.models import Release, TufFile
 from oleada_store import bundle, repository, roles
 from oleada_store.repository import NewRelease
+from oleada_wire import canonical
 from oleada_wire.release import ReleaseInfo
 from sqlalchemy import select
 from tuf.api.metadata import Delegations, Metadata, TargetFile, Targets
@@ -260,6 +261,31 @@ REFUSALS: dict[str, tuple[type[ServerError], Make]] = {
     "an image alone": (errors.MalformedBundleError, lambda signers, now: IMAGE),
     "zeros": (errors.MalformedBundleError, lambda signers, now: bytes(4096)),
     "nothing": (errors.TruncatedBundleError, lambda signers, now: b""),
+}
+
+
+def _with_header(**says: object) -> Make:
+    """A good bundle of an image whose own header says something else."""
+
+    def make(signers: Signers, now: datetime) -> bytes:
+        held = {"hardware_model": "VX-410", "version": "1.1.0", "image_bytes": 1024 + len(IMAGE)}
+        held["body_sha256"] = hashlib.sha256(IMAGE).hexdigest()
+        text = canonical.dumps(held | says)
+        header = b"OLEADA1\n" + hashlib.sha256(text).digest() + text
+        return signers.bundle(NEXT, header.ljust(1024, b"\0") + IMAGE, now=now)
+
+    return make
+
+
+REFUSALS |= {
+    "an image of another version": (errors.MisnamedReleaseError, _with_header(version="1.1.1")),
+    "an image of another model": (
+        errors.MisnamedReleaseError,
+        _with_header(hardware_model="VX-240"),
+    ),
+    "an image with another length": (errors.WrongImageError, _with_header(image_bytes=5000)),
+    "an image no box could start": (errors.WrongImageError, _with_header(body_sha256="0" * 64)),
+    "an image with a foreign header": (errors.WrongImageError, _with_header(version=5)),
 }
 
 
