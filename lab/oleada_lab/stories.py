@@ -15,7 +15,8 @@ from oleada_server.rollouts.plan import Limits
 from oleada_server.rollouts.states import BoxState, RolloutState, WaveState
 
 from oleada_lab.scenario import Expect, Fault, Scenario
-from oleada_lab.sim.box import Kit, SimBox, an_image
+from oleada_lab.sim.box import SimBox
+from oleada_lab.sim.images import Kit, an_image
 from oleada_lab.sim.server import SimServer, Terms
 from oleada_lab.sim.world import World, clock_time
 

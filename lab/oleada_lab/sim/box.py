@@ -5,9 +5,7 @@ player that gets ready or not, a person who pulls the plug.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from hashlib import sha256
-from random import Random
 from typing import Final, Protocol
 
 from oleada_agent.boot import choice, control, image
@@ -39,6 +37,7 @@ from oleada_wire.messages import Assignment, Window
 from oleada_wire.words import BootReason, LeasePhase, Phase
 
 from oleada_lab.sim.disk import PowerCutError, SimDisk
+from oleada_lab.sim.images import Image, Kit
 from oleada_lab.sim.world import START, World
 
 SLOT_BYTES: Final = 1 << 20
@@ -71,32 +70,6 @@ class Server(Protocol):
     def report(self, device_id: str, report: ReportDraft) -> None:
         """A box says what has become of its assignment."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """One release as bytes; *sha256* of all of them, 64 hex digits."""
-
-    version: str
-    data: bytes
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class Kit:
-    """What every box of a fleet has in common; *images* by digest."""
-
-    hardware_model: str
-    factory: Image
-    images: dict[str, Image]
-
-
-def an_image(version: str, hardware_model: str, size_bytes: int) -> Image:
-    """Return an image of *size_bytes* that no other version shares a byte with, but by chance."""
-    body = Random(version).randbytes(size_bytes - image.HEADER_BYTES)
-    header = image.ImageHeader(size_bytes, sha256(body).hexdigest(), hardware_model, version)
-    data = header.to_bytes() + body
-    return Image(version, data, sha256(data).hexdigest())
 
 
 class SimBox:

@@ -35,7 +35,8 @@ from oleada_wire.cohort import place
 from oleada_wire.messages import Assignment
 from oleada_wire.words import LeasePhase
 
-from oleada_lab.sim.box import SECURITY_VERSION, Image
+from oleada_lab.sim.box import SECURITY_VERSION
+from oleada_lab.sim.images import Image
 from oleada_lab.sim.world import World
 
 TICK_MS: Final = 30_000
