@@ -7,7 +7,8 @@ Source: RFC 8785 for the idea; integers only, so its number rules do not matter.
 """
 
 import json
-from typing import Any
+import re
+from typing import Any, Final
 
 from oleada_wire.errors import MalformedMessageError, MessageTooLargeError
 
@@ -36,21 +37,19 @@ def loads(data: bytes, kind: str, size_bytes_max: int) -> dict[str, Any]:
     """
     if len(data) > size_bytes_max:
         raise MessageTooLargeError(kind, len(data), size_bytes_max)
+    decoder = _BOUNDING if _LONG_NUMBER.search(data) else _STRICT
     try:
-        value = json.loads(
-            data.decode("utf-8"),
-            object_pairs_hook=_unique,
-            parse_float=_no_float,
-            parse_constant=_no_float,
-            parse_int=_bounded_int,
-        )
+        value = decoder.decode(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise MalformedMessageError(f"Message '{kind}' is not strict JSON: {error}.") from error
     if not isinstance(value, dict):
         raise MalformedMessageError(
             f"Message '{kind}' is a JSON {type(value).__name__}; an object was expected."
         )
-    _bound_depth(value, kind)
+    if data.count(b"{") + data.count(b"[") > JSON_DEPTH_MAX:  # it may nest too deep: look
+        _bound_depth(value, kind)
+    if _ODD_TEXT.search(data) is not None:
+        _refuse_odd_text(value, kind)
     return value
 
 
@@ -69,6 +68,29 @@ def _bounded_int(text: str) -> int:
     if len(text) > 20 or abs(number := int(text)).bit_length() > INTEGER_BITS_MAX:
         raise ValueError("an integer has more than 63 bits")
     return number
+
+
+_STRICT: Final = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_float=_no_float, parse_constant=_no_float
+)
+_BOUNDING: Final = json.JSONDecoder(
+    object_pairs_hook=_unique,
+    parse_float=_no_float,
+    parse_constant=_no_float,
+    parse_int=_bounded_int,
+)
+_LONG_NUMBER: Final = re.compile(rb"[0-9]{19}")
+"""18 digits always fit into 63 bits; only where there are more are integers looked at."""
+
+
+_ODD_TEXT: Final = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+"""Escapes that may spell NUL, which no database keeps, or half a character."""
+
+
+def _refuse_odd_text(value: Any, kind: str) -> None:
+    text = json.dumps(value, ensure_ascii=False)
+    if re.search("[\ud800-\udfff]", text) or "\\u0000" in text.replace("\\\\", ""):
+        raise MalformedMessageError(f"Message '{kind}' holds text that is not Unicode, or NUL.")
 
 
 def _bound_depth(value: Any, kind: str, depth: int = 0) -> None:

@@ -1,0 +1,77 @@
+"""One full message of every kind: what the golden bytes spell."""
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from oleada_wire.envelope import KeySigner
+from oleada_wire.ids import BootId
+from oleada_wire.messages import (
+    Ack,
+    Assign,
+    Assignment,
+    Cmd,
+    Cohort,
+    Crash,
+    Deny,
+    Header,
+    Health,
+    Hello,
+    Lease,
+    LeaseRequest,
+    Log,
+    Message,
+    Meta,
+    Report,
+    Result,
+    SlotInfo,
+    Wave,
+    Waves,
+    Window,
+)
+from oleada_wire.words import BootReason, LeasePhase, Phase, Reason, ResultStatus
+
+DEVICE = "VX417Q3K0928"
+DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+HEADER = Header("0123456789abcdef0123456789abcdef", 1_795_262_400_000, BootId(7, "0a1b2c3d"), 12)
+SLOTS = (SlotInfo("A", "Active", "5.8.1", DIGEST), SlotInfo("B", "NoImage"))
+SIGNERS = [KeySigner.of(Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32)) for n in (1, 2)]
+"""Two keys that every test knows; they protect nothing."""
+
+SAMPLES: dict[str, Message] = {
+    "hello": Hello(
+        HEADER, "VX-410", "SN-000123", "A", "5.8.1", 3, SLOTS, "0.1.0", "Europe/Madrid",
+        BootReason.POWER_ON, 41, 3, "02:00:5E:10:00:01", ("codec:hevc-main10", "drm:widevine-l1"),
+    ),
+    "health": Health(
+        HEADER, "5.8.1", "A", SLOTS,
+        {"Device.DeviceInfo.UpTime": 86_400, "X_OLEADA_FreeBytes": 1 << 30, "ready": True,
+         "Device.DeviceInfo.TemperatureStatus.TemperatureSensor.1.Name": "cpu"},
+        dropped=2,
+    ),
+    "lease-request": LeaseRequest(HEADER, "A-20418", 1, LeasePhase.START),
+    "report": Report(
+        HEADER, "A-20418", 1, 4, Phase.ROLLED_BACK, "5.8.1", "A", 64_000_000, Reason.HEALTH_CHECK,
+        "The media player is not ready after 60 s: «señal».",
+    ),
+    "result": Result(HEADER, "C-77", ResultStatus.COMPLETE, "pong"),
+    "log": Log(HEADER, ("first line", "second \"quoted\" line")),
+    "crash": Crash(HEADER, "player", "SIGSEGV", "5.8.1"),
+    "assign": Assign(
+        HEADER, DEVICE, 42,
+        Assignment(
+            "A-20418", 1, "R-107", 31, "VX-410/5.8.2.img", DIGEST, 64_000_000, "5.8.2", 3,
+            1_795_262_400_000, 1_795_600_000_000, 600, Window(1380, 300), ("L" + DIGEST,),
+        ),
+    ),
+    "lease": Lease(
+        HEADER, DEVICE, "A-20418", 1, LeasePhase.ARM, granted=False, expires_ms=0,
+        retry_after_s=600, reason="paused",
+    ),
+    "cmd": Cmd(HEADER, DEVICE, "C-77", 9, "ping", 1_795_262_460_000, {"count": 3}),
+    "ack": Ack(HEADER, ("a" * 32,), ("b" * 32,)),
+    "meta": Meta(HEADER, {"timestamp.json": "{}", "1.root.json": "{}"}),
+    "waves": Waves(HEADER, ("{}",)),
+    "wave": Wave(
+        HEADER, 31, "R-107", "VX-410", "VX-410/5.8.2.img", DIGEST, 64_000_000, 3,
+        Cohort(salt="a salt", share_parts=500), 1_795_262_400_000, 1_795_600_000_000,
+    ),
+    "deny": Deny(HEADER, "VX-410", 5, (DIGEST,)),
+}  # fmt: skip
