@@ -1,0 +1,58 @@
+"""A box that starts with a misspelt setting looks well and is not: every mistake is named."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from oleada_agent import config
+from oleada_agent.config import ConfigError
+
+LEAST = {"serial": "SN-1", "hardware_model": "VX-410", "enrol_url": "https://door.example:8443"}
+
+
+def test_the_least_settings_are_enough() -> None:
+    found = config.parse(LEAST, "config.toml")
+
+    assert (found.health_s, found.zone, found.trial_s) == (300, "UTC", 600)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"helth_s": 3}, "'helth_s' is not a setting"),
+        ({"health_s": "300"}, "whole number"),
+        ({"health_s": True}, "whole number"),
+        ({"health_s": 0}, "1 to 86400"),
+        ({"keepalive_s": 10**9}, "5 to 3600"),
+        ({"serial": 7}, "text in quotes"),
+        ({"serial": ""}, "1 to 64"),
+        ({"hardware_model": "vx 410"}, "VX-410"),
+        ({"enrol_url": "http://door.example"}, "https://"),
+        ({"enrol_url": "https://"}, "https://"),
+        ({"enrol_url": "https://door:99999"}, "https://"),
+        ({"zone": "Mars/Olympus"}, "Europe/Prague"),
+        ({"zone": "../../etc/passwd"}, "Europe/Prague"),
+        ({"provides": "codec:av1"}, "list of texts"),
+    ],
+)
+def test_a_setting_that_can_not_be_used_is_refused_with_a_sentence(
+    change: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=r"config\.toml") as caught:
+        config.parse({**LEAST, **change}, "config.toml")
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("name", LEAST)
+def test_a_missing_setting_is_named(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"'{name}' is missing"):
+        config.parse({key: value for key, value in LEAST.items() if key != name}, "config.toml")
+
+
+def test_no_file_and_no_toml_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="Write one"):
+        config.load(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/config.toml").write_text("serial = ")
+    with pytest.raises(ConfigError, match="not TOML"):
+        config.load(tmp_path)
