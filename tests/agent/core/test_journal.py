@@ -1,0 +1,184 @@
+"""The journal: the newest whole state wins, and a broken file is never trusted."""
+
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from oleada_agent.disk import RealDisk
+from oleada_agent.errors import JournalError, StorageError
+from oleada_agent.journal import FILES, Journal, Loaded
+from oleada_agent.machine_codec import from_json, to_json
+from oleada_agent.machine_states import Downloading, Limits, Running, State, Work
+from oleada_wire import canonical
+
+from tests.agent.core.events import ASSIGNMENT
+from tests.agent.core.sim_disk import Kept, PowerCutError, SimDisk
+
+EARLIER = State(running=Running("A", "1.0.0", "1"))
+LATER = replace(EARLIER, stage=Downloading(Work(ASSIGNMENT, "B"), 50), assignment_seq=7)
+
+
+def a_disk() -> SimDisk:
+    """Return a disk with EARLIER and then LATER in the journal."""
+    disk = SimDisk()
+    journal = Journal(disk)
+    journal.store(EARLIER)
+    journal.store(LATER)
+    return disk
+
+
+def newest(disk: SimDisk) -> str:
+    """Return the file that holds LATER."""
+    return max(FILES, key=lambda path: len(disk.read(path)))
+
+
+def break_(disk: SimDisk, path: str, offset: int) -> None:
+    disk.pwrite(path, offset, bytes([disk.read(path)[offset] ^ 1]))
+
+
+def test_a_new_box_has_no_journal() -> None:
+    assert Journal(SimDisk()).load() == Loaded(None)
+
+
+def test_the_newest_state_comes_back() -> None:
+    assert Journal(a_disk()).load() == Loaded(LATER)
+
+
+def test_stores_take_turns() -> None:
+    disk = a_disk()
+    journal = Journal(disk)
+    journal.load()
+
+    journal.store(EARLIER)
+
+    assert Journal(disk).load() == Loaded(EARLIER)
+    break_(disk, FILES[1], 40)
+    assert Journal(disk).load() == Loaded(LATER, (FILES[1],))
+
+
+def test_one_flipped_byte_anywhere_falls_back_to_the_state_before() -> None:
+    path = newest(a_disk())
+    for offset in range(len(a_disk().read(path))):
+        disk = a_disk()
+        break_(disk, path, offset)
+
+        assert Journal(disk).load() == Loaded(EARLIER, (path,)), offset
+
+
+def test_no_beginning_of_a_journal_passes_for_one() -> None:
+    path = newest(a_disk())
+    for size_bytes in range(len(a_disk().read(path))):
+        disk = a_disk()
+        disk.truncate(path, size_bytes)
+
+        assert Journal(disk).load().state == EARLIER, size_bytes
+
+
+def test_a_broken_journal_is_set_aside_and_the_next_store_is_whole() -> None:
+    disk = a_disk()
+    for path in FILES:
+        break_(disk, path, 10)
+    journal = Journal(disk)
+
+    assert journal.load() == Loaded(None, FILES)
+
+    journal.store(LATER)
+    assert Journal(disk).load() == Loaded(LATER)
+    assert "journal.0.broken" in disk.list("data")
+
+
+def test_what_a_cut_store_left_is_swept() -> None:
+    disk = a_disk()
+    disk.create(f"{FILES[0]}.tmp")
+
+    Journal(disk).load()
+
+    assert disk.list("data") == ["journal.0", "journal.1"]
+
+
+@pytest.mark.parametrize("kept", Kept)
+def test_a_cut_store_leaves_the_state_before_or_the_new_one(kept: Kept) -> None:
+    undisturbed = a_disk()
+    before = undisturbed.changes
+    Journal(undisturbed).store(EARLIER)
+    for after in range(1, undisturbed.changes - before + 1):
+        disk = a_disk()
+        journal = Journal(disk)
+        journal.load()
+        newer = replace(LATER, assignment_seq=8)
+        disk.cut_after = disk.changes + after
+        with suppress(PowerCutError):
+            journal.store(newer)
+
+        found = Journal(disk.after_cut(kept)).load()
+
+        assert found.state in (LATER, newer), after
+
+
+def test_a_store_that_returned_is_durable() -> None:
+    disk = a_disk()
+
+    assert Journal(disk.after_cut(Kept.NONE)).load() == Loaded(LATER)
+
+
+def test_a_full_disk_keeps_the_state_before() -> None:
+    disk = a_disk()
+    journal = Journal(disk)
+    journal.load()
+    disk.full = True
+
+    with pytest.raises(StorageError, match="No space left on device"):
+        journal.store(EARLIER)
+
+    disk.full = False
+    assert Journal(disk).load() == Loaded(LATER)
+
+
+def test_fields_that_a_newer_agent_added_are_left_out() -> None:
+    value = canonical.loads(canonical.dumps(to_json(LATER)), "journal", 10_000)
+    value["colour"] = "blue"
+    value["stage"]["taste"] = 1
+
+    assert from_json(value) == LATER
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [
+        ("stage", None),
+        ("stage", {"name": "Dreaming"}),
+        ("running", {"slot": 1}),
+        ("assignment_seq", -1),
+        ("security_floor", "2"),
+        ("quarantined", [1]),
+        ("limits", {"tries": 1}),
+        ("last", {}),
+    ],
+)
+def test_a_state_that_makes_no_sense_is_refused_by_its_field(field: str, wrong: object) -> None:
+    value = {**to_json(LATER), field: wrong}
+
+    with pytest.raises(JournalError, match=field):
+        from_json(value)
+
+
+def test_a_journal_of_another_schema_is_set_aside() -> None:
+    disk = a_disk()
+    path = newest(disk)
+    disk.pwrite(path, 0, disk.read(path).replace(b'"schema":1', b'"schema":2'))
+
+    assert Journal(disk).load() == Loaded(EARLIER, (path,))
+
+
+def test_a_real_disk_keeps_a_journal_too(tmp_path: Path) -> None:
+    disk = RealDisk(tmp_path)
+    Journal(disk).store(LATER)
+
+    assert Journal(disk).load() == Loaded(LATER)
+    assert disk.list("data") == ["journal.1"]
+
+
+def test_limits_below_four_tries_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least 4"):
+        Limits(tries=3)
