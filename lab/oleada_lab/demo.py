@@ -38,8 +38,9 @@ NOTES: Final = {
     "cs": "Rychlejší přepínání kanálů; opravuje zvuk, který předbíhal obraz.",
 }
 FACTORY_NOTES: Final = {"en": "What boxes leave the factory with."}
-PLAYER_FAILS: Final = ("VX-410", 6)
-"""The media player of this box never gets ready on the new image: it rolls back."""
+PLAYER_FAILS: Final = ("VX-410", 3)
+"""The media player of this box never gets ready on the new image: it rolls back, and the
+rollout of its model stops itself in the second wave, before it reaches everyone."""
 Say = Callable[[str], None]
 
 
@@ -155,7 +156,8 @@ def _start_rollout(operator: Operator, model: str, say: Say) -> None:
 
 def plan(operator: Operator, model: str) -> dict[str, Any]:
     """Return the plan of the demo's rollout of *model*, as REST takes it."""
-    ids = [d["id"] for d in operator.devices() if d["hardware_model"] == model]
+    devices = sorted(operator.devices(), key=lambda device: str(device["serial"]))
+    ids = [device["id"] for device in devices if device["hardware_model"] == model]
     waves = []
     for name, count in WAVES:
         here, ids = ids[:count], ids[count:]
@@ -186,7 +188,9 @@ def _welcome(operator: Operator, say: Say) -> None:
     say(f"  Console   {operator.server.config.console_url}")
     say(f"  Sign in   {link}   (once, within the hour)")
     say("")
-    say("  Look at Rollouts: three waves, each proves itself before the next one opens.")
+    say("  Look at Rollouts: each wave must prove itself before the next one opens. The one of")
+    say(f"  VX-240 reaches everyone; that of VX-410 meets a box on which {NEXT} does not play,")
+    say("  and stops itself before the last wave.")
     say("  Ctrl-C stops everything; `make run FRESH=1` starts anew.")
 
 

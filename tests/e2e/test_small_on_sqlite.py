@@ -1,0 +1,141 @@
+"""The same way with tiny images on SQLite, and a server that is killed in the middle."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from oleada_lab.boxes import Box, power_off_all
+from oleada_lab.firmware.image import BuiltImage, ImageSpec, build_small_image
+from oleada_lab.operator import Operator, Places, wait_until
+
+from tests.support.processes import own_ports, processes_of
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
+MODEL = "VX-240"
+OLD, NEW = "1.0.0", "1.1.0"
+SETTINGS = {"health_s": 5, "connect_spread_s": 1, "trial_s": 10}
+GOOD, OTHER, FAILS = "240E2E00001", "240E2E00002", "240E2E00003"
+
+
+@pytest.fixture
+def operator(tmp_path: Path) -> Iterator[Operator]:
+    """A running server on SQLite that trusts a new signer; nothing is left of it."""
+    found = Operator(Places.under(tmp_path), own_ports())
+    with found.server:
+        found.establish([MODEL])
+        yield found
+    assert processes_of(tmp_path) == []
+
+
+@pytest.fixture
+def boxes(operator: Operator, tmp_path: Path) -> Iterator[dict[str, Box]]:
+    """Three boxes on the old image, switched on and known to the server."""
+    old = _image(tmp_path, OLD)
+    found = {
+        serial: operator.add_box(
+            serial,
+            MODEL,
+            old.path,
+            settings=SETTINGS,
+            player_fails_on=(NEW,) if serial == FAILS else (),
+        )
+        for serial in (GOOD, OTHER, FAILS)
+    }
+    try:
+        for box in found.values():
+            box.power_on()
+        wait_until(lambda: len(_versions(operator)) == len(found), 60, "all boxes said hello")
+        yield found
+    finally:
+        power_off_all(list(found.values()))
+
+
+def test_a_rollout_survives_a_server_that_is_killed_in_the_middle(
+    operator: Operator, boxes: dict[str, Box], tmp_path: Path
+) -> None:
+    new = _image(tmp_path, NEW, system_bytes=24 * 1024 * 1024)
+    operator.publish(new.path, MODEL, NEW, {"en": "A picture on every channel."})
+    rollout = _start(operator)
+    wait_until(lambda: "downloading" in _states(operator, rollout), 60, "a box downloads")
+
+    operator.server.kill()
+    operator.server.start()
+    wait_until(lambda: _show(operator, rollout)["state"] == "finished", 120, "it ends")
+
+    assert _states(operator, rollout) == {"updated": 2, "rolled_back": 1}
+    assert _versions(operator) == {GOOD: NEW, OTHER: NEW, FAILS: OLD}
+    assert boxes[GOOD].slot_sha256("B") == new.sha256 == _show(operator, rollout)["sha256"]
+
+
+def test_a_release_that_crashes_rolls_back_and_halts_before_the_second_wave(
+    operator: Operator, boxes: dict[str, Box], tmp_path: Path
+) -> None:
+    new = _image(tmp_path, NEW, behaviour="crash")
+    operator.publish(new.path, MODEL, NEW, {"en": "It does not even start."})
+    canary = _ids(operator)[GOOD]
+    limits = {"sample_min": 1, "soak_s": 1}
+    rollout = _start(
+        operator,
+        waves=[
+            {"name": "Canary", "device_ids": [canary], **limits},
+            {"name": "Everyone", "share_until": 1.0, **limits},
+        ],
+    )
+
+    wait_until(lambda: _show(operator, rollout)["state"] == "halted", 120, "it halts")
+
+    assert _states(operator, rollout) == {"rolled_back": 1, "queued": 2}
+    assert _versions(operator) == {GOOD: OLD, OTHER: OLD, FAILS: OLD}
+    assert boxes[OTHER].slot_path("B").stat().st_size == 0
+
+
+def _image(
+    folder: Path, version: str, *, behaviour: str = "good", system_bytes: int = 1024 * 1024
+) -> BuiltImage:
+    spec = ImageSpec(MODEL, version, behaviour=behaviour)
+    return build_small_image(spec, folder / f"{version}.img", system_bytes=system_bytes)
+
+
+def _start(operator: Operator, waves: list[dict[str, Any]] | None = None) -> str:
+    everyone = {
+        "name": "Everyone",
+        "share_until": 1.0,
+        "sample_min": 3,
+        "failed_share_max": 0.5,
+        "success_share_min": 0.5,
+        "soak_s": 1,
+    }
+    plan = {
+        "hardware_model": MODEL,
+        "version": NEW,
+        "waves": waves or [everyone],
+        "spread_s": 0,
+    }
+    client = operator.server.client
+    rollout: str = client.post("/api/v1/rollouts", plan)["id"]
+    client.post(f"/api/v1/rollouts/{rollout}/start")
+    return rollout
+
+
+def _show(operator: Operator, rollout: str) -> dict[str, Any]:
+    found: dict[str, Any] = operator.server.client.get(f"/api/v1/rollouts/{rollout}")
+    return found
+
+
+def _states(operator: Operator, rollout: str) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for wave in _show(operator, rollout)["waves"]:
+        for state, boxes in wave["states"].items():
+            found[state] = found.get(state, 0) + boxes
+    return found
+
+
+def _ids(operator: Operator) -> dict[str, str]:
+    return {device["serial"]: device["id"] for device in operator.devices()}
+
+
+def _versions(operator: Operator) -> dict[str, str]:
+    """Return the version of each box that has said hello, by serial."""
+    devices = operator.devices()
+    return {device["serial"]: device["version"] for device in devices if device["version"]}
