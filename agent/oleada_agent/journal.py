@@ -21,7 +21,8 @@ from oleada_agent.ports import Disk
 
 FOLDER: Final = "data"
 FILES: Final = (f"{FOLDER}/journal.0", f"{FOLDER}/journal.1")
-JOURNAL_BYTES_MAX: Final = 64 * 1024
+JOURNAL_BYTES_MAX: Final = 1024 * 1024
+"""More than the two assignments of the largest envelopes that a state may hold."""
 
 
 @dataclass(frozen=True, slots=True)

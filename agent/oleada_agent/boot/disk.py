@@ -57,9 +57,11 @@ class RealDisk:
             os.ftruncate(descriptor, size_bytes)
 
     def fsync(self, path: str) -> None:
-        """Return when the file's bytes are durable."""
+        """Return when the file's bytes are durable; the next read comes from the medium."""
         with self._open(path, os.O_RDONLY) as descriptor:
             os.fsync(descriptor)
+            # A read-back out of the page cache would prove nothing.
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def fsync_dir(self, path: str) -> None:
         """Return when the names in directory *path* are durable."""

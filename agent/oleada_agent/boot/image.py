@@ -71,7 +71,12 @@ def parse_header(data: bytes) -> ImageHeader:
         header = ImageHeader(**json.loads(text))
     except (ValueError, TypeError) as error:
         raise ImageError(f"The image's header is not one of ours: {error}.") from error
-    if header.image_bytes <= HEADER_BYTES or header.to_bytes() != data[:HEADER_BYTES]:
+    numbers = type(header.image_bytes) is int
+    if (
+        not numbers
+        or header.image_bytes <= HEADER_BYTES
+        or header.to_bytes() != data[:HEADER_BYTES]
+    ):
         raise ImageError("The image's header is not spelt as a builder spells it.")
     return header
 

@@ -1,5 +1,6 @@
 """Images: the header says what is inside, and not one byte may be another."""
 
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,24 @@ def test_a_slot_of_zeros_is_told_from_a_damaged_image() -> None:
         parse_header(bytes(HEADER_BYTES))
     with pytest.raises(ImageError, match="The image's header is damaged"):
         parse_header(MAGIC.ljust(HEADER_BYTES, b"x"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"[]",
+        b"{}",
+        b"nonsense",
+        b'{"body_sha256":"0","hardware_model":"V","image_bytes":"3000","version":"1"}',
+        b'{"body_sha256":"0","hardware_model":"V","image_bytes":1024,"version":"1"}',
+        b'{"body_sha256": "0", "hardware_model":"V","image_bytes":3000,"version":"1"}',
+    ],
+)
+def test_a_header_that_another_builder_spelt_is_refused(text: bytes) -> None:
+    data = MAGIC + sha256(text).digest() + text
+
+    with pytest.raises(ImageError, match="The image's header is not"):
+        parse_header(data.ljust(HEADER_BYTES, b"\0"))
 
 
 def test_a_header_that_does_not_fit_is_not_written() -> None:

@@ -5,7 +5,7 @@ from functools import cache
 import pytest
 from oleada_agent.boot.choice import Behaviour
 from oleada_agent.errors import AgentError
-from oleada_agent.machine_events import AssignReceived
+from oleada_agent.machine_events import AssignReceived, Event
 from oleada_agent.machine_states import Idle
 from oleada_wire.words import Phase, Reason
 
@@ -111,6 +111,56 @@ def test_a_second_cut_while_recovering_from_the_first_changes_nothing(kept: Kept
             run_with_cut(box, second, kept)
             box.power_on(OFFER)
             check_ending(box, Behaviour.GOOD)
+
+
+class ImpatientHome(SimBox):
+    """A box whose viewer pulls the plug whenever a trial begins, *pulls_left* times."""
+
+    pulls_left = 0
+
+    def start_trial(self, assignment_id: str, attempt: int) -> None:
+        """Pull the plug, or let the trial begin."""
+        if self.pulls_left > 0:
+            self.pulls_left -= 1
+            raise PowerCutError
+        super().start_trial(assignment_id, attempt)
+
+
+def pull_until_quiet(box: SimBox, *first: Event) -> None:
+    """Give *box* power again after each pull of its plug."""
+    while True:
+        try:
+            box.power_on(*first)
+        except PowerCutError:
+            box.replug(Kept.NONE)
+        else:
+            return
+
+
+@pytest.mark.parametrize("pulls", [1, 2, 3])
+def test_a_plug_pulled_in_the_trial_is_forgiven_while_tries_are_left(pulls: int) -> None:
+    home = a_home(Behaviour.GOOD)
+    box = ImpatientHome(home.disk, home.server, home.behaviours)
+    box.pulls_left = pulls
+
+    pull_until_quiet(box, OFFER)
+
+    check_ending(box, Behaviour.GOOD)
+
+
+def test_four_pulls_cost_the_trial_but_not_the_image_its_name() -> None:
+    home = a_home(Behaviour.GOOD)
+    box = ImpatientHome(home.disk, home.server, home.behaviours)
+    box.pulls_left = 4
+
+    pull_until_quiet(box, OFFER)
+    retry = AssignReceived(2, an_assignment(IMAGE, VERSION, attempt=2))
+    box.power_on(retry)
+
+    assert [(v.attempt, v.phase, v.reason) for v in box.server.verdicts()] == [
+        (1, Phase.ROLLED_BACK, Reason.POWER_CUT_IN_TRIAL),
+        (2, Phase.UPDATED, None),
+    ]
 
 
 def play_every_cut(deaf_to: str) -> None:
