@@ -21,7 +21,7 @@ from flask import Flask
 from oleada_wire import messages, topics
 from oleada_wire.messages import Ack
 from paho.mqtt import client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from sqlalchemy.exc import DBAPIError
@@ -32,6 +32,7 @@ from oleada_server.config import Config
 from oleada_server.db import db
 from oleada_server.enrolment.pki import SERVER_NAME
 from oleada_server.messaging import inbox
+from oleada_server.messaging.connection import Connection
 from oleada_server.messaging.publisher import Publisher
 from oleada_server.messaging.service import next_header
 
@@ -66,7 +67,7 @@ class Worker:
         self._batch_since = 0.0
         self._connected = False
         self._try_after = 0.0
-        self._failures = 0
+        self.database_failures = 0
         self._counts_at = 0.0
         self.counts: dict[str, int] = {}
         self._client, self._publisher = self._new_connection()
@@ -87,7 +88,7 @@ class Worker:
         """Do whatever is due: read, store, publish. Waits 20 ms at most when nothing is."""
         if not self._connected and not self._connect():
             return
-        if self._client.loop(IDLE_S) != MQTTErrorCode.MQTT_ERR_SUCCESS:
+        if not self._client.turn(IDLE_S, self._config.inbox_batch_max - len(self._batch) or 1):
             self._disconnected()
             return
         now_s = clock.monotonic_s()
@@ -98,9 +99,9 @@ class Worker:
         if now_s >= self._counts_at:
             self._log_counts(now_s)
 
-    def _new_connection(self) -> tuple[mqtt.Client, Publisher]:
+    def _new_connection(self) -> tuple[Connection, Publisher]:
         pki = self._config.pki_dir
-        client = mqtt.Client(
+        client = Connection(
             CallbackAPIVersion.VERSION2,
             client_id=f"oleada-worker-{self._name}",
             protocol=mqtt.MQTTv5,
@@ -144,6 +145,7 @@ class Worker:
         log.warning("the connection to the broker is gone")
         self._connected = False
         self._batch.clear()
+        self._client.close()
         self._client, self._publisher = self._new_connection()
         self._ready_file().unlink(missing_ok=True)
         clock.wait_s(RECONNECT_S)
@@ -194,8 +196,7 @@ class Worker:
         for device_id in {**stored.counted, **stored.refused}:
             counted, refused = stored.counted.get(device_id, []), stored.refused.get(device_id, [])
             self._send_acks(device_id, counted, refused, now)
-        for mid, qos, _ in batch:
-            self._client.ack(mid, qos)
+        self._client.queue_pubacks(mid for mid, qos, _ in batch if qos)
         for outcome, number in stored.counts.items():
             self._count(outcome, number)
 
@@ -205,7 +206,7 @@ class Worker:
         topic = topics.down(device_id, topics.Down.ACK)
         while counted or refused:
             ack = Ack(next_header(now), tuple(counted[:ACK_IDS_MAX]), tuple(refused[:ACK_IDS_MAX]))
-            self._client.publish(topic, messages.encode(ack), qos=0)
+            self._client.queue_publish(topic, messages.encode(ack))
             counted, refused = counted[ACK_IDS_MAX:], refused[ACK_IDS_MAX:]
 
     def _guarded(self, work: Callable[[], None], now_s: float) -> None:
@@ -214,19 +215,19 @@ class Worker:
             work()
         except (inbox.DatabaseAwayError, DBAPIError) as error:
             db.session.rollback()
-            wait_s = DATABASE_RETRY_S[min(self._failures, len(DATABASE_RETRY_S) - 1)]
-            self._failures += 1
+            wait_s = DATABASE_RETRY_S[min(self.database_failures, len(DATABASE_RETRY_S) - 1)]
+            self.database_failures += 1
             self._try_after = now_s + wait_s
             log.error("database: %s; next try in %s s", error, wait_s)
         else:
-            self._failures = 0
+            self.database_failures = 0
 
     def _leave(self) -> None:
         if self._connected:
             if self._batch:
                 self._guarded(self._store_batch, clock.monotonic_s())
             self._guarded(self._publisher.give_up, clock.monotonic_s())
-            self._client.disconnect()
+            self._client.leave()
         self._ready_file().unlink(missing_ok=True)
         db.session.remove()
 

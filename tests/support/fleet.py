@@ -19,7 +19,7 @@ _ids = itertools.count(1)
 
 def a_header(*, boot: int = 1, seq: int = 1, at: datetime = START) -> Header:
     """Return a header with an id that no other has."""
-    return Header(f"{next(_ids):032x}", to_ms(at), BootId(boot, "0badc0de"), seq)
+    return Header(f"{next(_ids):08x}" + "c0ffee00" * 3, to_ms(at), BootId(boot, "0badc0de"), seq)
 
 
 def a_hello(*, boot: int = 1, seq: int = 1, **changes: Any) -> Hello:

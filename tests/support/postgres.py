@@ -4,11 +4,13 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+import psycopg.sql
 
 BIN = Path("/usr/lib/postgresql")
 USER = "postgres"
@@ -46,7 +48,16 @@ class Cluster:
         """Drop *database* with whoever is still connected to it."""
         self.run(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
 
-    def run(self, statement: str) -> None:
+    def cut_off(self, database: str) -> None:
+        """End every connection to *database*, as a restart of the server would."""
+        where = psycopg.sql.Literal(database)
+        self.run(
+            psycopg.sql.SQL(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {}"
+            ).format(where)
+        )
+
+    def run(self, statement: str | psycopg.sql.Composed) -> None:
         """Run *statement* in the cluster's own database."""
         where = f"postgresql://{USER}@127.0.0.1:{self.port}/postgres"
         with psycopg.connect(where, autocommit=True) as connection:
@@ -55,11 +66,17 @@ class Cluster:
 
 @contextmanager
 def running_cluster(directory: Path) -> Iterator[Cluster]:
-    """Yield a new cluster in *directory*; stopped and removed afterwards."""
-    home = directory / "cluster"
-    home.mkdir(parents=True)
+    """Yield a new cluster; stopped and removed afterwards.
+
+    In *directory*; for root in a place of its own, since PostgreSQL refuses to be root
+    and another user may not walk through root's directories.
+    """
     if os.geteuid() == 0:
-        _let_in(home)
+        home = Path(tempfile.mkdtemp(prefix="oleada-postgresql-"))
+        shutil.chown(home, USER)
+    else:
+        home = directory / "cluster"
+        home.mkdir(parents=True)
     _run("initdb", "--auth=trust", f"--username={USER}", "--no-sync", "-D", str(home))
     with (home / "postgresql.conf").open("a") as file:
         file.write(SETTINGS)
@@ -93,11 +110,3 @@ def _run(program: str, *arguments: str) -> None:
         check=False,
     )
     assert done.returncode == 0, f"{program} failed: {done.stderr.decode()}"
-
-
-def _let_in(home: Path) -> None:
-    """Give *home* to PostgreSQL's user, which may not be root, and let it walk there."""
-    shutil.chown(home, USER)
-    for parent in home.parents:
-        if parent.stat().st_uid == os.geteuid() and not parent.stat().st_mode & 0o001:
-            parent.chmod(parent.stat().st_mode | 0o011)

@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any, Final, cast
 from zoneinfo import available_timezones
 
-from oleada_wire import codec
 from oleada_wire.messages import Header, Health, Hello
 from sqlalchemy import ColumnElement, Table, and_, bindparam, case, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute
@@ -142,7 +141,14 @@ def record_connected(device_id: str, connected: bool, now: datetime) -> None:
 
 def slots_by_name(message: Hello | Health) -> dict[str, Any]:
     """Return the slots of *message* by their letter, as the row keeps them."""
-    return {slot.slot: codec.to_json(slot) for slot in message.slots}
+    return {
+        slot.slot: {
+            name: value
+            for name in ("slot", "version", "status", "sha256")
+            if (value := getattr(slot, name)) is not None
+        }
+        for slot in message.slots
+    }
 
 
 def normalise_mac(text: str) -> str | None:
