@@ -5,6 +5,7 @@ place only when its digest is the one that was signed; a reader never sees half 
 Runs of zeros become holes, so that a sparse image stays sparse. Memory stays flat.
 """
 
+import errno
 import hashlib
 import os
 import re
@@ -16,11 +17,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, Self
 
-from oleada_store.errors import BadImageError
+from oleada_store.errors import BadImageError, StorageFullError
 from oleada_store.files import sync_directory
 
 CHUNK_BYTES: Final = 1024 * 1024
 DIGEST_PATTERN: Final = re.compile(r"[0-9a-f]{64}")
+NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _INCOMING: Final = "incoming"
 _ZEROS: Final = bytes(CHUNK_BYTES)
 
@@ -80,7 +82,8 @@ class Blobs:
 
         Raises:
             BadImageError: too long, too short, or of another digest; nothing is left.
-            OSError: the disk is full or broken; nothing is left.
+            StorageFullError: there is no room for it; nothing is left.
+        OSError: the disk is broken; nothing is left.
         """
         part = self.directory / _INCOMING / f"{secrets.token_hex(8)}.part"
         try:
@@ -93,8 +96,13 @@ class Blobs:
                     f"The image has SHA-256 {found}; {sha256} was signed. It was changed after "
                     "signing, or damaged on the way: send it again."
                 )
-        except BaseException:
+        except BaseException as error:
             part.unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.errno in NO_ROOM:
+                raise StorageFullError(
+                    f"There is no room for an image of {size_bytes} bytes in {self.directory} "
+                    f"({error.strerror}). Make room, then send the bundle again."
+                ) from error
             raise
         return Incoming(part, sha256, size_bytes, self)
 

@@ -52,6 +52,7 @@ class Description:
         sha256: Of the image; 64 lowercase hex digits.
         image_name: The file the image came from, for people.
         base: Where the published metadata came from, for people.
+        may_sign: Ids of the keys that may sign, so that a wrong key is told at once.
     """
 
     format: str
@@ -63,6 +64,7 @@ class Description:
     sha256: str
     image_name: str
     base: str
+    may_sign: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.format != FORMAT:

@@ -103,10 +103,10 @@ def make(
     folder.mkdir(exist_ok=True)
     root, targets = roles.first_root(layout, now), roles.first_targets(layout, now)
     _sign_into(folder / "1.root.json", root, [secret[name] for name in ROOT_KEYS])
-    _sign_into(folder / "targets.json", targets, [secret[TARGETS_KEY]])
     for model in hardware_models:
         signers = [secret[name] for name in MODEL_KEYS]
         _sign_into(folder / f"{model}.json", roles.first_model(now), signers)
+    _sign_into(folder / "targets.json", targets, [secret[TARGETS_KEY]])  # last: all is there
     return folder
 
 

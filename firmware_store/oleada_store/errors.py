@@ -13,6 +13,7 @@
     │   └── TruncatedBundleError   the bundle ends too early
     ├── BadImageError              the image is not the one that was signed
     │   └── ImageTooLargeError     the image is larger than is taken
+    ├── StorageFullError           there is no room for the image
     └── SignatureRefusedError      this key may not, or need not, sign this bundle
 
 A message says what was, what was expected and what to do.
@@ -94,6 +95,10 @@ class ImageTooLargeError(BadImageError):
             f"The image has {size_bytes} bytes; at most {size_bytes_max} are taken. "
             "Raise image_bytes_max if the boxes' slots are larger."
         )
+
+
+class StorageFullError(StoreError):
+    """There is no room for the image."""
 
 
 class SignatureRefusedError(StoreError):

@@ -9,7 +9,7 @@ import hashlib
 import os
 import secrets
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -43,6 +43,7 @@ class Statement:
     Attributes:
         also: Releases of the model that were signed before and are signed again.
         signed_by: Key ids that have signed already.
+        may_sign: Key ids that may, as ``bundle.json`` says; empty if it does not.
     """
 
     hardware_model: str
@@ -50,6 +51,7 @@ class Statement:
     release: NewRelease
     also: tuple[NewRelease, ...]
     signed_by: tuple[str, ...]
+    may_sign: tuple[str, ...] = ()
 
     def lines(self) -> Iterator[str]:
         """Yield the statement in words, a fact a line.
@@ -111,6 +113,7 @@ def build(
                 sha256=sha256,
                 image_name=image.name,
                 base=base_name,
+                may_sign=tuple(base.targets.get_delegated_role(hardware_model).keyids),
             )
             file.seek(0)
             described = image_header.as_described(blobs.file_chunks(file), info, size_bytes)
@@ -161,6 +164,7 @@ def statement(head: bundle.Head) -> Statement:
         release,
         tuple(found.values()),
         tuple(role.signatures),
+        said.may_sign,
     )
 
 
@@ -242,13 +246,14 @@ def _check_key(keyid: str, found: Statement, base: TrustedModel | None) -> None:
             "This key has signed this bundle already. The second signature comes from another "
             "person's key: release signer and approver both sign."
         )
+    may_sign: Sequence[str] = found.may_sign
     if base is not None:
-        role = base.targets.get_delegated_role(found.hardware_model)
-        if keyid not in role.keyids:
-            raise SignatureRefusedError(
-                f"This key (id {keyid[:16]}…) is not one of those that sign for "
-                f"{found.hardware_model}; use release-signer.pem or approver.pem."
-            )
+        may_sign = base.targets.get_delegated_role(found.hardware_model).keyids
+    if may_sign and keyid not in may_sign:
+        raise SignatureRefusedError(
+            f"This key (id {keyid[:16]}…) is not one of those that sign for "
+            f"{found.hardware_model}; use release-signer.pem or approver.pem."
+        )
 
 
 def _check_size(size_bytes: int) -> None:

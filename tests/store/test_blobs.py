@@ -2,12 +2,13 @@
 
 import hashlib
 import os
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from oleada_store.blobs import CHUNK_BYTES, Blobs, file_chunks, hash_chunks
-from oleada_store.errors import BadImageError
+from oleada_store.errors import BadImageError, StorageFullError
 
 IMAGE = os.urandom(3 * CHUNK_BYTES + 17)
 SHA256 = hashlib.sha256(IMAGE).hexdigest()
@@ -66,6 +67,18 @@ def test_another_image_than_was_signed_leaves_nothing(
 ) -> None:
     with pytest.raises(BadImageError, match=says):
         Blobs(tmp_path).receive(_chunks(image), SHA256, len(IMAGE))
+
+    assert _files(tmp_path) == []
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (CHUNK_BYTES, limits[1]))
+    try:
+        with pytest.raises(StorageFullError, match="Make room"):
+            Blobs(tmp_path).receive(_chunks(), SHA256, len(IMAGE))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
     assert _files(tmp_path) == []
 

@@ -22,6 +22,10 @@ from oleada_server.releases.errors import MalformedBundleError
 from oleada_server.releases.models import Release, ReleaseState
 
 IMMUTABLE: Final = "public, max-age=31536000, immutable"
+BODY: Final = {
+    "required": True,
+    "content": {CONTENT_TYPE: {"schema": {"type": "string", "format": "binary"}}},
+}
 DRAIN_BYTES_MAX: Final = 4 * 1024 * 1024
 """Of a refused upload: enough for most clients to read the answer before the line is cut."""
 
@@ -89,6 +93,7 @@ class Releases(MethodView):
         read_only()
         return {"releases": service.list_releases(query.get("hardware_model"))}
 
+    @blueprint.doc(requestBody=BODY)
     @blueprint.response(201, ReleaseSchema)
     @require_scope("releases:write")
     def post(self) -> Release:
@@ -101,6 +106,7 @@ class Releases(MethodView):
 
 
 @blueprint.post("/check")
+@blueprint.doc(requestBody=BODY)
 @blueprint.response(200, CheckSchema)
 @require_scope("releases:write")
 def check() -> ResponseReturnValue:

@@ -21,13 +21,14 @@ ServerError
 ├── TufFileNotFoundError            404
 ├── ArtifactNotFoundError           404
 ├── ArtifactWithdrawnError          410
+├── NoRoomError                     507  the disk that holds the images is full
 ├── TrustMissingError               409  no keys were installed yet
 └── UntrustedFilesError             400  files of a ceremony that can not be installed
 """
 
 from oleada_store import errors as store
 
-from oleada_server.errors import BadInputError, ConflictError, NotFoundError
+from oleada_server.errors import BadInputError, ConflictError, NotFoundError, ServerError
 
 
 class RefusedBundleError(BadInputError):
@@ -181,6 +182,13 @@ class ArtifactWithdrawnError(NotFoundError):
     code = "artifact-withdrawn"
 
 
+class NoRoomError(ServerError):
+    """The disk that holds the images is full."""
+
+    status = 507
+    code = "no-room"
+
+
 class TrustMissingError(ConflictError):
     """No keys were installed yet, so nothing can be trusted."""
 
@@ -199,7 +207,7 @@ class UntrustedFilesError(BadInputError):
     code = "trust-refused"
 
 
-_REFUSALS: tuple[tuple[type[store.StoreError], type[BadInputError | ConflictError]], ...] = (
+_REFUSALS: tuple[tuple[type[store.StoreError], type[ServerError]], ...] = (
     (store.NotSignedError, UnsignedBundleError),
     (store.ExpiredMetadataError, ExpiredMetadataError),
     (store.StaleBaseError, StaleBaseError),
@@ -211,10 +219,11 @@ _REFUSALS: tuple[tuple[type[store.StoreError], type[BadInputError | ConflictErro
     (store.BadBundleError, MalformedBundleError),
     (store.ImageTooLargeError, ImageTooLargeError),
     (store.BadImageError, WrongImageError),
+    (store.StorageFullError, NoRoomError),
 )
 
 
-def refusal(error: store.StoreError) -> BadInputError | ConflictError:
+def refusal(error: store.StoreError) -> ServerError:
     """Return what the server answers to *error* of the store; its sentence stays."""
     for found, answer in _REFUSALS:
         if isinstance(error, found):
