@@ -5,8 +5,8 @@ them out, looks at its timers, and drives the shell; so everything that decides 
 in one order that the journal can follow.
 """
 
-import importlib
 import signal
+import ssl
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ from types import FrameType
 from typing import Final
 
 from oleada_wire import messages
-from oleada_wire.messages import Header, Health, Hello, LeaseRequest, SlotInfo
+from oleada_wire.messages import LeaseRequest
 from oleada_wire.topics import Up
 from oleada_wire.words import LeasePhase
 
-from oleada_agent import booted, clock, enrol, health, identity, telemetry
+from oleada_agent import booted, clock, enrol, health, identity, memory
 from oleada_agent.boot.control import FileBootControl
 from oleada_agent.commands import Commands
 from oleada_agent.config import Config
@@ -35,21 +35,19 @@ from oleada_agent.outbox import DiskOutbox, Stamp
 from oleada_agent.ports import Ports
 from oleada_agent.shell import Shell
 from oleada_agent.slots import FileSlots, slot_path
-from oleada_agent.status import slot_infos
 from oleada_agent.timers import Timers
 from oleada_agent.transport import Address, Connected, Disconnected, Received, Transport
 from oleada_agent.trust.authority import Authority, Box
 from oleada_agent.trust.errors import TrustError
+from oleada_agent.voice import Voice
 
 REBOOT_CODE: Final = 75
 """Exit code that asks the boot program for a restart."""
 HELLO_AGAIN_MS: Final = 2_000
 HELLO_AGAIN_MAX_MS: Final = 60_000
 FIRST_HEALTH_MS: Final = 5_000
-TRIAL_LOG: Final = "data/trial.log"
-TRIAL_LOG_LINES_MAX: Final = 200
-LINE_CHARS_MAX: Final = 300
-AGENT_VERSION: Final = "0.1.0"
+GIVE_BACK_MS: Final = 10_000
+GIVE_BACK_AGAIN_MS: Final = 600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +91,13 @@ class Service:
             steady_ms=clock.steady_ms,
             capacity_bytes=self._capacity_bytes,
         )
-        context = identity.tls_context(box)
-        self._downloader = Downloader(
-            self._identity.artifacts_url,
-            context,
-            self._slots,
-            post=self._queue.put,
-            feed=self._feed,
-            steady_ms=clock.steady_ms,
-            below=clock.below,
-            patience=Patience(rate_bytes_per_s_max=config.download_bytes_per_s_max),
+        self._voice = Voice(
+            config=config,
+            identity=self._identity,
+            facts=self._facts,
+            disk=self._disk,
+            slots=self._slots,
+            outbox=self._outbox,
         )
         self._probes = health.BoxProbes(
             box,
@@ -112,33 +107,50 @@ class Service:
             steady_ms=clock.steady_ms,
             feed=self._feed,
         )
-        self._inbound = Inbound(
+        self._inbound = self._make_inbound()
+        context = identity.tls_context(box)
+        self._downloader = self._make_downloader(context)
+        self._transport = self._make_transport(context)
+        self._shell = Shell(self._ports(), Limits(trial_limit_ms=config.trial_s * 1000))
+
+    def _make_inbound(self) -> Inbound:
+        verbs = {"ping": lambda: "pong", "report_health": self._report_health}
+        return Inbound(
             self._authority,
             self._outbox,
             self._probes,
-            Commands(
-                self._disk,
-                {"ping": lambda: "pong", "report_health": self._report_health},
-                self._outbox.put_result,
-            ),
+            Commands(self._disk, verbs, self._outbox.put_result),
             self._feed,
-            now_ms=lambda: self._authority.floor.not_before(clock.now_ms()),
+            now_ms=self.now_ms,
             steady_ms=clock.steady_ms,
         )
-        self._transport = Transport(
+
+    def _make_downloader(self, context: ssl.SSLContext) -> Downloader:
+        return Downloader(
+            self._identity.artifacts_url,
+            context,
+            self._slots,
+            post=self._queue.put,
+            feed=self._feed,
+            steady_ms=clock.steady_ms,
+            below=clock.below,
+            patience=Patience(rate_bytes_per_s_max=self._config.download_bytes_per_s_max),
+        )
+
+    def _make_transport(self, context: ssl.SSLContext) -> Transport:
+        return Transport(
             Address(
                 self._identity.broker_host,
                 self._identity.broker_port,
                 self._identity.device_id,
                 self._identity.hardware_model,
                 context,
-                config.keepalive_s,
+                self._config.keepalive_s,
             ),
             post=self._queue.put,
             below=clock.below,
-            spread_ms=config.connect_spread_s * 1000,
+            spread_ms=self._config.connect_spread_s * 1000,
         )
-        self._shell = Shell(self._ports(), Limits(trial_limit_ms=config.trial_s * 1000))
 
     # -- ports that are a line or two --------------------------------------------------
 
@@ -203,7 +215,7 @@ class Service:
             self._authority.load()
         except TrustError as error:
             say(f"no trust metadata yet, or none that is fresh: {error}")
-        self._tell_of_last_boot()
+        self._voice.tell_of_last_boot()
         facts = self._facts
         self._shell.start(
             Booted(
@@ -222,6 +234,7 @@ class Service:
             self._feed(DenyListed(self._authority.denied))
         first_ms = min(FIRST_HEALTH_MS, self._config.health_s * 1000)
         self._timers.set("health", clock.below(first_ms + 1))
+        self._timers.set("memory", GIVE_BACK_MS)
         say(f"{self._identity.device_id} runs {facts.version} from slot {facts.slot}")
 
     def _turn(self) -> bool:
@@ -271,6 +284,9 @@ class Service:
                 self._probes.look()
             case "hello":
                 self._send_hello()
+            case "memory":
+                memory.give_back()
+                self._timers.set("memory", GIVE_BACK_AGAIN_MS)
             case _:  # "outbox": the next turn sends what is due
                 return
 
@@ -295,29 +311,12 @@ class Service:
             return
         header = self._stamp.header()
         self._inbound.hello_id = header.id
-        self._transport.send(Up.HELLO, messages.encode(self._hello(header)))
+        self._transport.send(
+            Up.HELLO, messages.encode(self._voice.hello(header, self._shell.state))
+        )
         pause_ms = min(HELLO_AGAIN_MAX_MS, HELLO_AGAIN_MS << min(self._hellos, 10))
         self._hellos += 1
         self._timers.set("hello", pause_ms + clock.below(pause_ms))
-
-    def _hello(self, header: Header) -> Hello:
-        facts, state = self._facts, self._shell.state
-        return Hello(
-            header,
-            hardware_model=self._identity.hardware_model,
-            serial=self._config.serial,
-            running_slot=facts.slot,
-            version=facts.version,
-            security_version=facts.security_version,
-            slots=self._slot_infos(),
-            agent_version=agent_version(),
-            zone=self._identity.zone,
-            boot_reason=facts.reason,
-            assignment_seq=state.assignment_seq,
-            security_floor=state.security_floor,
-            mac=self._config.mac,
-            provides=tuple(sorted({*facts.provides, *self._config.provides})),
-        )
 
     def _send_lease(self) -> None:
         if self._asked is not None and self._is_connected:
@@ -326,38 +325,12 @@ class Service:
             self._transport.send(Up.LEASE, messages.encode(request))
 
     def _put_health(self) -> None:
-        parameters = telemetry.read(self._box)
-        if clock.now_ms() < self._authority.floor.floor_ms:
-            parameters[telemetry.CLOCK_FLOOR] = True
-
-        def make(header: Header) -> Health:
-            return Health(
-                header,
-                self._facts.version,
-                self._facts.slot,
-                self._slot_infos(),
-                parameters,
-                self._outbox.dropped,
-            )
-
-        self._outbox.put_health(make)
+        is_behind = clock.now_ms() < self._authority.floor.floor_ms
+        self._voice.put_health(self._shell.state, is_clock_behind=is_behind)
 
     def _report_health(self) -> str:
         self._put_health()
         return "a health message is on its way"
-
-    def _slot_infos(self) -> tuple[SlotInfo, ...]:
-        return slot_infos(self._shell.state, self._facts.slot, self._slots.header)
-
-    def _tell_of_last_boot(self) -> None:
-        """Send on what the boot before this one left behind."""
-        if self._facts.after_watchdog:
-            self._outbox.put_crash("box", "watchdog", self._facts.version)
-        if not self._disk.exists(TRIAL_LOG) or not self._facts.successful:
-            return
-        lines = self._disk.read(TRIAL_LOG).decode(errors="replace").splitlines()
-        self._outbox.put_log([line[:LINE_CHARS_MAX] for line in lines[-TRIAL_LOG_LINES_MAX:]])
-        self._disk.unlink(TRIAL_LOG)
 
     def _capacity_bytes(self) -> int:
         """Return what the spare slot takes: what it has, and what the disk still gives."""
@@ -367,15 +340,6 @@ class Service:
             return min(self._config.slot_bytes, has + self._disk.free_bytes())
         except StorageError:
             return 0
-
-
-def agent_version() -> str:
-    """Return the version of the agent and, inside an image, which image it is from."""
-    try:
-        image = importlib.import_module("oleada_agent._image")  # written into images only
-    except ImportError:
-        return AGENT_VERSION
-    return f"{AGENT_VERSION} {image.IMAGE}"
 
 
 def say(line: str) -> None:

@@ -1,0 +1,108 @@
+"""What the box says of itself: hello, health, and news of the boot before this one."""
+
+import importlib
+from typing import Final
+
+from oleada_wire.messages import Header, Health, Hello
+
+from oleada_agent import telemetry
+from oleada_agent.booted import BootFacts
+from oleada_agent.config import Config
+from oleada_agent.disk import RealDisk
+from oleada_agent.identity import Identity
+from oleada_agent.machine_states import State
+from oleada_agent.outbox import DiskOutbox
+from oleada_agent.slots import FileSlots
+from oleada_agent.status import slot_infos
+
+AGENT_VERSION: Final = "0.1.0"
+TRIAL_LOG: Final = "data/trial.log"
+TRIAL_LOG_LINES_MAX: Final = 200
+LINE_CHARS_MAX: Final = 300
+
+
+class Voice:
+    """Puts facts into messages; decides nothing.
+
+    Args:
+        facts: Of this boot.
+        slots: Read for what they hold.
+    """
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        identity: Identity,
+        facts: BootFacts,
+        disk: RealDisk,
+        slots: FileSlots,
+        outbox: DiskOutbox,
+    ) -> None:
+        self._config = config
+        self._identity = identity
+        self._facts = facts
+        self._disk = disk
+        self._slots = slots
+        self._outbox = outbox
+
+    def hello(self, header: Header, state: State) -> Hello:
+        """Return who this box is and what it runs."""
+        facts = self._facts
+        return Hello(
+            header,
+            hardware_model=self._identity.hardware_model,
+            serial=self._config.serial,
+            running_slot=facts.slot,
+            version=facts.version,
+            security_version=facts.security_version,
+            slots=slot_infos(state, facts.slot, self._slots.header),
+            agent_version=agent_version(),
+            zone=self._identity.zone,
+            boot_reason=facts.reason,
+            assignment_seq=state.assignment_seq,
+            security_floor=state.security_floor,
+            mac=self._config.mac,
+            provides=tuple(sorted({*facts.provides, *self._config.provides})),
+        )
+
+    def put_health(self, state: State, *, is_clock_behind: bool) -> None:
+        """Put a health message into the outbox."""
+        parameters = telemetry.read(self._disk.root)
+        if is_clock_behind:
+            parameters[telemetry.CLOCK_FLOOR] = True
+
+        def make(header: Header) -> Health:
+            return Health(
+                header,
+                self._facts.version,
+                self._facts.slot,
+                slot_infos(state, self._facts.slot, self._slots.header),
+                parameters,
+                self._outbox.dropped,
+            )
+
+        self._outbox.put_health(make)
+
+    def tell_of_last_boot(self) -> None:
+        """Send on what the boot before this one left behind.
+
+        Raises:
+            StorageError: the disk refuses.
+        """
+        if self._facts.after_watchdog:
+            self._outbox.put_crash("box", "watchdog", self._facts.version)
+        if not self._disk.exists(TRIAL_LOG) or not self._facts.successful:
+            return
+        lines = self._disk.read(TRIAL_LOG).decode(errors="replace").replace("\0", "").splitlines()
+        self._outbox.put_log([line[:LINE_CHARS_MAX] for line in lines[-TRIAL_LOG_LINES_MAX:]])
+        self._disk.unlink(TRIAL_LOG)
+
+
+def agent_version() -> str:
+    """Return the version of the agent and, inside an image, which image it is from."""
+    try:
+        image = importlib.import_module("oleada_agent._image")  # written into images only
+    except ImportError:
+        return AGENT_VERSION
+    return f"{AGENT_VERSION} {image.IMAGE}"
