@@ -30,7 +30,7 @@ from oleada_agent.errors import AgentError, StorageError
 from oleada_agent.http_range import Patience
 from oleada_agent.inbound import Inbound
 from oleada_agent.machine_events import Booted, DenyListed, Event, Woken
-from oleada_agent.machine_states import Limits, other_slot
+from oleada_agent.machine_states import Gate, Limits, other_slot
 from oleada_agent.outbox import DiskOutbox, Stamp
 from oleada_agent.ports import Ports
 from oleada_agent.shell import Shell
@@ -263,7 +263,7 @@ class Service:
                 self._hellos = 0
                 self._outbox.forget_sent()
                 self._send_hello()
-                self._send_lease()
+                self._ask_again()
             case Disconnected(detail):
                 if self._is_connected:
                     say(f"not connected: {detail}")
@@ -318,10 +318,15 @@ class Service:
         self._hellos += 1
         self._timers.set("hello", pause_ms + clock.below(pause_ms))
 
+    def _ask_again(self) -> None:
+        """Repeat the question for a lease if the last connection took it, or its answer, along."""
+        if getattr(self._shell.state.stage, "gate", None) is not Gate.LEASE:
+            self._asked = None
+        self._send_lease()
+
     def _send_lease(self) -> None:
         if self._asked is not None and self._is_connected:
             request = LeaseRequest(self._stamp.header(), *self._asked)
-            self._asked = None
             self._transport.send(Up.LEASE, messages.encode(request))
 
     def _put_health(self) -> None:
