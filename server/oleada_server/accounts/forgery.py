@@ -10,6 +10,7 @@ from flask import Flask, g, request
 from flask_wtf.csrf import CSRFProtect
 
 from oleada_server.accounts.access import load_identity
+from oleada_server.config import Config
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 COOKIELESS_PATHS: Final = ("/device/", "/artifacts/", "/tuf/", "/static/")
@@ -19,12 +20,14 @@ csrf: Final = CSRFProtect()
 
 def register(app: Flask) -> None:
     """Protect *app*; its form tokens live as long as its session cookie."""
+    settings: Config = app.extensions["oleada_config"]
     app.config.update(
         WTF_CSRF_CHECK_DEFAULT=False,  # _check decides, because REST has bearer tokens
         WTF_CSRF_TIME_LIMIT=None,
         SESSION_COOKIE_NAME="oleada_form",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=settings.console_url.startswith("https://"),
     )
     csrf.init_app(app)
     app.before_request(_check)

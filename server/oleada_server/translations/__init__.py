@@ -50,7 +50,9 @@ def merge() -> None:
         write_po(file, template, width=100, no_location=True, omit_header=True, sort_output=True)
     for language in LANGUAGES:
         known = catalogue(language) if _po(language).exists() else Catalog(locale=language)
+        made_at = known.creation_date
         known.update(template, no_fuzzy_matching=True)
+        known.creation_date = made_at  # so that a run without news changes nothing
         known.obsolete.clear()
         _po(language).parent.mkdir(parents=True, exist_ok=True)
         with _po(language).open("wb") as file:

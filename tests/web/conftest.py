@@ -1,0 +1,99 @@
+"""The console on SQLite with a small operator in it, by itself and in a browser."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from oleada_server import translations
+from oleada_server.app import create_app
+from oleada_server.clock import now_utc
+from oleada_server.config import Config
+from oleada_server.db import db
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
+
+from tests.server.conftest import config, online_keys, sqlite_config, sqlite_template
+from tests.web.console import launched, served
+from tests.web.forms import use_link
+from tests.web.sample import Sample, add_people, fill
+
+__all__ = ["config", "online_keys", "sqlite_config", "sqlite_template"]
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """A filled console: its app, where it is served, what is in it, and ways to sign in."""
+
+    app: Flask
+    address: str
+    sample: Sample
+    tokens: dict[str, str]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_catalogues() -> None:
+    """The catalogues as they are in the source, compiled."""
+    translations.compile_all()
+
+
+@pytest.fixture
+def empty_app(sqlite_config: Config) -> Iterator[Flask]:
+    """The app with people and nothing else."""
+    app = create_app(sqlite_config)
+    with app.app_context():
+        app.extensions["test_tokens"] = add_people(now_utc())
+        db.session.remove()
+    yield app
+    with app.app_context():
+        db.engine.dispose()
+
+
+@pytest.fixture
+def filled_app(empty_app: Flask) -> Flask:
+    """The app with people, boxes and rollouts."""
+    with empty_app.app_context():
+        empty_app.extensions["test_sample"] = fill(now_utc())
+        db.session.remove()
+    return empty_app
+
+
+@pytest.fixture
+def console(filled_app: Flask) -> Iterator[Console]:
+    """The filled console, served on loopback."""
+    with served(filled_app) as address:
+        yield Console(
+            filled_app,
+            address,
+            filled_app.extensions["test_sample"],
+            filled_app.extensions["test_tokens"],
+        )
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, started once."""
+    with sync_playwright() as playwright:
+        found = launched(playwright)
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A browser that has never been anywhere."""
+    found = browser.new_context(viewport={"width": 1440, "height": 900})
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def signed_in() -> Callable[[Flask, str], FlaskClient]:
+    """Return a function that gives a client in which a person is signed in."""
+
+    def sign_in(app: Flask, name: str = "a.torres") -> FlaskClient:
+        client = app.test_client()
+        assert use_link(client, app.extensions["test_tokens"][name]).status_code == 303
+        return client
+
+    return sign_in
