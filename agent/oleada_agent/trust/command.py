@@ -6,7 +6,10 @@ names, and a target that lies there already with the signed hashes is not fetche
 
 import argparse
 import http.client
+import os
 import sys
+from collections.abc import Callable
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlsplit
@@ -15,10 +18,16 @@ from oleada_agent import clock
 from oleada_agent.health import utc
 from oleada_agent.trust import client, metadata, reading
 from oleada_agent.trust.client import SPECIFICATION, TrustedClient, check_root_by_itself
-from oleada_agent.trust.errors import EndlessDataError, MissingMetadataError, TrustError
-from oleada_agent.trust.store import MetadataStore, write_durably
+from oleada_agent.trust.errors import (
+    EndlessDataError,
+    MissingMetadataError,
+    TrustError,
+    WrongHashError,
+)
+from oleada_agent.trust.store import MetadataStore, fsync_directory
 
 TIMEOUT_S: Final = 30
+PART_BYTES: Final = 256 * 1024
 
 
 def run(options: argparse.Namespace) -> int:
@@ -45,6 +54,13 @@ def fetch(url: str, size_bytes_max: int) -> bytes | None:
     Raises:
         OSError: the server can not be reached, or answers something else.
     """
+    parts: list[bytes] = []
+    is_there = _stream(url, size_bytes_max, parts.append)
+    return b"".join(parts) if is_there else None
+
+
+def _stream(url: str, size_bytes_max: int, take: Callable[[bytes], object]) -> bool:
+    """Hand over what is at *url*, in parts; return whether there is anything."""
     parts = urlsplit(url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
@@ -53,13 +69,16 @@ def fetch(url: str, size_bytes_max: int) -> bytes | None:
         connection.request("GET", path, headers={"Accept-Encoding": "identity"})
         response = connection.getresponse()
         if response.status in (403, 404):
-            return None
+            return False
         if response.status != 200:
             raise OSError(f"{url} answered {response.status}")
-        data = response.read(size_bytes_max + 1)
-        if response.length and len(data) <= size_bytes_max:
-            raise OSError(f"{url} was cut after {len(data)} bytes")
-        return data
+        left = size_bytes_max + 1
+        while left and (part := response.read(min(left, PART_BYTES))):
+            take(part)
+            left -= len(part)
+        if left and response.length:
+            raise OSError(f"{url} was cut {response.length} bytes before its end")
+        return True
     finally:
         connection.close()
 
@@ -94,19 +113,41 @@ def _download(options: argparse.Namespace) -> None:
     folder, slash, last = target.path.rpartition("/")
     if trusted.root.consistent_snapshot:
         last = f"{next(iter(target.hashes.values()))}.{last}"
-    data = fetch(f"{base}/{quote(folder + slash + last)}", target.length)
-    if data is None:
-        raise MissingMetadataError(f"The repository has no target '{name}'.")
-    if len(data) > target.length:
-        raise EndlessDataError(name, target.length)
-    metadata.check_bytes(name, data, target.length, target.hashes)
     directory.mkdir(parents=True, exist_ok=True)
-    write_durably(path, data)
+    beside = path.with_name(f".{sha256(path.name.encode()).hexdigest()[:16]}.part")
+    try:
+        with open(beside, "wb") as file:
+            found = _stream(f"{base}/{quote(folder + slash + last)}", target.length, file.write)
+            file.flush()
+            os.fsync(file.fileno())
+        if not found:
+            raise MissingMetadataError(f"The repository has no target '{name}'.")
+        _check(beside, target)
+        os.replace(beside, path)
+        fsync_directory(directory)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _check(path: Path, target: metadata.Target) -> None:
+    size_bytes = path.stat().st_size
+    if size_bytes > target.length:
+        raise EndlessDataError(target.path, target.length)
+    if size_bytes != target.length:
+        raise WrongHashError(
+            f"'{target.path}' has {size_bytes} bytes; {target.length} were signed."
+        )
+    for algorithm, expected in target.hashes.items():
+        if algorithm not in metadata.HASHES:
+            raise WrongHashError(f"'{target.path}' is signed by an unknown digest, {algorithm}.")
+        with open(path, "rb") as file:
+            if file_digest(file, algorithm).hexdigest() != expected:
+                raise WrongHashError(f"'{target.path}' does not have the signed {algorithm}.")
 
 
 def _is_there(path: Path, target: metadata.Target) -> bool:
     try:
-        metadata.check_bytes(target.path, path.read_bytes(), target.length, target.hashes)
+        _check(path, target)
     except (OSError, TrustError):
         return False
     return True

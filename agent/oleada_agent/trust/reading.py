@@ -61,6 +61,8 @@ def timestamp(data: bytes, size_bytes_max: int) -> Timestamp:
     """
     document = _document("timestamp", data, size_bytes_max)
     meta = _get(document.signed, "meta", dict, "timestamp")
+    if set(meta) != {"snapshot.json"}:
+        raise MalformedMetadataError("timestamp.meta: exactly snapshot.json expected.")
     found = _get(meta, "snapshot.json", dict, "timestamp.meta")
     return Timestamp(document, _file_meta(found, "timestamp.meta.snapshot.json"))
 
@@ -89,7 +91,7 @@ def targets(data: bytes, size_bytes_max: int) -> Targets:
         path: _target(path, value)
         for path, value in _get(document.signed, "targets", dict, "targets").items()
     }
-    if document.signed.get("delegations") is None:
+    if "delegations" not in document.signed:
         return Targets(document, targets, {}, (), None)
     where = "targets.delegations"
     outer = _get(document.signed, "delegations", dict, "targets")
@@ -172,7 +174,7 @@ def _delegation(value: Any, where: str) -> Delegation:
     place = f"{where}.{name[:40]}"
     lists = {}
     for kind in ("paths", "path_hash_prefixes"):
-        if isinstance(value, dict) and value.get(kind) is not None:
+        if isinstance(value, dict) and kind in value:
             found = _get(value, kind, list, place)
             if not all(isinstance(item, str) for item in found):
                 raise MalformedMetadataError(f"{place}.{kind}: texts expected.")
@@ -201,7 +203,7 @@ def _file_meta(value: Any, where: str) -> FileMeta:
     length = _get(value, "length", int, where, default=None)
     if length is not None and length < 0:
         raise MalformedMetadataError(f"{where}.length: at least 0 expected.")
-    if value.get("hashes") is None:
+    if "hashes" not in value:
         return FileMeta(version, length, {})
     return FileMeta(version, length, _hashes(value, where))
 
@@ -235,9 +237,9 @@ def _get(value: Any, name: str, kind: type[T], where: str, default: Any = _MISSI
     """Return field *name* of JSON object *value*, which must be exactly a *kind*."""
     if not isinstance(value, dict):
         raise MalformedMetadataError(f"{where}: an object expected.")
-    found = value.get(name, default)
-    if found is default and default is not _MISSING:
-        return found  # type: ignore[no-any-return]
+    if name not in value and default is not _MISSING:
+        return default  # type: ignore[no-any-return]
+    found = value.get(name)
     if type(found) is not kind:
         raise MalformedMetadataError(f"{where}.{name}: {kind.__name__} expected.")
     return found
