@@ -7,7 +7,6 @@ which answers nothing but what boxes ask.
 
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Final
 
 from flask import Flask, abort, request
@@ -20,6 +19,7 @@ from oleada_server.db import db
 from oleada_server.problems import register_error_handlers
 from oleada_server.secret import secret_key
 
+PAGES: Final = "oleada_server.web"
 FEATURES: Final = (
     "oleada_server.health",
     "oleada_server.accounts",
@@ -27,9 +27,9 @@ FEATURES: Final = (
     "oleada_server.enrolment.api",
     "oleada_server.releases.api",
     "oleada_server.rollouts.api",
-    "oleada_server.web",
+    PAGES,
 )
-WITHOUT_PAGES: Final = tuple(name for name in FEATURES if name != "oleada_server.web")
+WITHOUT_PAGES: Final = tuple(name for name in FEATURES if name != PAGES)
 BODY_BYTES_MAX: Final = 1024 * 1024
 BUNDLE_TYPE: Final = "application/vnd.oleada.bundle"
 DOOR_PATHS: Final = ("/device/", "/artifacts/", "/tuf/", "/healthz")
@@ -64,6 +64,7 @@ def create_app(config: Config | None = None, features: Sequence[str] = FEATURES)
     api = Api(app)
     register_error_handlers(app)
     app.before_request(_limit_body)
+    app.extensions["oleada_pages"] = PAGES in features
     for name in features:
         register_feature(name, app, api)
     return app
@@ -83,13 +84,7 @@ def create_door(config: Config | None = None) -> Flask:
 
 def register_feature(name: str, app: Flask, api: Api) -> None:
     """Let the feature in module *name* add its blueprints."""
-    if _is_there(name) and hasattr(import_module(name), "register"):
-        import_module(name).register(app, api)
-
-
-def _is_there(name: str) -> bool:
-    parent, _, _ = name.rpartition(".")
-    return find_spec(parent) is not None and find_spec(name) is not None
+    import_module(name).register(app, api)
 
 
 def _limit_body() -> None:

@@ -2,9 +2,8 @@
 
 from http import HTTPStatus
 from importlib import import_module
-from importlib.util import find_spec
 
-from flask import Flask, Response, json, request
+from flask import Flask, Response, current_app, json, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
@@ -59,7 +58,7 @@ def _asked_by_program() -> bool:
 
 
 def _page(status: int, code: str, detail: str) -> ResponseReturnValue:
-    if find_spec("oleada_server.web") and find_spec("oleada_server.web.errors"):
+    if current_app.extensions.get("oleada_pages"):
         pages = import_module("oleada_server.web.errors")
         answer: ResponseReturnValue = pages.error_page(status, code, detail)
         return answer
