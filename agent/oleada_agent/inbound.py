@@ -81,6 +81,8 @@ class Inbound:
             self._refuse(kind, error.code, str(error))
         except TrustError as error:
             self._refuse(kind, error.attack, str(error))
+        except OSError as error:  # trusted, but the disk does not keep it
+            self._refuse(kind, "storage", str(error))
 
     def _dispatch(self, kind: Kind, payload: bytes) -> None:
         match kind:

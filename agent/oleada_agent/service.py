@@ -75,6 +75,7 @@ class Service:
         self._timers = Timers()
         self._is_connected = False
         self._hellos = 0
+        self._said = ""
         self._asked: tuple[str, int, LeasePhase] | None = None
         self._stamp = Stamp(self._disk, self._facts.boot, clock.now_ms, lambda: clock.hex_id(32))
         self._outbox = DiskOutbox(self._disk, self._stamp, clock.steady_ms)
@@ -215,7 +216,10 @@ class Service:
             self._authority.load()
         except TrustError as error:
             say(f"no trust metadata yet, or none that is fresh: {error}")
-        self._voice.tell_of_last_boot()
+        try:
+            self._voice.tell_of_last_boot()
+        except StorageError as error:
+            say(f"the log of the last boot can not be read: {error}")
         facts = self._facts
         self._shell.start(
             Booted(
@@ -265,7 +269,8 @@ class Service:
                 self._send_hello()
                 self._ask_again()
             case Disconnected(detail):
-                if self._is_connected:
+                if detail != self._said:
+                    self._said = detail
                     say(f"not connected: {detail}")
                 self._is_connected = False
                 self._inbound.is_hello_acked = False

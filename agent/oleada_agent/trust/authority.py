@@ -7,6 +7,7 @@ Source: trust design 1.5.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -97,8 +98,6 @@ class Authority:
             self._trust(lambda name, _: self._stored(name, copy=0))
         except TrustError:  # the first copy may be torn
             self._trust(lambda name, _: self._stored(name, copy=1))
-        for data in self._denied_store.read("list"):
-            self._take_deny(data)
 
     def accept_meta(self, meta: Meta) -> None:
         """Verify the metadata files of the model and trust them from now on.
@@ -126,11 +125,11 @@ class Authority:
 
         Raises:
             WireError: it is not a deny list that the director signs for this model.
-            OSError: the disk refused to keep it; it holds in memory all the same.
         """
         if not self._take_deny(data):
             return False
-        self._denied_store.write("list", data)
+        with suppress(OSError):  # it holds in memory, and the broker keeps it for the next start
+            self._denied_store.write("list", data)
         return True
 
     def open(self, shape: type[Signed], data: bytes) -> Signed:
@@ -189,6 +188,10 @@ class Authority:
         fresh.role(self._box.hardware_model)
         self._roles = layers.roles_of(fresh.targets)
         self._trusted = fresh
+        if self._deny is None:
+            for data in self._denied_store.read("list"):
+                with suppress(WireError):  # torn, or its signer's key was rotated away
+                    self._take_deny(data)
 
     def _stored(self, name: str, copy: int) -> bytes | None:
         copies = list(self._store.read(name.removesuffix(".json")))
@@ -243,7 +246,8 @@ class Authority:
         """Believe a signed time, but no later one than the metadata itself is good for."""
         assert self._trusted is not None, "a signature was checked"  # noqa: S101
         expires = self._trusted.timestamp.document.expires
-        self.floor.raise_to(min(signed_ms, int(expires.timestamp() * 1000)))
+        with suppress(OSError):  # a full disk does not silence the box; the floor holds in memory
+            self.floor.raise_to(min(signed_ms, int(expires.timestamp() * 1000)))
 
     def _milliseconds(self) -> int:
         return self.floor.not_before(self._now_ms())

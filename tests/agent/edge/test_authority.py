@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from oleada_agent.machine_events import Authorised, AuthorityRefused, AuthorityUnknown
 from oleada_agent.trust.authority import UNKNOWN_LIMIT_MS, Authority, Box
-from oleada_agent.trust.errors import RollbackError, TrustError
+from oleada_agent.trust.errors import FreezeError, RollbackError, TrustError
 from oleada_agent.trust.store import MetadataStore
 from oleada_wire import cohort, messages
 from oleada_wire.envelope import KeySigner
@@ -241,6 +241,21 @@ def test_a_denied_digest_is_refused_also_after_a_restart(bench: Bench) -> None:
     bench.authority.load()
     bench.accept_wave(bench.wave())
     assert reason_of(bench.decide(bench.assignment())) is Reason.DENIED
+
+
+def test_a_deny_list_outlives_metadata_that_has_expired_meanwhile(bench: Bench) -> None:
+    digest = bench.assignment().sha256
+    bench.authority.accept_deny(bench.sealed(Deny(a_header(), MODEL, 2, (digest,))))
+    bench.now_ms += 4 * 24 * HOUR_MS
+    bench.authority = bench.restarted()
+    with pytest.raises(FreezeError):
+        bench.authority.load()
+
+    bench.repository.signed["timestamp"].signed.expires = NOON + timedelta(days=7)
+    bench.repository.publish_online()
+    bench.authority.accept_meta(bench.meta())
+
+    assert bench.authority.denied == (digest,)
 
 
 def test_an_older_deny_list_or_another_models_changes_nothing(bench: Bench) -> None:

@@ -1,5 +1,7 @@
 """A box that starts with a misspelt setting looks well and is not: every mistake is named."""
 
+import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -56,3 +58,18 @@ def test_no_file_and_no_toml_are_told_apart(tmp_path: Path) -> None:
     (tmp_path / "data/config.toml").write_text("serial = ")
     with pytest.raises(ConfigError, match="not TOML"):
         config.load(tmp_path)
+
+
+def test_the_page_of_settings_lists_every_setting_with_its_default() -> None:
+    page = Path("docs/reference/agent-settings.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| `([a-z_]+)` \| ([^|]+) \|", page, re.MULTILINE))
+    found = config.parse(LEAST, "config.toml")
+
+    assert set(rows) == {field.name for field in fields(config.Config)}
+    for name, said in rows.items():
+        default = getattr(found, name)
+        if name in LEAST:
+            assert said == "needed"
+        else:
+            shown = f"{default:,}".replace(",", " ") if isinstance(default, int) else default
+            assert said.strip("`") == (shown or "none")
