@@ -8,10 +8,11 @@ the rows, so a step that runs again finds nothing to do.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from oleada_wire.cohort import merkle_proofs
+from oleada_wire.cohort import merkle_covers, merkle_proofs
 from oleada_wire.words import Reason
 from sqlalchemy import ColumnElement, Row, and_, case, func, literal, or_, select, update
 from sqlalchemy.orm import aliased
@@ -33,7 +34,7 @@ from oleada_server.rollouts.states import (
     WaveState,
 )
 
-CHUNK_BOXES: Final = 1000
+CHUNK_BOXES: Final = 250
 ADDRESSED: Final = (PENDING | {BoxState.SILENT}) - {BoxState.QUEUED}
 """Boxes that should hold an assignment: it is renewed before it runs out."""
 
@@ -47,6 +48,7 @@ def tick(now: datetime) -> None:
     A rollout whose step crashes does not keep the others waiting.
 
     Raises:
+        LeaseLostError: Another process leads now.
         ExceptionGroup: What crashed, after every rollout has had its turn.
     """
     read_only()
@@ -95,10 +97,8 @@ def silence(rollout_id: int, now: datetime) -> int:
 
 def assign(rollout_id: int, now: datetime) -> int:
     """Queue assignments for boxes that wait for one in waves that are open."""
-    query = (
-        select(BoxInWave.id, BoxInWave.device_id, BoxInWave.wave_id, BoxInWave.attempt, Device.zone)
-        .join(Device, Device.id == BoxInWave.device_id)
-        .where(BoxInWave.rollout_id == rollout_id, _is_due())
+    query = select(BoxInWave.id, BoxInWave.device_id, BoxInWave.wave_id, BoxInWave.attempt).where(
+        BoxInWave.rollout_id == rollout_id, _is_due()
     )
     found = _rows(query)
     if not found:
@@ -188,10 +188,8 @@ def push_deadlines(rollout: Rollout, now: datetime) -> None:
 
     Call it before the rollout is locked: whoever holds a box's row may wait for that.
     """
-    query = (
-        select(BoxInWave.id, Device.zone)
-        .join(Device, Device.id == BoxInWave.device_id)
-        .where(BoxInWave.rollout_id == rollout.id, BoxInWave.deadline_at.is_not(None))
+    query = select(BoxInWave.id, BoxInWave.device_id).where(
+        BoxInWave.rollout_id == rollout.id, BoxInWave.deadline_at.is_not(None)
     )
     for zone, ids in _by_zone(db.session.execute(query).all()).items():
         for chunk in chunks(ids):
@@ -324,28 +322,38 @@ def _set(ids: Iterable[int], now: datetime, **values: Any) -> None:
     )
 
 
-def _by_zone(found: Iterable[Any]) -> dict[str, list[int]]:
+def _by_zone(found: Sequence[Any]) -> dict[str, list[int]]:
+    """Return the ids of rows (id, device_id) by the zone of their box.
+
+    No join: a planner that still takes a new fleet for empty would walk it for each box.
+    """
+    ids = {row.device_id: row.id for row in found}
     zones: defaultdict[str, list[int]] = defaultdict(list)
-    for row in found:
-        zones[row.zone].append(row.id)
+    for chunk in chunks(ids):
+        query = select(Device.id, Device.zone).where(Device.id.in_(chunk))
+        for device_id, zone in db.session.execute(query):
+            zones[zone].append(ids[device_id])
     return zones
 
 
 def _proofs(wave_ids: Iterable[int]) -> dict[str, tuple[str, ...]]:
     """Return the proof of each box of those waves that are lists, by device id."""
-    query = (
-        select(BoxInWave.wave_id, BoxInWave.device_id)
-        .join(Wave, Wave.id == BoxInWave.wave_id)
-        .where(BoxInWave.wave_id.in_(list(wave_ids)), Wave.merkle_root.is_not(None))
+    query = select(Wave.id, Wave.merkle_root).where(
+        Wave.id.in_(list(wave_ids)), Wave.merkle_root.is_not(None)
     )
-    members: defaultdict[int, list[str]] = defaultdict(list)
-    for wave_id, device_id in db.session.execute(query):
-        members[wave_id].append(device_id)
-    return {
-        device_id: tuple(proof)
-        for device_ids in members.values()
-        for device_id, proof in merkle_proofs(device_ids).items()
-    }
+    proofs: dict[str, tuple[str, ...]] = {}
+    for wave_id, root in db.session.execute(query):
+        proofs.update(_proofs_under(root, wave_id))
+    return proofs
+
+
+@lru_cache(maxsize=1)
+def _proofs_under(root: str, wave_id: int) -> dict[str, tuple[str, ...]]:
+    """Return the proofs of a list wave; its boxes are fixed, and *root* stands for them all."""
+    query = select(BoxInWave.device_id).where(BoxInWave.wave_id == wave_id)
+    found = merkle_proofs(list(db.session.scalars(query)))
+    assert merkle_covers(root, *next(iter(found.items()))), "the boxes of a wave are fixed"  # noqa: S101
+    return {device_id: tuple(proof) for device_id, proof in found.items()}
 
 
 def _assigned_elsewhere(rollout_id: int, device_ids: Iterable[str]) -> set[str]:
