@@ -213,11 +213,10 @@ def step(state: State, event: Event, now_ms: int) -> Step:
             return to(state, Reported(), Tidy())
         case ((Committed() | Declined() | Failed() | RolledBack()), StorageFailed()):
             return Step(state, (WakeIn(STORAGE_RETRY_MS),))
-        case (
-            (Committed(verdict) | Declined(verdict) | Failed(verdict) | RolledBack(verdict)),
-            Woken(),
-        ):
-            return Step(state, (SendReport(verdict),))
+        case (Committed() | Declined()) as stage, Woken():
+            return Step(state, (SendReport(stage.verdict),))
+        case (Failed() | RolledBack()) as stage, Woken():
+            return moves.leave(state, stage)
         case Reported(), Tidied() | StorageFailed():
             return moves.take_up_waiting(state)
         case _:
