@@ -73,6 +73,7 @@ __all__ = [
 ]
 
 SALTS_DRAWN: Final = 16
+STOPPABLE: Final = OPEN_ROLLOUTS | {RolloutState.DRAFT}
 RETRYABLE_STATES: Final = (
     BoxState.FAILED,
     BoxState.ROLLED_BACK,
@@ -196,7 +197,7 @@ def stop(rollout_id: int, reason: str, *, actor: str, now: datetime) -> RolloutS
         RolloutNotFoundError: There is none.
         RolloutStateError: It has already ended.
     """
-    rollout = _in_state(rollout_id, "stop", {*OPEN_ROLLOUTS, RolloutState.DRAFT})
+    rollout = _in_state(rollout_id, "stop", STOPPABLE)
     _stop(rollout, reason, actor, now)
     return _settled(rollout, now)
 
@@ -259,12 +260,15 @@ def queue_stop_for_release(release_id: int, reason: str, now: datetime) -> list[
     query = (
         select(Rollout.id)
         .where(Rollout.release_id == release_id)
-        .where(Rollout.state.in_({*OPEN_ROLLOUTS, RolloutState.DRAFT}))
+        .where(Rollout.state.in_(STOPPABLE))
         .order_by(Rollout.id)
     )
     stopped = []
     for rollout_id in db.session.scalars(query).all():
-        _stop(rows.locked(rollout_id), reason, "system:releases", now)
+        rollout = rows.locked(rollout_id)
+        if rollout.state not in STOPPABLE:  # it has ended while we waited for it
+            continue
+        _stop(rollout, reason, "system:releases", now)
         rows.touch(rollout_id, now)
         stopped.append(rollout_id)
     return stopped

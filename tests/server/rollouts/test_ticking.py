@@ -1,6 +1,7 @@
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from flask import Flask
@@ -9,8 +10,9 @@ from oleada_server.db import db
 from oleada_server.messaging.models import RetainedMessage
 from oleada_server.rollouts import rows, service
 from oleada_server.rollouts.models import BoxInWave, Rollout
-from oleada_wire.messages import Report
-from oleada_wire.words import Phase
+from oleada_server.rollouts.states import BoxState
+from oleada_wire.messages import LeaseRequest, Report
+from oleada_wire.words import LeasePhase, Phase
 from sqlalchemy import func, select, update
 
 from tests.server.rollouts.fleet import (
@@ -22,6 +24,7 @@ from tests.server.rollouts.fleet import (
     a_plan,
     a_release,
     a_verdict,
+    header,
     row_of,
     say,
     started,
@@ -138,6 +141,34 @@ def test_two_tickers_and_two_workers_at_once_count_every_box_once(app: Flask) ->
         "updated": 30,
         "rolled_back": 10,
     }
+
+
+@pytest.mark.real
+def test_boxes_that_ask_at_once_get_no_more_leases_than_planned(app: Flask) -> None:
+    boxes = a_fleet(24)
+    a_release()
+    rollout_id = started(a_plan(in_flight_max=5))
+    requests = {
+        box: LeaseRequest(header(), f"AS-{row_of(box).id}", 1, LeasePhase.START) for box in boxes
+    }
+    db.session.rollback()
+    problems: list[BaseException] = []
+
+    def ask_all(some: Sequence[str]) -> None:
+        for box in some:
+            service.record_lease_request(box, requests[box], NOON)
+            db.session.commit()
+
+    jobs: list[Callable[[], None]] = [partial(ask_all, boxes[n::4]) for n in range(4)]
+    threads = [threading.Thread(target=run, args=(app, job, problems)) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert problems == []
+    (wave,) = service.summary(rollout_id)
+    assert wave.states[BoxState.LEASED] == 5
 
 
 @pytest.mark.usefixtures("app")
