@@ -1,8 +1,9 @@
 """How many messages one worker stores and acknowledges, beside the bare parts it is made of.
 
-Four runs over the same broker, clients and messages: paho alone, the bulk insert alone,
-both together with nothing of ours, and our worker (parsing, identity, deduplication,
-real tables, acknowledgement by the server). Only ratios travel to other machines.
+Four runs with the same clients and messages: paho alone, the bulk insert alone, both
+together with nothing of ours, and our worker (TLS, parsing, identity, deduplication, real
+tables, acknowledgement by the server). Each receiver is held (SIGSTOP) until the broker
+has every message, and then drains it. Only ratios travel to other machines.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -22,18 +24,18 @@ import psutil
 from oleada_server import broker
 from oleada_server.clock import to_ms
 from oleada_server.config import Config
-from oleada_server.enrolment.pki import SERVER_NAME
 from oleada_wire import messages
 from oleada_wire.ids import BootId
 from oleada_wire.messages import Header, Health, SlotInfo
 
-from oleada_lab.bench import raw_mqtt
+from oleada_lab.bench import bare, raw_mqtt
 from oleada_lab.bench.identities import Identity, issue
 from oleada_lab.clock import now_utc
 from oleada_lab.operator import Server, oleada_command, wait_until
 
 MESSAGES: Final = 40_000
 CLIENTS: Final = 32
+LOOPBACK: Final = "127.0.0.1"
 LIMIT_S: Final = 180.0
 SHARE_GOAL: Final = 0.4
 """Of the bare end-to-end rate of the same run; the goal of docs/explanation/architecture.md."""
@@ -74,12 +76,12 @@ def measure(home: Path, seed: int, count: int = MESSAGES) -> dict[str, Any]:
     config = server.config
     boxes = issue(config, home / "identities", "VX-410", CLIENTS)
     load = Load(config, boxes, random.Random(seed), count)
-    found = {"insert": _bare("insert", config, home, count)}
-    with _broker(config):
+    found = {"insert": _bare("insert", home, count)}
+    with _plain_broker(home) as port:
         for mode in ("subscribe", "both"):
-            found[mode] = _bare(mode, config, home, count, load.run_for_broker)
-        with _worker(server) as worker:
-            found["worker"] = _measure_worker(worker, load)
+            found[mode] = _bare(mode, home, count, port, load)
+    with _broker(config), _worker(server) as worker:
+        found["worker"] = _measure_worker(worker, load)
     rates = {mode: rate.shown() for mode, rate in found.items()}
     share = rates["worker"]["per_s"] / rates["both"]["per_s"]
     return {
@@ -102,30 +104,38 @@ class Load:
         self._each = count // len(boxes)
         self._boots = 0
 
-    def run_for_broker(self) -> raw_mqtt.Load:
-        """Send all; return when the broker has taken over every one."""
-        return self._run(await_server=False)
-
-    def run_for_server(self) -> raw_mqtt.Load:
-        """Send all; return when the server has acknowledged every one."""
-        return self._run(await_server=True)
-
-    def _run(self, *, await_server: bool) -> raw_mqtt.Load:
-        self._boots += 1
-        work = [
-            (box, [self._health(seq) for seq in range(1, self._each + 1)]) for box in self._boxes
-        ]
-        pki = self._config.pki_dir
-        return asyncio.run(
+    def fill_plain(self, port: int, when_taken: Callable[[], None]) -> None:
+        """Send all to a broker without TLS; return when it has taken over every one."""
+        asyncio.run(
             raw_mqtt.publish_all(
-                work,
-                self._config.broker_host,
-                self._config.broker_port,
-                str(pki / "service-ca.pem"),
-                await_server=await_server,
+                self._work(),
+                LOOPBACK,
+                port,
+                None,
+                when_taken=when_taken,
+                await_server=False,
                 limit_s=LIMIT_S,
             )
         )
+
+    def run_for_server(self, when_taken: Callable[[], None]) -> raw_mqtt.Load:
+        """Send all; return when the server has acknowledged every one."""
+        return asyncio.run(
+            raw_mqtt.publish_all(
+                self._work(),
+                self._config.broker_host,
+                self._config.broker_port,
+                self._config.pki_dir / "service-ca.pem",
+                when_taken=when_taken,
+                await_server=True,
+                limit_s=LIMIT_S,
+            )
+        )
+
+    def _work(self) -> list[tuple[Identity, list[bytes]]]:
+        self._boots += 1
+        numbers = range(1, self._each + 1)
+        return [(box, [self._health(seq) for seq in numbers]) for box in self._boxes]
 
     def _health(self, seq: int) -> bytes:
         header = Header(
@@ -146,37 +156,31 @@ class Load:
         return messages.encode(Health(header, "5.8.1", "A", slots, parameters))
 
 
-def _bare(
-    mode: str,
-    config: Config,
-    home: Path,
-    count: int,
-    publish: Callable[[], raw_mqtt.Load] | None = None,
-) -> Rate:
-    """Run one bare part as a child, and *publish* once it listens."""
-    pki = config.pki_dir
+def _bare(mode: str, home: Path, count: int, port: int = 0, load: Load | None = None) -> Rate:
+    """Run one bare part as a child; with a *load*, let it drain that from the broker."""
     command = [
         *(sys.executable, "-m", "oleada_lab.bench.bare", mode, "--count", str(count)),
-        *("--database", str(home / f"bare-{mode}.db"), "--port", str(config.broker_services_port)),
-        *("--ca", str(pki / "service-ca.pem"), "--certificate", str(pki / f"{SERVER_NAME}.pem")),
-        *("--key", str(pki / f"{SERVER_NAME}.key"), "--limit-s", str(LIMIT_S)),
+        *("--database", str(home / f"bare-{mode}.db"), "--port", str(port)),
+        *("--limit-s", str(LIMIT_S)),
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None, "asked for"  # noqa: S101
-        if publish is not None:
+        if load is not None:
             child.stdout.readline()  # bare.READY
-            publish()
+            child.send_signal(signal.SIGSTOP)
+            load.fill_plain(port, lambda: child.send_signal(signal.SIGCONT))
         found = json.loads(child.stdout.readline())
     return Rate(found["messages"], found["elapsed_s"], found["cpu_s"])
 
 
 def _measure_worker(worker: psutil.Process, load: Load) -> Rate:
-    load.run_for_server()  # once to warm up: statements are compiled, pages are in the cache
+    load.run_for_server(lambda: None)  # statements are compiled, pages are in the cache
     before = worker.cpu_times()
-    done = load.run_for_server()
+    worker.suspend()
+    done = load.run_for_server(worker.resume)
     after = worker.cpu_times()
     cpu_s = (after.user + after.system) - (before.user + before.system)
-    return Rate(done.acknowledged, done.last_ack_s - done.started_s, cpu_s)
+    return Rate(done.acknowledged, done.last_ack_s - done.taken_s, cpu_s)
 
 
 @contextmanager
@@ -186,6 +190,22 @@ def _broker(config: Config) -> Iterator[None]:
     with _running(["mosquitto", "-c", str(path)], config.data_dir / "mosquitto.log", {}) as pid:
         wait_until(lambda: config.broker_port in _listens(pid), 20, "the broker listens for boxes")
         yield
+
+
+@contextmanager
+def _plain_broker(home: Path) -> Iterator[int]:
+    """Run Mosquitto without TLS, users or rules; yield its port on loopback."""
+    with socket.socket() as found:
+        found.bind((LOOPBACK, 0))
+        port: int = found.getsockname()[1]
+    path = home / "plain.conf"
+    path.write_text(
+        f"listener {port} {LOOPBACK}\nallow_anonymous true\n"
+        f"max_inflight_messages {bare.BATCH}\nmax_queued_messages {broker.QUEUED_MESSAGES_MAX}\n"
+    )
+    with _running(["mosquitto", "-c", str(path)], home / "plain.log", {}) as pid:
+        wait_until(lambda: port in _listens(pid), 20, "the plain broker listens")
+        yield port
 
 
 @contextmanager

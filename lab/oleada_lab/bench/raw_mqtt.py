@@ -1,4 +1,4 @@
-"""A publisher that costs little: pre-encoded MQTT 5 packets over TLS on one asyncio loop.
+"""A publisher that costs little: pre-encoded MQTT 5 packets on one asyncio loop.
 
 Beside what is measured every microsecond of the load generator counts twice on a small
 machine. So this speaks just enough of MQTT 5 to send health messages at QoS 1 within
@@ -11,6 +11,7 @@ import ssl
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from oleada_wire import topics
@@ -59,14 +60,14 @@ class Load:
         sent: Messages handed to the broker.
         puback: Of those, taken over by the broker.
         acknowledged: Of those, named in a ``down/ack`` of the server.
+        taken_s: Steady clock, when the broker had taken over every one.
         last_ack_s: Steady clock, when the last of them was.
     """
 
     sent: int = 0
     puback: int = 0
     acknowledged: int = 0
-    started_s: float = 0.0
-    last_puback_s: float = 0.0
+    taken_s: float = 0.0
     last_ack_s: float = 0.0
 
 
@@ -103,7 +104,6 @@ class _Sender:
             if kind == _PUBACK:
                 self.in_flight -= 1
                 self.load.puback += 1
-                self.load.last_puback_s = monotonic_s()
             elif kind == _PUBLISH:
                 self.load.acknowledged += _acknowledged(body)
                 self.load.last_ack_s = monotonic_s()
@@ -114,8 +114,9 @@ async def publish_all(
     work: Iterable[tuple[Identity, list[bytes]]],
     host: str,
     port: int,
-    ca_file: str,
+    ca_file: Path | None,
     *,
+    when_taken: Callable[[], None],
     await_server: bool,
     limit_s: float,
 ) -> Load:
@@ -125,8 +126,11 @@ async def publish_all(
         work: Each client with the health messages it sends.
         host: Of the broker.
         port: Of the broker, for boxes.
-        ca_file: The CA of the broker's certificate.
-        await_server: By ``down/ack`` of the server; else by the broker alone.
+        ca_file: The CA of the broker's certificate; None without TLS.
+        when_taken: Called once, when the broker has taken over every message: lets the
+            receiver run, so that it drains a queue and does not share the processor
+            with whoever fills it.
+        await_server: Go on until the server has acknowledged every one by ``down/ack``.
         limit_s: Seconds after which it is given up.
 
     Raises:
@@ -135,14 +139,12 @@ async def publish_all(
     load = Load()
     senders = [await _connect(one, load, (host, port), ca_file) for one in work]
     expected = sum(len(sender.payloads) for sender in senders)
-    load.started_s = monotonic_s()
-
-    def is_done() -> bool:
-        return (load.acknowledged if await_server else load.puback) >= expected
-
     try:
         async with asyncio.timeout(limit_s):
-            await asyncio.gather(*(_serve(sender, is_done) for sender in senders))
+            await _until(senders, lambda: load.puback >= expected)
+            load.taken_s = monotonic_s()
+            when_taken()
+            await _until(senders, lambda: load.acknowledged >= expected or not await_server)
     except TimeoutError as error:
         raise LabError(
             f"Of {expected} messages the broker took {load.puback} and the server acknowledged "
@@ -154,12 +156,18 @@ async def publish_all(
     return load
 
 
+async def _until(senders: list[_Sender], is_done: Callable[[], bool]) -> None:
+    await asyncio.gather(*(_serve(sender, is_done) for sender in senders))
+
+
 async def _connect(
-    work: tuple[Identity, list[bytes]], load: Load, address: tuple[str, int], ca_file: str
+    work: tuple[Identity, list[bytes]], load: Load, address: tuple[str, int], ca_file: Path | None
 ) -> _Sender:
     identity, payloads = work
-    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=ca_file)
-    context.load_cert_chain(identity.certificate_file, identity.key_file)
+    context = None
+    if ca_file is not None:
+        context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=str(ca_file))
+        context.load_cert_chain(identity.certificate_file, identity.key_file)
     reader, writer = await asyncio.open_connection(*address, ssl=context)
     sender = _Sender(identity, deque(payloads), load, reader, writer)
     writer.write(connect_packet(identity.device_id, 300))
