@@ -1,6 +1,7 @@
 """The line that our worker is measured against: the same work with nothing of ours in it.
 
-No TLS, no parsing, no identity, and MQTT 3.1.1, which paho reads faster than 5. Run as a child process, so that its CPU time is its own:
+No TLS, no parsing, no identity, and MQTT 3.1.1, which paho reads faster than 5. Run as a
+child process, so that its CPU time is its own:
 
     subscribe   paho takes N messages at QoS 1 and counts them
     insert      SQLAlchemy Core inserts N rows into SQLite, 1 000 a transaction
