@@ -19,7 +19,7 @@ from oleada_server.messaging import outbox
 from oleada_server.messaging.models import OutboxMessage
 from oleada_server.messaging.service import queue_message, queue_retained
 from oleada_server.telemetry.models import HealthSample
-from oleada_server.worker import Worker
+from oleada_server.worker import Worker, ack_bytes
 from oleada_wire import messages, topics
 from oleada_wire.messages import Ack
 from oleada_wire.topics import Down, Up
@@ -33,7 +33,7 @@ from tests.support.broker import (
     server_client,
     wait_until,
 )
-from tests.support.fleet import a_health, a_hello, add_device
+from tests.support.fleet import a_header, a_health, a_hello, add_device
 
 pytestmark = pytest.mark.real
 
@@ -89,6 +89,18 @@ def _acknowledged(box: Client) -> set[str]:
 def _refused(box: Client) -> set[str]:
     acks = [messages.decode(Ack, payload) for payload in box.payloads(ACK)]
     return {message_id for ack in acks for message_id in ack.refused}
+
+
+@pytest.mark.parametrize("refused", [[], ["b" * 32]])
+@pytest.mark.parametrize("ids", [[], ["a" * 32], ["a" * 32, "c" * 32]])
+def test_an_acknowledgement_is_spelt_as_the_wire_spells_it(
+    ids: list[str], refused: list[str]
+) -> None:
+    header = a_header(boot=7, seq=9)
+
+    assert ack_bytes(header, ids, refused) == messages.encode(
+        Ack(header, tuple(ids), tuple(refused))
+    )
 
 
 def test_a_message_is_acknowledged_when_it_is_in_the_database(app: Flask, box: Client) -> None:
