@@ -120,6 +120,12 @@ def test_a_failure_halts_even_in_a_pause() -> None:
     assert isinstance(decide(running(harmed, state=RolloutState.PAUSED), NOON), Halt)
 
 
+def test_every_box_of_a_wave_is_counted_and_only_verdicts_are_judged() -> None:
+    tally = Tally(pending=1, good=2, bad=4, silent=8, left_out=16, excused=32)
+
+    assert (tally.boxes, tally.judged) == (63, 6)
+
+
 def test_silence_is_not_success() -> None:
     assert first(good=96, silent=4) == HoldWave(1, "wave 1: 4 of 100 are silent, more than 3%")
 
