@@ -1,6 +1,6 @@
 """Errors as pages: what happened, and the way on."""
 
-from flask import redirect, render_template, request, url_for
+from flask import Response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from oleada_server.web.words import gettext
@@ -14,6 +14,8 @@ def error_page(status: int, code: str, detail: str) -> ResponseReturnValue:
         code: Stable, for the support desk; see docs/reference/errors.md.
         detail: A sentence, in English.
     """
+    if request.path.startswith("/live/"):  # a stream wants no page, and must not follow one
+        return Response(f"{detail}\n", status, content_type="text/plain; charset=utf-8")
     if status == 401 and request.method == "GET":
         return redirect(url_for("account_pages.sign_in_page", next=request.full_path.rstrip("?")))
     page = render_template(
