@@ -6,6 +6,7 @@ scheduler. One ``up`` a data directory, held by a file lock that ends with its p
 
 import fcntl
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -55,6 +56,7 @@ def up(directory: Path, say: Callable[[str], None]) -> None:
     """
     with _only_one(directory):
         config = prepare(directory)
+        _open_many_files()
         stopped = _Stop()
         children = _children(config)
         try:
@@ -128,6 +130,12 @@ class _Stop:
 
     def _ask(self, *_: object) -> None:
         self.asked = True
+
+
+def _open_many_files() -> None:
+    """Let the children open as many files as they may: each box is one to the broker."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 @contextmanager

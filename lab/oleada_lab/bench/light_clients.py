@@ -4,6 +4,7 @@ A light box connects, subscribes and notes when each topic reached it. It instal
 nothing; what it proves is how the server and the broker carry a thousand of them.
 """
 
+import resource
 import selectors
 import socket
 import ssl
@@ -48,9 +49,13 @@ class LightFleet:
     def connect(self, host: str, port: int, limit_s: float) -> None:
         """Connect and subscribe every box.
 
+        Lets this process open as many files as it may, and more than there are boxes.
+
         Raises:
             LabError: Not all are subscribed after *limit_s* seconds.
         """
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, hard), hard))
         for box in self.boxes:
             box.client.connect(host, port, keepalive=KEEPALIVE_S, clean_start=True)
             self.turn(0)
@@ -84,8 +89,11 @@ class LightFleet:
     def close(self) -> None:
         """Disconnect every box and free its socket."""
         for box in self.boxes:
-            box.client.disconnect()
-            box.client.loop_misc()
+            client = box.client
+            client.on_socket_open = client.on_socket_close = None
+            client.on_socket_register_write = client.on_socket_unregister_write = None
+            client.disconnect()
+            client.loop_misc()
         self._selector.close()
 
     def _make(self, identity: Identity, ca_file: Path) -> LightBox:
