@@ -191,6 +191,7 @@ def test_whoever_is_signed_out_elsewhere_is_asked_to_sign_in(
     other.get_by_role("button", name="Sign out").click()
 
     page.wait_for_url("**/sign-in?next=**", timeout=12_000)
+    expect(page.get_by_role("heading")).to_have_text("Sign in")
 
 
 def test_keys_lead_around_and_can_be_switched_off(console: Console, inside: SignedIn) -> None:

@@ -196,7 +196,7 @@ def _tile(found: Figures, index: int) -> Tile:
     name = gettext("Wave %(n)s", n=wave.position)
     return Tile(
         name=name,
-        note="" if wave.name == name else wave.name,
+        note="" if wave.name in {name, f"Wave {wave.position}"} else wave.name,
         word=status.wave(state).word if is_now or state is WaveState.HALTED else "",
         kind=status.wave(state).kind,
         cls=_tile_class(state, is_now, figures_.boxes, found.boxes),
