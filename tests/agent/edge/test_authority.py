@@ -347,3 +347,36 @@ def test_metadata_with_a_file_missing_is_refused_by_name(tmp_path: Path, name: s
 
     with pytest.raises(TrustError, match=name.removesuffix(".json")):
         bench.authority.accept_meta(Meta(a_header(), without(name)(bench.meta().files)))
+
+
+def test_a_wave_that_has_not_begun_is_waited_for(bench: Bench) -> None:
+    bench.accept_wave(bench.wave(not_before_ms=NOON_MS + 1))
+
+    assert isinstance(bench.decide(bench.assignment()), AuthorityUnknown)
+    bench.now_ms += 1
+    assert isinstance(bench.decide(bench.assignment()), Authorised)
+
+
+def test_an_assignment_is_judged_by_its_own_wave(bench: Bench) -> None:
+    others = bench.wave(wave_id=30, cohort=Cohort(salt="s", share_parts=0))
+    sealed = [
+        messages.seal(wave, list(bench.repository.approvers)).decode()
+        for wave in (others, bench.wave())
+    ]
+    bench.authority.accept_waves(Waves(a_header(), tuple(sealed)))
+
+    assert isinstance(bench.decide(bench.assignment()), Authorised)
+    assert reason_of(bench.decide(bench.assignment(wave_id=30))) is Reason.NOT_COVERED
+
+
+def test_a_box_that_is_new_enough_may_take_a_release_with_a_minimum(tmp_path: Path) -> None:
+    repository = Repository()
+    repository.add_target(PATH, min_version="5.8")
+    repository.publish(MODEL)
+    bench = Bench(repository, tmp_path / "trust")
+    bench.authority.accept_meta(bench.meta())
+    bench.accept_wave(bench.wave())
+
+    assert isinstance(bench.decide(bench.assignment(), version="5.8.0"), Authorised)
+    refused = bench.decide(bench.assignment(), version="unknown")
+    assert reason_of(refused) is Reason.BELOW_MINIMUM_VERSION

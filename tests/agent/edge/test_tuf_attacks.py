@@ -193,6 +193,54 @@ def test_a_new_root_needs_two_of_the_old_roots_three_keys(
     assert made.root.document.version == version
 
 
+def test_a_root_that_only_its_own_new_keys_sign_is_nobodys_successor(
+    store: MetadataStore, repository: Repository
+) -> None:
+    replace_root_keys(repository)
+
+    with pytest.raises(errors.BadSignaturesError, match="0 of 2"):
+        refreshed(store, repository)
+
+
+def test_a_root_that_its_own_new_keys_do_not_sign_is_refused(
+    store: MetadataStore, repository: Repository
+) -> None:
+    old = repository.signers["root"]
+    replace_root_keys(repository)
+    repository.signers["root"] = old
+    repository.sign_again("root", lambda root: None)
+
+    with pytest.raises(errors.BadSignaturesError, match="0 of 2"):
+        refreshed(store, repository)
+
+
+def replace_root_keys(repository: Repository) -> None:
+    """Publish a next root that names and is signed by three keys nobody knows."""
+    root = repository.signed["root"].signed
+    for keyid in list(root.roles["root"].keyids):
+        root.revoke_key(keyid, "root")
+    repository.signers["root"] = [CryptoSigner.generate_ed25519() for _ in range(3)]
+    for signer in repository.signers["root"]:
+        root.add_key(signer.public_key, "root")
+    repository.publish("root")
+
+
+def test_a_terminating_role_has_the_last_word_about_its_paths(
+    store: MetadataStore, repository: Repository
+) -> None:
+    delegations = repository.signed["targets"].signed.delegations
+    delegations.roles["VX-500"].paths = ["VX-410/*"]
+    other = repository.signed["VX-500"].signed.targets
+    other["VX-410/9.img"] = repository.signed[MODEL].signed.targets[PATH]
+    repository.publish("targets", "VX-500")
+
+    with pytest.raises(errors.TargetNotFoundError):
+        refreshed(store, repository).find("VX-410/9.img")
+    delegations.roles[MODEL].terminating = False
+    repository.publish("targets")
+    assert refreshed(store, repository).find("VX-410/9.img")
+
+
 def test_a_root_that_lowers_its_own_threshold_to_one_is_refused_by_a_box_only(
     tmp_path: Path, repository: Repository
 ) -> None:
