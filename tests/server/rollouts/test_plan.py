@@ -150,6 +150,9 @@ def test_boxes_left_out_are_no_failures_and_no_success() -> None:
     assert first(good=94, left_out=6) == HoldWave(
         1, "wave 1: 94 of 100 are updated, fewer than 95%, and no other box is at it"
     )
+    assert first(good=90, left_out=8, silent=2) == HoldWave(
+        1, "wave 1: 90 of 98 are updated, fewer than 95%, and no other box is at it"
+    )
     assert first(good=95, left_out=5) == StartSoak(1)
 
 
