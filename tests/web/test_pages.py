@@ -285,6 +285,18 @@ def test_an_unknown_page_is_a_page_and_an_unknown_path_of_rest_a_problem(
     assert (problem.status_code, problem.content_type) == (404, "application/problem+json")
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/rollouts/R-99999999999999999999999", "/rollouts?before=99999999999999999999999",
+     "/devices?rollout=R-99999999999999999999999", "/devices?rollout=R-2&wave=99999999999999999",
+     "/devices?after=nonsense", "/live/rollouts/R-99999999999999999999999"],
+)  # fmt: skip
+def test_a_number_too_large_for_a_row_is_no_error_of_ours(
+    filled_app: Flask, signed_in: SignIn, path: str
+) -> None:
+    assert signed_in(filled_app).get(path).status_code < 500
+
+
 def test_the_session_cookie_is_out_of_reach_of_scripts(filled_app: Flask) -> None:
     token = filled_app.extensions["test_tokens"]["a.torres"]
 

@@ -147,12 +147,12 @@ def read(args: "MultiDict[str, str]") -> Asked:
     unread: list[str] = []
     boxes = [word for word in args.get("box", "").split(",") if word]
     known = [BoxState(word) for word in boxes if word in set(BoxState)]
-    rollout = _number(args.get("rollout", "").removeprefix("R-"))
+    rollout = number_in(args.get("rollout", "").removeprefix("R-"))
     for name, readable in (
         ("contact", args.get("contact", "") in {"", *Contact}),
         ("box", len(known) == len(boxes)),
         ("rollout", rollout is not None or not args.get("rollout")),
-        ("wave", _number(args.get("wave", "")) is not None or not args.get("wave")),
+        ("wave", number_in(args.get("wave", "")) is not None or not args.get("wave")),
         ("sort", args.get("sort", "") in {"", *Sort}),
     ):
         if not readable:
@@ -164,7 +164,7 @@ def read(args: "MultiDict[str, str]") -> Asked:
         contact=Contact(args["contact"]) if args.get("contact") in set(Contact) else None,
         region=args.get("region", "")[:TEXT_CHARS_MAX],
         rollout=rollout,
-        wave=_number(args.get("wave", "")) if rollout is not None else None,
+        wave=number_in(args.get("wave", "")) if rollout is not None else None,
         box=tuple(known) if rollout is not None else (),
         sort=Sort(args["sort"]) if args.get("sort") in set(Sort) else Sort.ID,
         after=args.get("after") or None,
@@ -172,5 +172,6 @@ def read(args: "MultiDict[str, str]") -> Asked:
     )
 
 
-def _number(text: str) -> int | None:
+def number_in(text: str) -> int | None:
+    """Return the number in *text*, None if it is none that a row can have."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None

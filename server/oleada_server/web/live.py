@@ -71,7 +71,7 @@ class _Stream:
         return bool(changes)
 
 
-@blueprint.get("/live/rollouts/R-<int:rollout_id>")
+@blueprint.get("/live/rollouts/R-<int(max=999999999):rollout_id>")
 @require_role(Role.VIEWER)
 def rollout(rollout_id: int) -> ResponseReturnValue:
     """Stream the parts of a rollout's page."""
@@ -82,7 +82,7 @@ def rollout(rollout_id: int) -> ResponseReturnValue:
     if not seats.acquire(blocking=False):
         return Response("too many live pages\n", 503, {"Retry-After": "30"})
     known = request.headers.get("Last-Event-ID") or request.args.get("after") or "0"
-    last_id = int(known) if known.isascii() and known.isdigit() else 0
+    last_id = int(known) if known.isascii() and known.isdigit() and len(known) < 19 else 0
     events = _events(_Stream(rollout_id, last_id), is_back="Last-Event-ID" in request.headers)
     answer = Response(stream_with_context(_seated(events, seats)), content_type="text/event-stream")
     answer.headers["X-Accel-Buffering"] = "no"

@@ -18,6 +18,7 @@ from oleada_server.live import service as live
 from oleada_server.rollouts import service
 from oleada_server.rollouts.states import OPEN_ROLLOUTS, RolloutState
 from oleada_server.web import rollout_deeds, rollout_page, rollout_view, sentence, words
+from oleada_server.web.device_list import number_in
 from oleada_server.web.rollout_deeds import Deed
 from oleada_server.web.words import gettext
 
@@ -34,7 +35,7 @@ def index() -> ResponseReturnValue:
     before = request.args.get("before", "")
     read_only()
     found = service.list_rollouts(
-        before_id=int(before) if before.isascii() and before.isdigit() else None,
+        before_id=number_in(before),
         limit=PAGE_SIZE + 1,
     )
     shown = found[:PAGE_SIZE]
@@ -51,7 +52,7 @@ def index() -> ResponseReturnValue:
     )
 
 
-@blueprint.get("/rollouts/R-<int:rollout_id>")
+@blueprint.get("/rollouts/R-<int(max=999999999):rollout_id>")
 @require_role(Role.VIEWER)
 def show(rollout_id: int) -> ResponseReturnValue:
     """Show one rollout; it stays live by itself."""
@@ -61,7 +62,7 @@ def show(rollout_id: int) -> ResponseReturnValue:
     return render_template("rollouts/show.html", nav="rollouts", after=after, **page)
 
 
-@blueprint.get("/rollouts/R-<int:rollout_id>/<any(start, pause, stop):verb>")
+@blueprint.get("/rollouts/R-<int(max=999999999):rollout_id>/<any(start, pause, stop):verb>")
 @require_role(Role.OPERATOR)
 def ask(rollout_id: int, verb: str) -> ResponseReturnValue:
     """Show the consequences of a deed and the form that does it."""
@@ -69,7 +70,9 @@ def ask(rollout_id: int, verb: str) -> ResponseReturnValue:
     return _asked(rollout_id, Deed(verb))
 
 
-@blueprint.post("/rollouts/R-<int:rollout_id>/<any(start, pause, resume, stop):verb>")
+@blueprint.post(
+    "/rollouts/R-<int(max=999999999):rollout_id>/<any(start, pause, resume, stop):verb>"
+)
 @require_role(Role.OPERATOR)
 def do(rollout_id: int, verb: str) -> ResponseReturnValue:
     """Do it, and show the rollout as it now is."""
@@ -85,7 +88,7 @@ def do(rollout_id: int, verb: str) -> ResponseReturnValue:
     return redirect(url_for("rollout_pages.show", rollout_id=rollout_id), 303)
 
 
-@blueprint.post("/rollouts/R-<int:rollout_id>/retry")
+@blueprint.post("/rollouts/R-<int(max=999999999):rollout_id>/retry")
 @require_role(Role.OPERATOR)
 def retry(rollout_id: int) -> ResponseReturnValue:
     """Try the boxes again that ended for one reason."""
