@@ -145,7 +145,7 @@ class Server:
         Raises:
             OperatorError: It failed; the message is its own.
         """
-        return runoleada_command(*arguments, environment=self._environment)
+        return run_oleada(*arguments, environment=self._environment)
 
     def _answers(self) -> bool:
         if self._process is not None and self._process.poll() is not None:
@@ -193,7 +193,7 @@ class Signer:
                 file.write(secrets.token_urlsafe(24) + "\n")
             (self.folder / "README").write_text(_WARNING)
         models = [part for model in hardware_models for part in ("--model", model)]
-        runoleada_command(
+        run_oleada(
             *("keys", "init", "--out", self.folder / "keys", "--online", online_public),
             *models,
             *self._with_passphrase,
@@ -226,7 +226,7 @@ class Signer:
         """
         out = self.folder / f"{hardware_model}-{version}.oleada"
         words = [part for tag, text in notes.items() for part in ("--note", f"{tag}={text}")]
-        runoleada_command(
+        run_oleada(
             *("release", "build", image, "--model", hardware_model, "--version", version),
             *("--security-version", str(security_version), "--base", base, "-o", out),
             *words,
@@ -234,7 +234,7 @@ class Signer:
         )
         for name in RELEASE_KEYS:
             key = self.folder / "keys" / f"{name}.pem"
-            runoleada_command("release", "sign", out, "--key", key, "--yes", *self._with_passphrase)
+            run_oleada("release", "sign", out, "--key", key, "--yes", *self._with_passphrase)
         return out
 
     @property
@@ -361,7 +361,7 @@ class Operator:
                 return found
 
 
-def runoleada_command(*arguments: str | Path, environment: Mapping[str, str] | None = None) -> str:
+def run_oleada(*arguments: str | Path, environment: Mapping[str, str] | None = None) -> str:
     """Run ``oleada`` with *arguments*; return what it printed.
 
     Raises:

@@ -71,7 +71,8 @@ def measure(home: Path, seed: int, count: int = MESSAGES) -> dict[str, Any]:
         LabError: A part did not start, or not every message came through.
     """
     count -= count % CLIENTS  # each client sends as many as the others
-    server = Server(home / "oleada")
+    ports = {"broker_port": _free_port(), "broker_services_port": _free_port()}
+    server = Server(home / "oleada", ports)  # another server may hold the usual ones
     server.run("init")
     config = server.config
     boxes = issue(config, home / "identities", "VX-410", CLIENTS)
@@ -195,9 +196,7 @@ def _broker(config: Config) -> Iterator[None]:
 @contextmanager
 def _plain_broker(home: Path) -> Iterator[int]:
     """Run Mosquitto without TLS, users or rules; yield its port on loopback."""
-    with socket.socket() as found:
-        found.bind((LOOPBACK, 0))
-        port: int = found.getsockname()[1]
+    port = _free_port()
     path = home / "plain.conf"
     path.write_text(
         f"listener {port} {LOOPBACK}\nallow_anonymous true\n"
@@ -210,7 +209,12 @@ def _plain_broker(home: Path) -> Iterator[int]:
 
 @contextmanager
 def _worker(server: Server) -> Iterator[psutil.Process]:
-    environment = {"OLEADA_DATA_DIR": str(server.data_dir)}
+    config = server.config
+    environment = {
+        "OLEADA_DATA_DIR": str(server.data_dir),
+        "OLEADA_BROKER_PORT": str(config.broker_port),
+        "OLEADA_BROKER_SERVICES_PORT": str(config.broker_services_port),
+    }
     command = oleada_command("worker")
     with _running(command, server.data_dir / "worker.log", environment) as pid:
         ready = server.data_dir / "run"
@@ -236,6 +240,13 @@ def _running(command: list[str], log: Path, environment: dict[str, str]) -> Iter
             process.wait(20)
         process.kill()
         process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind((LOOPBACK, 0))
+        port: int = found.getsockname()[1]
+    return port
 
 
 def _listens(pid: int) -> set[int]:

@@ -99,7 +99,7 @@ class _Sender:
     def take(self, data: bytes) -> None:
         """Count every whole packet in what has come."""
         self.buffer += data
-        while (split := _split(self.buffer)) is not None:
+        while (split := split_packet(self.buffer)) is not None:
             kind, body, end = split
             if kind == _PUBACK:
                 self.in_flight -= 1
@@ -153,6 +153,9 @@ async def publish_all(
     finally:
         for sender in senders:
             sender.writer.close()
+        await asyncio.gather(
+            *(sender.writer.wait_closed() for sender in senders), return_exceptions=True
+        )
     return load
 
 
@@ -178,7 +181,7 @@ async def _connect(
         if not data:
             raise LabError(f"The broker closed the connection of {identity.device_id}.")
         sender.buffer += data
-        while (split := _split(sender.buffer)) is not None:
+        while (split := split_packet(sender.buffer)) is not None:
             ready.add(split[0])
             del sender.buffer[: split[2]]
     return sender
@@ -197,7 +200,7 @@ async def _serve(sender: _Sender, is_done: Callable[[], bool]) -> None:
         sender.take(data)
 
 
-def _split(buffer: bytearray) -> tuple[int, bytes, int] | None:
+def split_packet(buffer: bytearray) -> tuple[int, bytes, int] | None:
     """Return kind, body and end of the first packet, or None if it is not whole."""
     length, shift, at = 0, 0, 1
     while True:

@@ -1,0 +1,38 @@
+"""Each measurement works on the real programs; a small one shows it, the numbers do not matter."""
+
+from pathlib import Path
+
+import pytest
+from oleada_lab.bench import assignment, gateway
+
+from tests.support.processes import own_ports, processes_of
+
+pytestmark = pytest.mark.real
+
+
+def test_the_gateway_is_measured_beside_its_bare_parts(tmp_path: Path) -> None:
+    found = gateway.measure(tmp_path, seed=7, count=640)
+
+    assert {
+        mode: found[mode]["messages"] for mode in ("insert", "subscribe", "both", "worker")
+    } == {
+        "insert": 640,
+        "subscribe": 640,
+        "both": 640,
+        "worker": 640,
+    }
+    assert found["share_of_bare"] > 0
+    assert processes_of(tmp_path) == []
+
+
+def test_every_light_box_gets_its_assignment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, port in own_ports().items():
+        monkeypatch.setenv(f"OLEADA_{name.upper()}", str(port))
+
+    found = assignment.measure(tmp_path, boxes=10)
+
+    assert found["boxes"] == 10
+    assert 0 < found["p50_s"] <= found["p99_s"] <= found["max_s"]
+    assert processes_of(tmp_path) == []
