@@ -12,7 +12,18 @@ from collections.abc import Callable, Hashable
 from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import StrEnum
 from functools import cache
-from typing import Any, Final, NoReturn, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import (
+    Any,
+    Final,
+    NoReturn,
+    Self,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from oleada_wire.errors import MalformedMessageError
 from oleada_wire.ids import BootId
@@ -22,8 +33,20 @@ ITEMS_MAX: Final = 4096
 
 T = TypeVar("T")
 
-Reader = Callable[[Any, str], Any]
-"""Returns a JSON value in its Python shape, or raises; the text names its place."""
+Reader = Callable[[Any], Any]
+"""Returns a JSON value in its Python shape, or raises :class:`_UnfitError`."""
+
+
+class _UnfitError(Exception):
+    """A value is not of its shape; *where* grows on the way out: naming places costs."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.where = ""
+
+    def within(self, place: str) -> Self:
+        self.where = place + self.where
+        return self
 
 
 def to_json(value: Any) -> Any:
@@ -56,7 +79,10 @@ def from_json(shape: type[T], value: Any, where: str) -> T:
     Raises:
         MalformedMessageError: *value* is not a *shape*; says which field and why.
     """
-    found: T = _shape_reader(cast(Hashable, shape))(value, where)
+    try:
+        found: T = _shape_reader(cast(Hashable, shape))(value)
+    except _UnfitError as unfit:
+        raise MalformedMessageError(f"{where}{unfit.where}: {unfit}") from unfit
     return found
 
 
@@ -68,22 +94,25 @@ def _names(shape: Any) -> tuple[str, ...]:
 @cache
 def _shape_reader(shape: Any) -> Reader:
     hints = get_type_hints(shape)
-    parts = [(field.name, _reader(hints[field.name], _chars_max(field))) for field in fields(shape)]
-    missing = {field.name: _when_missing(field, hints[field.name]) for field in fields(shape)}
+    parts = [
+        (one.name, _reader(hints[one.name], _chars_max(one)), _absent(one, hints[one.name]))
+        for one in fields(shape)
+    ]
 
-    def read(value: Any, where: str) -> Any:
-        if not isinstance(value, dict):
-            raise MalformedMessageError(f"{where}: {_named(value)} found, an object expected.")
-        found = {}
-        for name, read_part in parts:
-            if name in value:
-                found[name] = read_part(value[name], f"{where}.{name}")
-            else:
-                missing[name](found, f"{where}.{name}")
+    def read(value: Any) -> Any:
+        if type(value) is not dict:
+            raise _UnfitError(f"{_named(value)} found, an object expected.")
+        found = []
+        name = ""
         try:
-            return shape(**found)
+            for name, read_part, absent in parts:
+                found.append(read_part(value[name]) if name in value else absent())
+        except _UnfitError as unfit:
+            raise unfit.within(f".{name}") from unfit.__cause__
+        try:
+            return shape(*found)
         except ValueError as error:
-            raise MalformedMessageError(f"{where}: {error}") from error
+            raise _UnfitError(str(error)) from error
 
     return read
 
@@ -93,21 +122,21 @@ def _chars_max(field: Field[Any]) -> int:
     return found
 
 
-def _when_missing(field: Field[Any], hint: Any) -> Callable[[dict[str, Any], str], None]:
-    """Return what to do for an absent *field*: take its default, take None, or raise."""
+def _absent(field: Field[Any], hint: Any) -> Callable[[], Any]:
+    """Return what to do for a missing *field*: make its default, or None, or raise."""
+    if field.default_factory is not MISSING:
+        return field.default_factory
+    if field.default is not MISSING:
+        return lambda: field.default
+    return _none if type(None) in get_args(hint) else _refuse_absent
 
-    def default(found: dict[str, Any], where: str) -> None:
-        """Leave it out: the dataclass knows its default."""
 
-    def none(found: dict[str, Any], where: str) -> None:  # noqa: ARG001 - one shape for all
-        found[field.name] = None
+def _none() -> None:
+    return None
 
-    def refuse(found: dict[str, Any], where: str) -> None:  # noqa: ARG001 - one shape for all
-        raise MalformedMessageError(f"{where}: missing.")
 
-    if field.default is not MISSING or field.default_factory is not MISSING:
-        return default
-    return none if type(None) in get_args(hint) else refuse
+def _refuse_absent() -> NoReturn:
+    raise _UnfitError("missing.")
 
 
 def _reader(hint: Any, chars_max: int) -> Reader:
@@ -130,82 +159,89 @@ def _reader(hint: Any, chars_max: int) -> Reader:
 
 
 def _union_reader(options: tuple[Any, ...], chars_max: int) -> Reader:
-    concrete = [option for option in options if option is not type(None)]
-    optional = len(concrete) < len(options)
-    by_type = {option: _reader(option, chars_max) for option in concrete}
-    last = by_type[concrete[-1]]
+    by_type = {option: _reader(option, chars_max) for option in options}
+    last = [by_type[option] for option in options if option is not type(None)][-1]
 
-    def read(value: Any, where: str) -> Any:
-        if value is None and optional:
-            return None
-        return by_type.get(type(value), last)(value, where)
+    def read(value: Any) -> Any:
+        return by_type.get(type(value), last)(value)
 
     return read
 
 
 def _tuple_reader(read_item: Reader) -> Reader:
-    def read(value: Any, where: str) -> tuple[Any, ...]:
-        if not isinstance(value, list) or len(value) > ITEMS_MAX:
-            raise MalformedMessageError(f"{where}: a list of at most {ITEMS_MAX} expected.")
-        return tuple([read_item(child, f"{where}[{i}]") for i, child in enumerate(value)])
+    def read(value: Any) -> tuple[Any, ...]:
+        if type(value) is not list or len(value) > ITEMS_MAX:
+            raise _UnfitError(f"a list of at most {ITEMS_MAX} expected.")
+        found: list[Any] = []
+        try:
+            for child in value:
+                found.append(read_item(child))
+        except _UnfitError as unfit:
+            raise unfit.within(f"[{len(found)}]") from unfit.__cause__
+        return tuple(found)
 
     return read
 
 
 def _dict_reader(read_item: Reader) -> Reader:
-    def read(value: Any, where: str) -> dict[str, Any]:
-        if not isinstance(value, dict) or len(value) > ITEMS_MAX:
-            raise MalformedMessageError(f"{where}: an object of at most {ITEMS_MAX} expected.")
-        return {key: read_item(child, f"{where}.{key[:40]}") for key, child in value.items()}
+    def read(value: Any) -> dict[str, Any]:
+        if type(value) is not dict or len(value) > ITEMS_MAX:
+            raise _UnfitError(f"an object of at most {ITEMS_MAX} expected.")
+        found = {}
+        key = ""
+        try:
+            for key, child in value.items():
+                found[key] = read_item(child)
+        except _UnfitError as unfit:
+            raise unfit.within(f".{key[:40]}") from unfit.__cause__
+        return found
 
     return read
 
 
 def _word_reader(words: type[StrEnum]) -> Reader:
-    def read(value: Any, where: str) -> StrEnum:
+    def read(value: Any) -> StrEnum:
         try:
             return words(value)
         except ValueError as error:
             known = ", ".join(words)
-            raise MalformedMessageError(
-                f"{where}: {str(value)[:40]!r} is not one of {known}."
-            ) from error
+            raise _UnfitError(f"{str(value)[:40]!r} is not one of {known}.") from error
 
     return read
 
 
 def _scalar_reader(hint: Any) -> Reader:
-    def read(value: Any, where: str) -> Any:
+    def read(value: Any) -> Any:
         if type(value) is not hint:
-            _refuse_type(hint, value, where)
+            _refuse_type(hint, value)
         return value
 
     return read
 
 
 def _text_reader(chars_max: int) -> Reader:
-    def read(value: Any, where: str) -> str:
+    def read(value: Any) -> Any:
         if type(value) is not str:
-            _refuse_type(str, value, where)
+            _refuse_type(str, value)
         if len(value) > chars_max:
-            raise MalformedMessageError(f"{where}: longer than {chars_max} characters.")
-        return str(value)
+            raise _UnfitError(f"longer than {chars_max} characters.")
+        return value
 
     return read
 
 
-def _read_boot_id(value: Any, where: str) -> BootId:
+def _read_boot_id(value: Any) -> BootId:
     if type(value) is not str:
-        _refuse_type(BootId, value, where)
+        _refuse_type(BootId, value)
     try:
         return BootId.parse(value)
     except MalformedMessageError as error:
-        raise MalformedMessageError(f"{where}: {error}") from error
+        raise _UnfitError(str(error)) from error
 
 
-def _refuse_type(hint: Any, value: Any, where: str) -> NoReturn:
+def _refuse_type(hint: Any, value: Any) -> NoReturn:
     name = getattr(hint, "__name__", str(hint))
-    raise MalformedMessageError(f"{where}: {_named(value)} found, {name} expected.")
+    raise _UnfitError(f"{_named(value)} found, {name} expected.")
 
 
 def _named(value: Any) -> str:

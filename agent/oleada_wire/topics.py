@@ -88,6 +88,12 @@ def model_filter(hardware_model: str) -> str:
     return f"{PREFIX}/m/{hardware_model}/+"
 
 
+_OF_DEVICE: Final[dict[tuple[str, str], Up | Down]] = {
+    **{("up", str(kind)): kind for kind in Up},
+    **{("down", str(kind)): kind for kind in Down},
+}
+
+
 def parse(topic: str) -> DeviceTopic | ModelTopic:
     """Return what *topic* names.
 
@@ -97,10 +103,8 @@ def parse(topic: str) -> DeviceTopic | ModelTopic:
     if len(topic) <= TOPIC_CHARS_MAX:
         match topic.split("/"):
             case ["oleada", "v1", "d", device_id, direction, kind] if is_device_id(device_id):
-                if direction == "up" and kind in set(Up):
-                    return DeviceTopic(device_id, Up(kind))
-                if direction == "down" and kind in set(Down):
-                    return DeviceTopic(device_id, Down(kind))
+                if (known := _OF_DEVICE.get((direction, kind))) is not None:
+                    return DeviceTopic(device_id, known)
             case ["oleada", "v1", "m", name, kind] if is_hardware_model(name):
                 if kind in set(Model):
                     return ModelTopic(name, Model(kind))
