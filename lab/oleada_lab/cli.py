@@ -10,6 +10,8 @@ import pkgutil
 import sys
 from collections.abc import Sequence
 
+from oleada_server.errors import ServerError
+
 import oleada_lab
 from oleada_lab.errors import LabError
 
@@ -31,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         status: int = options.run(options)
-    except LabError as error:
+    except (LabError, ServerError) as error:
         print(f"oleada-lab: {error}", file=sys.stderr)
         return 1
     return status

@@ -9,7 +9,6 @@ import secrets
 import signal
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from oleada_lab.clock import monotonic_s, sleep_s
 from oleada_lab.errors import OperatorError
 
 READY_LIMIT_S: Final = 60
+READY_LINE: Final = "Oleada is ready"  # what `oleada up` prints when it is
 STOP_LIMIT_S: Final = 30
 POLL_S: Final = 0.2
 _WARNING: Final = """\
@@ -55,6 +55,7 @@ class Server:
         told = {f"OLEADA_{name.upper()}": str(value) for name, value in (settings or {}).items()}
         self._environment = {**os.environ, **told, "OLEADA_DATA_DIR": str(self.data_dir)}
         self._process: subprocess.Popen[bytes] | None = None
+        self._log_from = 0
 
     def __enter__(self) -> Self:
         self.start()
@@ -101,7 +102,8 @@ class Server:
             OperatorError: It ended, or did not answer in time; says where its log is.
         """
         self.data_dir.mkdir(parents=True, exist_ok=True)
-        with (self.data_dir / "up.log").open("ab") as log:
+        with self._log.open("ab") as log:
+            self._log_from = log.tell()
             self._process = subprocess.Popen(
                 # If this process is killed, the kernel asks the server to stop.
                 ["setpriv", "--pdeathsig", "TERM", *oleada_command("up")],
@@ -112,10 +114,10 @@ class Server:
                 start_new_session=True,
             )
         try:
-            wait_until(self._answers, READY_LIMIT_S, "the server answers")
+            wait_until(self._is_ready, READY_LIMIT_S, "the server answers")
         except OperatorError as error:
             self.stop()
-            raise OperatorError(f"{error} Read {self.data_dir / 'up.log'}.") from error
+            raise OperatorError(f"{error} Read {self._log}.") from error
         except KeyboardInterrupt:
             self.stop()
             raise
@@ -147,17 +149,17 @@ class Server:
         """
         return run_oleada(*arguments, environment=self._environment)
 
-    def _answers(self) -> bool:
+    @property
+    def _log(self) -> Path:
+        return self.data_dir / "up.log"
+
+    def _is_ready(self) -> bool:
+        """Return whether *this* server said so; another may answer on its ports."""
+        said = self._log.read_bytes()[self._log_from :].decode(errors="replace")
         if self._process is not None and self._process.poll() is not None:
-            raise OperatorError(f"`oleada up` ended with {self._process.returncode}.")
-        if not client.read_login(self.data_dir):
-            return False
-        try:
-            url = f"{self.config.console_url}/healthz"
-            with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - http, ours
-                return bool(answer.status == 200)
-        except OSError:
-            return False
+            last = (said.strip().splitlines() or ["It said nothing."])[-1]
+            raise OperatorError(f"The server did not start. {last.removeprefix('Error: ')}")
+        return READY_LINE in said
 
 
 class Signer:
