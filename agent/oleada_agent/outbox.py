@@ -9,11 +9,14 @@ the box: the message is then kept in memory alone.
 Source: agent design, rules; architecture, "How data flows".
 """
 
+import zlib
+from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from oleada_wire import messages
+from oleada_wire import canonical, messages
 from oleada_wire.errors import WireError
 from oleada_wire.ids import BootId
 from oleada_wire.messages import Ack, Crash, Header, Health, Log, Report, Result
@@ -31,6 +34,9 @@ MESSAGES_MAX: Final = 400
 BYTES_MAX: Final = 4 * 1024 * 1024
 IN_FLIGHT_MAX: Final = 20
 RESEND_MS: Final = 30_000
+"""The least pause before a message is sent again; half of it more at most."""
+LOG_BYTES_MAX: Final = messages.UP_BYTES_MAX - 1024
+"""Of the lines of one message; the rest of it needs less than what is left."""
 SEQ_STEP: Final = 64
 """Sequence numbers are reserved in steps, so that not each one costs a write."""
 
@@ -132,7 +138,7 @@ class DiskOutbox:
                 report.running_slot,
                 report.done_bytes,
                 report.reason,
-                report.detail[: messages.DETAIL_CHARS_MAX],
+                _plain(report.detail)[: messages.DETAIL_CHARS_MAX],
             ),
             name,
         )
@@ -146,8 +152,15 @@ class DiskOutbox:
         self._put(Up.RESULT, make(self._stamp.header()))
 
     def put_log(self, lines: Sequence[str]) -> None:
-        """Keep lines of the log, newest last."""
-        self._put(Up.LOG, Log(self._stamp.header(), tuple(lines)))
+        """Keep lines of the log, newest last; the oldest go where the wire takes no more."""
+        kept: deque[str] = deque()
+        room_bytes = LOG_BYTES_MAX
+        for line in map(_plain, reversed(lines)):
+            room_bytes -= len(canonical.dumps(line)) + 1
+            if room_bytes < 0:
+                break
+            kept.appendleft(line)
+        self._put(Up.LOG, Log(self._stamp.header(), tuple(kept)))
 
     def put_crash(self, process_name: str, reason: str, firmware_version: str) -> None:
         """Keep the news that a process ended that should not have."""
@@ -173,7 +186,7 @@ class DiskOutbox:
         """Return in how many milliseconds something is due again; None when empty."""
         now_ms = self._steady_ms()
         waits = [
-            0 if entry.sent_ms is None else max(0, entry.sent_ms + RESEND_MS - now_ms)
+            0 if entry.sent_ms is None else max(0, entry.sent_ms + _pause_ms(entry) - now_ms)
             for entry in self._entries.values()
         ]
         return min(waits, default=None)
@@ -247,8 +260,11 @@ class DiskOutbox:
             data = self._disk.read(path)
             order, kind, message_id = name.split("-")
             message = messages.decode(SHAPES[Up(kind)], data)
+            if message.header.id != message_id:  # whole, but the plug was pulled before its name
+                raise ValueError("an acknowledgement would never find it")
         except (WireError, ValueError, KeyError):
-            self._disk.unlink(path)  # a name that was never made durable, or rotten bytes
+            with suppress(StorageError):
+                self._disk.unlink(path)  # a name that was never made durable, or rotten bytes
             return
         except StorageError:
             return
@@ -259,7 +275,17 @@ class DiskOutbox:
 
 
 def _is_due(entry: Entry, now_ms: int) -> bool:
-    return entry.sent_ms is None or now_ms - entry.sent_ms >= RESEND_MS
+    return entry.sent_ms is None or now_ms - entry.sent_ms >= _pause_ms(entry)
+
+
+def _pause_ms(entry: Entry) -> int:
+    """Return when *entry* is sent again: up to half later than the least, by its random id."""
+    return RESEND_MS + zlib.crc32(entry.id.encode()) % (RESEND_MS // 2)
+
+
+def _plain(text: str) -> str:
+    """Return *text*, which a stranger may have written, without what the wire refuses."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _read_counter(disk: Disk) -> int:

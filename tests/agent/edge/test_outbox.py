@@ -14,7 +14,7 @@ from oleada_agent.machine_states import ReportDraft
 from oleada_agent.outbox import DiskOutbox, Stamp
 from oleada_wire import messages
 from oleada_wire.ids import BootId
-from oleada_wire.messages import Ack, Header, Health, Report
+from oleada_wire.messages import Ack, Header, Health, Log, Report
 from oleada_wire.topics import Up
 from oleada_wire.words import Phase
 
@@ -109,8 +109,10 @@ def test_what_is_not_acknowledged_is_sent_again_after_a_while(box: Box) -> None:
     first = kept.due()
 
     assert kept.due() == []
-    assert kept.next_due_ms() == outbox.RESEND_MS
-    box.clock.ms += outbox.RESEND_MS
+    pause_ms = kept.next_due_ms()
+    assert pause_ms is not None
+    assert outbox.RESEND_MS <= pause_ms < outbox.RESEND_MS * 3 // 2
+    box.clock.ms += pause_ms
     assert kept.due() == first
 
 
@@ -198,3 +200,56 @@ def test_sequence_numbers_rise_over_restarts_of_the_agent_within_a_boot(box: Box
 
     assert seen == sorted(set(seen))
     assert seen[0] == 1
+
+
+def test_a_message_that_lost_its_name_to_a_power_cut_does_not_stand_in_for_the_report(
+    box: Box,
+) -> None:
+    box.start().put_report(UPDATED)
+    [path] = (box.path / outbox.DIRECTORY).iterdir()
+    path.rename(f"{path}.tmp")  # every byte is durable, but it was not renamed yet
+
+    kept = box.start()
+    kept.put_report(UPDATED)
+
+    [report] = sent_reports(kept)
+    assert kept.acknowledge(an_ack(report.header.id)) == [ReportAcked("A-1", 1, 4)]
+    assert list((box.path / outbox.DIRECTORY).iterdir()) == []
+
+
+def test_what_a_stranger_wrote_into_a_detail_does_not_cost_the_verdict(box: Box) -> None:
+    kept = box.start()
+    kept.put_report(replace(UPDATED, detail="The server answered 503 Go\0 \x1baway\ud800."))
+
+    [report] = sent_reports(kept)
+    assert report.detail == "The server answered 503 Go? ?away?."
+
+
+def test_boxes_that_spoke_at_once_do_not_all_repeat_at_once(box: Box) -> None:
+    kept = box.start()
+    for step in range(1, 11):
+        kept.put_report(replace(UPDATED, step=step))
+    kept.due()
+
+    repeats = []
+    for _ in range(outbox.RESEND_MS // 2 // 100):
+        box.clock.ms += 100
+        repeats.append(len(kept.due()))
+
+    assert sum(repeats) == 0
+    for _ in range(outbox.RESEND_MS // 100):
+        box.clock.ms += 100
+        repeats.append(len(kept.due()))
+    assert sum(repeats) == 10
+    assert max(repeats) < 5
+
+
+def test_a_log_in_any_script_is_cut_at_its_beginning_to_what_the_wire_takes(box: Box) -> None:
+    kept = box.start()
+    kept.put_log(["\u96fb" * 300 + '"' * 10 + str(number) for number in range(200)])
+
+    [(kind, data)] = kept.due()
+    assert kind is Up.LOG
+    assert messages.decode(Log, data).lines[-1].endswith("199")
+    assert len(data) > messages.UP_BYTES_MAX // 2
+    assert len(box.start()) == 1
