@@ -11,7 +11,8 @@
     ├── NotFoundError 404
     │   └── UserNotFoundError
     ├── ConflictError 409
-    │   └── UserExistsError
+    │   ├── UserExistsError
+    │   └── LastAdminError             nobody would be left to administer
     └── TooManyAttemptsError 429       wait, then try again
 
 An answer never tells whether a user exists to somebody who has not signed in.
@@ -95,6 +96,17 @@ class UserExistsError(ConflictError):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"The user {name!r} exists already. See: oleada user list.")
+
+
+class LastAdminError(ConflictError):
+    """The last administrator who can sign in stays one."""
+
+    code = "last-admin"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name} is the last administrator who can sign in. Make somebody else one first."
+        )
 
 
 class TooManyAttemptsError(ServerError):

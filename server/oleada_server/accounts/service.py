@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from oleada_server.accounts import passwords
 from oleada_server.accounts.errors import (
+    LastAdminError,
     LinkNotValidError,
     TooManyAttemptsError,
     UserExistsError,
@@ -103,13 +104,54 @@ def list_users() -> Sequence[User]:
     return db.session.scalars(select(User).order_by(User.name)).all()
 
 
-def disable_user(name: str, *, actor: str, now: datetime) -> None:
-    """Shut user *name* out: sessions, links and tokens end at once. Twice is harmless.
+def change_role(name: str, role: Role, *, actor: str, now: datetime) -> None:
+    """Give user *name* another role; it holds from their next request on.
 
     Raises:
         UserNotFoundError: There is no such user.
+        LastAdminError: Nobody would be left to administer.
     """
+    db.session.rollback()
     user = find_user(name)
+    before = Role(user.role)
+    if before is not role:
+        _keep_an_admin(user)
+        user.role = role
+        audit.record(actor, "user.role", f"user:{name}", now=now,
+                     before={"role": before.value}, after={"role": role.value})  # fmt: skip
+    db.session.commit()
+
+
+def _keep_an_admin(leaving: User) -> None:
+    """Refuse when *leaving* is the only administrator who can sign in.
+
+    The rows are locked, so that two who demote each other do not both succeed.
+    """
+    admins = select(User.id).where(User.role == Role.ADMIN, User.disabled_at.is_(None))
+    found = set(db.session.scalars(admins.order_by(User.id).with_for_update()))
+    if found == {leaving.id}:
+        db.session.rollback()
+        raise LastAdminError(leaving.name)
+
+
+def disable_user(name: str, *, actor: str, now: datetime, keep_admin: bool = False) -> None:
+    """Shut user *name* out: sessions, links and tokens end at once. Twice is harmless.
+
+    Args:
+        name: Of the user.
+        actor: Who does it.
+        now: Aware time.
+        keep_admin: Refuse to shut out the last administrator; the command line of the
+            server, which can add another one, does not.
+
+    Raises:
+        UserNotFoundError: There is no such user.
+        LastAdminError: *keep_admin* holds and nobody would be left to administer.
+    """
+    db.session.rollback()
+    user = find_user(name)
+    if keep_admin:
+        _keep_an_admin(user)
     if user.disabled_at is None:
         user.disabled_at = now
         audit.record(actor, "user.disable", f"user:{name}", now=now)
