@@ -5,13 +5,14 @@ SQLite every transaction that may write begins IMMEDIATE, because ``FOR UPDATE``
 nothing there and an upgraded read lock would fail under load.
 """
 
+import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import JSON, DateTime, MetaData, event
+from sqlalchemy import JSON, DateTime, MetaData, Select, event, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Connection, Dialect, Engine
@@ -20,6 +21,8 @@ from sqlalchemy.orm import DeclarativeBase, registry
 from sqlalchemy.types import TypeDecorator
 
 BUSY_TIMEOUT_MS = 10_000
+TIME_TEXT: Final = "timestamp AT TIME ZONE 'UTC'"
+"""PostgreSQL's type, for :func:`run_on_rows`, of what :func:`time_text` returns."""
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -79,6 +82,44 @@ def read_only() -> None:
     """
     db.session.rollback()
     db.session.connection(execution_options={"oleada_read_only": True})
+
+
+def listed(texts: Iterable[str]) -> Select[tuple[str]]:
+    """Return *texts* as a SELECT for ``in_``: one parameter, however many there are."""
+    found = list(texts)
+    if db.session.get_bind().dialect.name == "postgresql":
+        return select(func.jsonb_array_elements_text(literal(found, JSONB)))
+    return select(func.json_each(literal(found, JSON)).table_valued("value").c.value)
+
+
+def time_text(at: datetime) -> str:
+    """Return aware *at* as the text that SQLite keeps: UTC, without its zone."""
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
+def run_on_rows(
+    statement: str, types: Mapping[str, str], rows: Sequence[dict[str, str | int]]
+) -> None:
+    """Run *statement*, which reads the table ``new``, with *rows* as that table.
+
+    Below SQLAlchemy, which spends more on a row than the databases do: PostgreSQL gets
+    all rows in one statement, SQLite one prepared statement for each.
+
+    Args:
+        statement: SQL of both databases, about ``new``; it depends on no order of rows.
+        types: PostgreSQL's type of each column of ``new``.
+        rows: Values by column; JSON as text, times as :func:`time_text`.
+    """
+    connection = db.session.connection()
+    if connection.dialect.name == "postgresql":
+        typed = ", ".join(f"{name}::{kind} AS {name}" for name, kind in types.items())
+        texts = ", ".join(f"{name} text" for name in types)
+        source = f"new AS (SELECT {typed} FROM json_to_recordset(%s::json) AS text({texts}))"  # noqa: S608 - our own names
+        connection.exec_driver_sql(f"WITH {source} {statement}", (json.dumps(rows),))
+    elif rows:
+        values = ", ".join(f":{name}" for name in types)
+        source = f"new({', '.join(types)}) AS (VALUES ({values}))"
+        connection.exec_driver_sql(f"WITH {source} {statement}", list(rows))
 
 
 def chunks(rows: Iterable[Any], size: int = 500) -> Iterator[list[Any]]:

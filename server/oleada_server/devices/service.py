@@ -5,18 +5,19 @@ Only enrolled boxes have a row. A row is changed only by a message that is newer
 moves with every message, a duplicate too.
 """
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, Final, cast
+from typing import Any, Final
 from zoneinfo import available_timezones
 
 from oleada_wire.messages import Header, Health, Hello
-from sqlalchemy import ColumnElement, Table, and_, bindparam, case, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, func, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute
 
 from oleada_server.clock import box_time
-from oleada_server.db import chunks, db, insert
+from oleada_server.db import TIME_TEXT, db, insert, listed, run_on_rows, time_text
 from oleada_server.devices.errors import DeviceNotFoundError
 from oleada_server.devices.models import Device, HardwareModel
 from oleada_server.devices.search import (
@@ -69,10 +70,7 @@ def get(device_id: str) -> Device:
 
 def known(device_ids: Iterable[str]) -> set[str]:
     """Return those of *device_ids* that are enrolled."""
-    found: set[str] = set()
-    for chunk in chunks(set(device_ids)):
-        found.update(db.session.scalars(select(Device.id).where(Device.id.in_(chunk))))
-    return found
+    return set(db.session.scalars(select(Device.id).where(Device.id.in_(listed(set(device_ids))))))
 
 
 def record_model(name: str, title: str = "") -> None:
@@ -125,9 +123,10 @@ def record_health(items: Sequence[tuple[str, Health]], now: datetime) -> None:
             newest[device_id] = health
     if not newest:
         return
-    _seen(newest, now)
-    rows = [_health_row(device_id, health, now) for device_id, health in newest.items()]
-    db.session.connection().execute(_HEALTH_UPDATE, rows)
+    seen_at = time_text(now)
+    rows = [_health_row(device_id, health, now, seen_at) for device_id, health in newest.items()]
+    run_on_rows(_WRITE_HEALTH, _HEALTH_TYPES, rows)
+    _seen(newest, now)  # those of which nothing was news
     live.touch("devices", now)
 
 
@@ -163,25 +162,19 @@ _IN_PLACE: Final[dict[str, Any]] = {"execution_options": {"synchronize_session":
 
 
 def _seen(device_ids: Iterable[str], now: datetime) -> None:
-    for chunk in chunks(device_ids):
-        these = Device.id.in_(chunk)
-        stale = or_(Device.last_seen_at.is_(None), Device.last_seen_at < now)
-        db.session.execute(
-            update(Device).where(these, stale).values(last_seen_at=now, connected=True),
-            **_IN_PLACE,
-        )
-        first = and_(these, Device.first_seen_at.is_(None))
-        db.session.execute(update(Device).where(first).values(first_seen_at=now), **_IN_PLACE)
+    stale = or_(Device.last_seen_at.is_(None), Device.last_seen_at < now)
+    change = update(Device).where(Device.id.in_(listed(device_ids)), stale)
+    first_seen_at = func.coalesce(Device.first_seen_at, now)
+    db.session.execute(
+        change.values(last_seen_at=now, connected=True, first_seen_at=first_seen_at), **_IN_PLACE
+    )
 
 
 def _is_newer(header: Header) -> ColumnElement[bool]:
-    return _newer_than(header.boot.count, header.boot.nonce, header.seq)
-
-
-def _newer_than(count: Any, nonce: Any, seq: Any) -> ColumnElement[bool]:
     """Tell whether a message is newer than the row; two boots with one count both count."""
-    same_boot = and_(Device.boot_count == count, or_(Device.boot_nonce != nonce, Device.seq < seq))
-    return or_(Device.boot_count < count, same_boot)
+    news = or_(Device.boot_nonce != header.boot.nonce, Device.seq < header.seq)
+    same_count = and_(Device.boot_count == header.boot.count, news)
+    return or_(Device.boot_count < header.boot.count, same_count)
 
 
 def _numbers(header: Header) -> dict[Any, Any]:
@@ -196,42 +189,62 @@ def _at_least(column: InstrumentedAttribute[int], value: int) -> ColumnElement[i
     return case((column < value, value), else_=column)
 
 
-def _health_row(device_id: str, health: Health, now: datetime) -> dict[str, Any]:
+def _health_row(
+    device_id: str, health: Health, now: datetime, seen_at: str
+) -> dict[str, str | int]:
     return {
-        "b_id": device_id,
-        "b_count": health.header.boot.count,
-        "b_nonce": health.header.boot.nonce,
-        "b_seq": health.header.seq,
-        "b_version": health.version,
-        "b_slot": health.running_slot,
-        "b_slots": slots_by_name(health),
-        "b_health": parameters_of(health),
-        "b_at": box_time(health.header.at_ms, now),
+        "id": device_id,
+        "boot_count": health.header.boot.count,
+        "boot_nonce": health.header.boot.nonce,
+        "seq": health.header.seq,
+        "version": health.version,
+        "running_slot": health.running_slot,
+        "slots": json.dumps(slots_by_name(health)),
+        "health": json.dumps(parameters_of(health)),
+        "health_at": time_text(box_time(health.header.at_ms, now)),
+        "seen_at": seen_at,
     }
 
 
 def parameters_of(health: Health) -> dict[str, Any]:
     """Return the parameters of *health* with the number of messages that were dropped."""
     if not health.dropped:
-        return dict(health.parameters)
+        return health.parameters
     return {**health.parameters, DROPPED: health.dropped}
 
 
-_table = cast(Table, Device.__table__)
-_HEALTH_UPDATE = (
-    update(_table)
-    .where(
-        _table.c.id == bindparam("b_id"),
-        _newer_than(bindparam("b_count"), bindparam("b_nonce"), bindparam("b_seq")),
+_HEALTH_TYPES: Final = {
+    "id": "text",
+    "boot_count": "integer",
+    "boot_nonce": "text",
+    "seq": "integer",
+    "version": "text",
+    "running_slot": "text",
+    "slots": "jsonb",
+    "health": "jsonb",
+    "health_at": TIME_TEXT,
+    "seen_at": TIME_TEXT,
+}
+_WRITE_HEALTH: Final = """
+    UPDATE device SET
+        boot_count = new.boot_count,
+        boot_nonce = new.boot_nonce,
+        seq = new.seq,
+        version = new.version,
+        running_slot = new.running_slot,
+        slots = new.slots,
+        health = new.health,
+        health_at = new.health_at,
+        first_seen_at = coalesce(device.first_seen_at, new.seen_at),
+        last_seen_at = CASE
+            WHEN device.last_seen_at > new.seen_at THEN device.last_seen_at ELSE new.seen_at
+        END,
+        connected = true
+    FROM new
+    WHERE device.id = new.id AND (
+        device.boot_count < new.boot_count
+        OR device.boot_count = new.boot_count
+        AND (device.boot_nonce <> new.boot_nonce OR device.seq < new.seq)
     )
-    .values(
-        boot_count=bindparam("b_count"),
-        boot_nonce=bindparam("b_nonce"),
-        seq=bindparam("b_seq"),
-        version=bindparam("b_version"),
-        running_slot=bindparam("b_slot"),
-        slots=bindparam("b_slots"),
-        health=bindparam("b_health"),
-        health_at=bindparam("b_at"),
-    )
-)  # fmt: skip
+"""
+"""As ``_is_newer`` has it; what the box says, when it was seen, in one new version of the row."""

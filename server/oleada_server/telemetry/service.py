@@ -4,6 +4,7 @@ The unique (device, boot, sequence number) tells duplicates: MQTT delivers at le
 once, and a box sends again what was not acknowledged.
 """
 
+import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -14,31 +15,46 @@ from sqlalchemy import delete, select
 
 from oleada_server import config as settings
 from oleada_server.clock import box_time
-from oleada_server.db import db, insert
+from oleada_server.db import TIME_TEXT, db, insert, run_on_rows, time_text
 from oleada_server.devices.service import parameters_of
 from oleada_server.live import service as live
 from oleada_server.telemetry.models import DeviceEvent, HealthSample
 
 PRUNE_ROWS: Final = 5_000
 """Rows deleted in one transaction, so that writers never wait long."""
+_SAMPLE_TYPES: Final = {
+    "device_id": "text",
+    "boot": "text",
+    "seq": "integer",
+    "version": "text",
+    "parameters": "jsonb",
+    "box_at": TIME_TEXT,
+    "received_at": TIME_TEXT,
+}
+_ADD_SAMPLES: Final = """
+    INSERT INTO health_sample
+        (device_id, boot, seq, version, parameters, box_at, received_at)
+    SELECT device_id, boot, seq, version, parameters, box_at, received_at
+    FROM new WHERE true ON CONFLICT DO NOTHING
+"""
 
 
 def record_health(items: Sequence[tuple[str, Health]], now: datetime) -> None:
     """Add a sample for each of *items*; one that is there already is left as it is."""
-    rows = [
+    received_at = time_text(now)
+    rows: list[dict[str, str | int]] = [
         {
             "device_id": device_id,
             "boot": str(health.header.boot),
             "seq": health.header.seq,
             "version": health.version,
-            "parameters": parameters_of(health),
-            "box_at": box_time(health.header.at_ms, now),
-            "received_at": now,
+            "parameters": json.dumps(parameters_of(health)),
+            "box_at": time_text(box_time(health.header.at_ms, now)),
+            "received_at": received_at,
         }
         for device_id, health in items
     ]
-    if rows:
-        db.session.connection().execute(insert(HealthSample).on_conflict_do_nothing(), rows)
+    run_on_rows(_ADD_SAMPLES, _SAMPLE_TYPES, rows)
 
 
 def record_event(device_id: str, kind: str, message: Result | Log | Crash, now: datetime) -> None:
