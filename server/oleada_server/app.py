@@ -16,6 +16,7 @@ from oleada_server import config as settings
 from oleada_server import models
 from oleada_server.config import Config
 from oleada_server.db import db
+from oleada_server.inputs import check_request
 from oleada_server.problems import register_error_handlers
 from oleada_server.secret import secret_key
 
@@ -64,6 +65,7 @@ def create_app(config: Config | None = None, features: Sequence[str] = FEATURES)
     api = Api(app)
     register_error_handlers(app)
     app.before_request(_limit_body)
+    app.before_request(check_request)
     app.extensions["oleada_pages"] = PAGES in features
     for name in features:
         register_feature(name, app, api)

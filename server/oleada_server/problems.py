@@ -1,7 +1,9 @@
 """Errors as answers: problem+json (RFC 9457) for programs, a page for people."""
 
+from collections.abc import Iterator
 from http import HTTPStatus
 from importlib import import_module
+from typing import Any
 
 from flask import Flask, Response, current_app, json, request
 from flask.typing import ResponseReturnValue
@@ -10,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 from oleada_server.db import db
 from oleada_server.errors import BadInputError, ServerError
 
+FIELDS_NAMED_MAX = 10
 MACHINE_PATHS = ("/api/", "/device/", "/artifacts/", "/tuf/")
 
 
@@ -48,9 +51,26 @@ def _http_error(error: HTTPException) -> ResponseReturnValue:
     code = HTTPStatus(status).phrase.lower().replace(" ", "-")
     if _asked_by_program():
         fields = getattr(error, "data", None) or {}
-        more = {"errors": fields["messages"]} if "messages" in fields else {}
-        return problem(status, code, error.description or HTTPStatus(status).phrase, **more)
+        if "messages" in fields:
+            return problem(status, code, _sentence(fields["messages"]), errors=fields["messages"])
+        return problem(status, code, error.description or HTTPStatus(status).phrase)
     return _page(status, code, error.description or "")
+
+
+def _sentence(messages: Any) -> str:
+    """Return what is wrong with each field as one text, for whoever reads only *detail*."""
+    found = messages.values() if isinstance(messages, dict) else [messages]  # by place: json, query
+    named = [line for place in found for line in _by_field(place, "")]
+    return "Not what was expected: " + " ".join(named[:FIELDS_NAMED_MAX])
+
+
+def _by_field(found: Any, name: str) -> Iterator[str]:
+    if isinstance(found, dict):
+        for key, value in found.items():
+            yield from _by_field(value, f"{name}.{key}" if name else str(key))
+        return
+    text = " ".join(map(str, found)) if isinstance(found, list) else str(found)
+    yield f"{name}: {text}" if name else text
 
 
 def _asked_by_program() -> bool:

@@ -17,6 +17,9 @@ from oleada_server.devices import service
 from oleada_server.devices.search import PAGE_SIZE, PAGE_SIZE_MAX
 from oleada_server.rollouts.models import BoxState
 
+ID_MAX = 2**31 - 1
+"""The largest row id; beyond it PostgreSQL can not even compare."""
+
 blueprint = Blueprint("devices", __name__, url_prefix="/api/v1/devices", description="Devices")
 
 
@@ -29,7 +32,7 @@ class DeviceQuery(Schema):
     text = fields.String(load_default="")
     region = fields.String()
     rollout = fields.String(validate=Regexp(r"R-[0-9]{1,9}"))
-    wave = fields.Integer()
+    wave = fields.Integer(validate=Range(0, ID_MAX))
     state = fields.List(fields.String(validate=OneOf([str(word) for word in BoxState])))
     sort = fields.String(load_default="id", validate=OneOf([str(word) for word in service.Sort]))
     after = fields.String()

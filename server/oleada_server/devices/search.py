@@ -5,7 +5,6 @@ A page key holds the place of the last row (value of the sort, device id), so th
 """
 
 import base64
-import binascii
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -208,10 +207,19 @@ def _read_key(key: str, sort: Sort) -> tuple[Any, str]:
     try:
         spelt = base64.urlsafe_b64decode(key + "=" * (-len(key) % 4))
         made_for, last, device_id = json.loads(spelt)
-        if made_for != sort or not isinstance(last, str) or not isinstance(device_id, str):
+        if made_for != sort or "\x00" in f"{last}{device_id}":
             raise BadPageKeyError
+        last.encode(), device_id.encode()  # half a surrogate pair is not from a row of ours
         if sort in {Sort.SEEN, Sort.SEEN_LAST}:
-            return datetime.fromisoformat(last), device_id
-    except (ValueError, TypeError, binascii.Error) as error:
+            return _aware(last), device_id
+    except (ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise BadPageKeyError from error
     return last, device_id
+
+
+def _aware(text: str) -> datetime:
+    """Return the time in *text* in UTC; ValueError or OverflowError if we never wrote it."""
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError("a time of a page key has a zone")
+    return found.astimezone(UTC)

@@ -12,13 +12,14 @@ from flask.views import MethodView
 from flask_smorest import Api, Blueprint
 from marshmallow import Schema, fields, validate
 from oleada_store.bundle import CONTENT_TYPE
+from oleada_wire.errors import WireError
 from oleada_wire.release import parse_target_path
 
 from oleada_server.accounts.access import identity, require_scope
 from oleada_server.clock import now_utc
 from oleada_server.db import read_only
 from oleada_server.releases import service
-from oleada_server.releases.errors import MalformedBundleError
+from oleada_server.releases.errors import ArtifactNotFoundError, MalformedBundleError
 from oleada_server.releases.models import Release, ReleaseState
 
 IMMUTABLE: Final = "public, max-age=31536000, immutable"
@@ -149,7 +150,11 @@ def target(hardware_model: str, name: str) -> ResponseReturnValue:
     """Return an image under the name that TUF clients ask for: ``<sha256>.<version>.img``."""
     sha256, _, plain = name.partition(".")
     read_only()
-    release = service.get(*parse_target_path(f"{hardware_model}/{plain}"))
+    try:
+        model, version = parse_target_path(f"{hardware_model}/{plain}")
+    except WireError as error:
+        raise ArtifactNotFoundError(f"No image has this name. {error}") from error
+    release = service.get(model, version)
     return _image(sha256 if sha256 == release.sha256 else "")
 
 

@@ -21,6 +21,8 @@ WAVES_MAX: Final = 20
 LIST_BOXES_MAX: Final = 10_000
 NAME_CHARS_MAX: Final = 80
 YEAR_S: Final = 366 * 86_400
+START_YEARS: Final = range(2000, 2200)
+"""Years in which every zone of the world can be shown; beyond them arithmetic overflows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +135,12 @@ class RolloutSpec:
             raise BadPlanError(f"A name has at most {NAME_CHARS_MAX} printable characters.", "name")
         if self.start_at is not None and self.start_at.tzinfo is None:
             raise BadPlanError("start_at needs a zone, such as 2026-11-21T02:00:00+01:00.")
+        if self.start_at is not None and self.start_at.year not in START_YEARS:
+            raise BadPlanError(
+                f"start_at is in the year {self.start_at.year}; {START_YEARS[0]} to "
+                f"{START_YEARS[-1]} was expected.",
+                "start_at",
+            )
         if self.salt is not None and not re.fullmatch(r"[0-9A-Za-z-]{1,32}", self.salt):
             raise BadPlanError("A salt has 1 to 32 letters, digits and dashes.", "salt")
         _check_number("silent_after_s", self.silent_after_s, 1, YEAR_S)
