@@ -24,12 +24,17 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from oleada_agent import clock
+
 SESSION_EXPIRY_S: Final = 7 * 24 * 3600
 PACKET_BYTES_MAX: Final = DOWN_BYTES_MAX + 4096
 IN_FLIGHT_MAX: Final = 20
 QUEUED_MAX: Final = 100
 BACKOFF_MS: Final = 1_000
 BACKOFF_MAX_MS: Final = 120_000
+HELD_MS: Final = 60_000
+"""A connection that ends sooner was none: two boxes with one identity would take the
+broker's attention for ever by turning each other out."""
 EXPIRY_S: Final = {
     Up.HELLO: 300,
     Up.LEASE: 60,
@@ -150,6 +155,7 @@ class Transport:
         failures = 0
         while not self._stopping.is_set():
             self._is_accepted = False
+            began_ms = clock.steady_ms()
             self._said = "the broker hung up"
             try:
                 self._connect()
@@ -157,7 +163,8 @@ class Transport:
             except (OSError, ValueError) as error:
                 self._said = f"{type(error).__name__}: {error}"[:200]
                 self._client.loop_misc()
-            failures = 0 if self._is_accepted else failures + 1
+            held = self._is_accepted and clock.steady_ms() - began_ms >= HELD_MS
+            failures = 0 if held else failures + 1
             self._outgoing.clear()
             self._post(Disconnected(self._said))
             ceiling = min(BACKOFF_MAX_MS, self._backoff_ms << min(failures, 10))

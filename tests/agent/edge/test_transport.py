@@ -92,6 +92,19 @@ def test_a_killed_broker_is_sought_again_with_growing_pauses(box: Path, house: H
     assert ceilings[2] > ceilings[0]
 
 
+def test_two_boxes_with_one_identity_turn_each_other_out_ever_more_slowly(
+    box: Path, house: House
+) -> None:
+    with Line(box, house) as line, Line(box, house) as twin:
+        for _ in range(4):
+            line.wait_for(Disconnected)
+            twin.wait_for(Disconnected)
+
+    for pauses in (line.pauses, twin.pauses):
+        assert pauses[1:5] == sorted(pauses[1:5])
+        assert pauses[4] >= 8 * pauses[1]
+
+
 def test_a_message_sent_while_the_box_was_away_waits_for_it(box: Path, house: House) -> None:
     with Line(box, house) as line:
         line.wait_for(Connected)
