@@ -10,6 +10,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,14 @@ from oleada_server.errors import ServerError
 FILE_NAME: Final = "oleada.toml"
 DATA_DIR_DEFAULT: Final = Path("var/oleada")
 DAY_S: Final = 86_400
+
+
+class Approval(StrEnum):
+    """Which rollouts a second person has to approve (setting ``rollout_approval``)."""
+
+    ALWAYS = "always"
+    CONSOLE = "console"
+    NEVER = "never"
 
 
 class BadSettingError(ServerError):
@@ -87,6 +96,11 @@ class Config:
     inbox_batch_wait_ms: int = _setting(
         50, "How long the worker waits for a batch to fill, in milliseconds.", low=1, high=5_000
     )
+    rollout_approval: str = _setting(
+        "console",
+        "Which rollouts a second person has to approve: those planned in the `console`, "
+        "`always` all, or `never` any.",
+    )
     log_level: str = _setting("info", "Least level that is logged: debug, info, warning, error.")
 
     def __post_init__(self) -> None:
@@ -95,6 +109,12 @@ class Config:
         if self.log_level not in {"debug", "info", "warning", "error"}:
             raise BadSettingError(
                 f"Setting log_level is {self.log_level!r}; write debug, info, warning or error."
+            )
+
+        if self.rollout_approval not in set(Approval):
+            raise BadSettingError(
+                f"Setting rollout_approval is {self.rollout_approval!r}; write console, always "
+                "or never."
             )
 
     @property

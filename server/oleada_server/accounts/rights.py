@@ -20,6 +20,7 @@ SCOPES = {
     "devices:write": Role.OPERATOR,
     "releases:read": Role.VIEWER,
     "releases:write": Role.OPERATOR,
+    "rollouts:approve": Role.APPROVER,
     "rollouts:read": Role.VIEWER,
     "rollouts:write": Role.OPERATOR,
 }

@@ -6,6 +6,7 @@ the deed is then done once.
 
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from flask import Flask, request
@@ -108,6 +109,42 @@ def start(body: dict[str, Any], rollout_ref: str) -> ResponseReturnValue:
     return _do(rollout_ref, service.start, reason=body["reason"])
 
 
+@blueprint.post("/<rollout_ref>/ask")
+@blueprint.arguments(schemas.GivenReason)
+@blueprint.response(200)
+@require_scope("rollouts:write")
+def ask(body: dict[str, Any], rollout_ref: str) -> ResponseReturnValue:
+    """Ask a second person to approve a draft; the reason is the remark they read."""
+    return _do(rollout_ref, _ask, reason=body["reason"])
+
+
+@blueprint.post("/<rollout_ref>/approve")
+@blueprint.arguments(schemas.Reason)
+@blueprint.response(200)
+@require_scope("rollouts:approve")
+def approve(body: dict[str, Any], rollout_ref: str) -> ResponseReturnValue:
+    """Let a rollout begin as the second person: not who planned it, not who asked."""
+    return _do(rollout_ref, service.approve, reason=body["reason"])
+
+
+@blueprint.post("/<rollout_ref>/send-back")
+@blueprint.arguments(schemas.GivenReason)
+@blueprint.response(200)
+@require_scope("rollouts:approve")
+def send_back(body: dict[str, Any], rollout_ref: str) -> ResponseReturnValue:
+    """Give a plan back, with the reason, instead of approving it."""
+    return _do(rollout_ref, service.send_back, reason=body["reason"])
+
+
+@blueprint.post("/<rollout_ref>/waves/<int(max=1000):position>/go-on")
+@blueprint.arguments(schemas.GivenReason)
+@blueprint.response(200)
+@require_scope("rollouts:approve")
+def go_on(body: dict[str, Any], rollout_ref: str, position: int) -> ResponseReturnValue:
+    """Let a held wave go on with the numbers it has now."""
+    return _do(rollout_ref, service.go_on, reason=body["reason"], position=position)
+
+
 @blueprint.post("/<rollout_ref>/pause")
 @blueprint.arguments(schemas.GivenReason)
 @blueprint.response(200)
@@ -173,6 +210,10 @@ def _do(rollout_ref: str, verb: Callable[..., object], **arguments: Any) -> Resp
         record_done(actor, once, rollout_id, now)
     verb(rollout_id, actor=actor, now=now, **arguments)
     return _shown(rollout_id)
+
+
+def _ask(rollout_id: int, *, reason: str, actor: str, now: datetime) -> object:
+    return service.ask_approval(rollout_id, reason, actor=actor, now=now)
 
 
 def _once() -> Once | None:

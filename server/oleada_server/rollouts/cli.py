@@ -98,6 +98,43 @@ def start(rollout: str, reason: str | None, as_json: bool) -> None:
 @click.argument("rollout")
 @why
 @as_json
+def ask(rollout: str, reason: str, as_json: bool) -> None:
+    """Ask a second person to approve ROLLOUT."""
+    _do(rollout, "ask", as_json, reason=reason)
+
+
+@rollout_group.command()
+@click.argument("rollout")
+@maybe_why
+@as_json
+def approve(rollout: str, reason: str | None, as_json: bool) -> None:
+    """Let ROLLOUT begin, as neither who planned it nor who asked."""
+    _do(rollout, "approve", as_json, reason=reason)
+
+
+@rollout_group.command("send-back")
+@click.argument("rollout")
+@why
+@as_json
+def send_back(rollout: str, reason: str, as_json: bool) -> None:
+    """Give the plan of ROLLOUT back to whoever asked."""
+    _do(rollout, "send-back", as_json, reason=reason)
+
+
+@rollout_group.command("go-on")
+@click.argument("rollout")
+@click.argument("wave", type=int)
+@why
+@as_json
+def go_on(rollout: str, wave: int, reason: str, as_json: bool) -> None:
+    """Let the held WAVE (1, 2, …) of ROLLOUT go on with the numbers it has now."""
+    _do(rollout, f"waves/{wave}/go-on", as_json, reason=reason)
+
+
+@rollout_group.command()
+@click.argument("rollout")
+@why
+@as_json
 def pause(rollout: str, reason: str, as_json: bool) -> None:
     """Let no further box begin."""
     _do(rollout, "pause", as_json, reason=reason)

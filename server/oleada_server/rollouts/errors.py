@@ -1,18 +1,69 @@
 """Errors of rollouts.
 
 ServerError
+├── ApprovalMissingError    409  a second person has to approve it first
 ├── BadPlanError            400  a field of the plan is not what was expected
 ├── EmptyWaveError          409  a wave would cover no box
 ├── NoSuchReleaseError      404
 ├── ReleaseWithdrawnError   409
+├── NothingProvenError      409  no box of the wave runs the release yet
 ├── RolloutNotFoundError    404
 ├── RolloutStateError       409  the rollout is in a state in which that can not be done
+├── SecondPersonError       403  who planned it or asked can not approve it
+├── WaveNotHeldError        409  the wave does not wait for a person
 └── NothingToRetryError     409  none of the boxes named may be assigned again
 """
 
 from collections.abc import Iterable
 
-from oleada_server.errors import BadInputError, ConflictError, NotFoundError
+from oleada_server.errors import BadInputError, ConflictError, NotAllowedError, NotFoundError
+
+
+class ApprovalMissingError(ConflictError):
+    """A second person has to approve the rollout before it begins."""
+
+    code = "approval-missing"
+
+    def __init__(self, rollout_id: int) -> None:
+        super().__init__(
+            f"R-{rollout_id} begins only after a second person has approved it; ask with "
+            f"`oleada rollout ask R-{rollout_id}` or on its page."
+        )
+
+
+class SecondPersonError(NotAllowedError):
+    """Who planned a rollout or asked for its approval can not decide it."""
+
+    code = "second-person-needed"
+
+    def __init__(self, rollout_id: int) -> None:
+        super().__init__(
+            f"You planned R-{rollout_id} or asked for its approval, so another person with the "
+            "role approver has to decide."
+        )
+
+
+class WaveNotHeldError(ConflictError):
+    """The wave does not wait for a person, or not any more."""
+
+    code = "wave-not-held"
+
+    def __init__(self, rollout_id: int, position: int, state: str) -> None:
+        super().__init__(
+            f"Wave {position} of R-{rollout_id} is {state}; only a held wave waits for a person."
+        )
+
+
+class NothingProvenError(ConflictError):
+    """No box of the wave runs the release, so there is nothing to go on from."""
+
+    code = "nothing-proven"
+
+    def __init__(self, rollout_id: int, position: int) -> None:
+        super().__init__(
+            f"No box of wave {position} of R-{rollout_id} runs the release yet; retry boxes, or "
+            "stop the rollout."
+        )
 
 
 class BadPlanError(BadInputError):

@@ -7,7 +7,7 @@ because (assignment, attempt, step) is unique.
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from oleada_server.db import Base
@@ -18,7 +18,11 @@ __all__ = ["BoxInWave", "BoxState", "ReportRow", "Rollout", "RolloutState", "Wav
 
 
 class Rollout(Base):
-    """One release on its way to boxes of its model; people call it ``R-<id>``."""
+    """One release on its way to boxes of its model; people call it ``R-<id>``.
+
+    *needs_approval* is decided when it is planned; *asked_* and *ask_remark* say who
+    asked a second person for approval, *approved_* who gave it.
+    """
 
     __tablename__ = "rollout"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -39,6 +43,12 @@ class Rollout(Base):
     in_flight_max: Mapped[int]
     spread_s: Mapped[int]
     lease_s: Mapped[int]
+    needs_approval: Mapped[bool] = mapped_column(default=False, server_default=false())
+    asked_at: Mapped[datetime | None]
+    asked_by: Mapped[str | None] = mapped_column(String(120))
+    ask_remark: Mapped[str | None] = mapped_column(Text)
+    approved_at: Mapped[datetime | None]
+    approved_by: Mapped[str | None] = mapped_column(String(120))
     release: Mapped[Release] = relationship()
     waves: Mapped[list["Wave"]] = relationship(order_by="Wave.position", back_populates="rollout")
 
@@ -49,6 +59,8 @@ class Wave(Base):
     Covers boxes whose place lies under *share_until* (of 0 to 1, cumulative) or that
     are on an explicit list; *success_share_min* and *failed_share_max* are judged from
     *sample_min* outcomes on. *authorised_until* is when the signed wave runs out.
+    *silent_accepted* and *good_accepted* are what a person who lifted a hold took
+    responsibility for: at most so many silent, no more than so many good needed.
     """
 
     __tablename__ = "wave"
@@ -72,6 +84,8 @@ class Wave(Base):
     soak_from: Mapped[datetime | None]
     passed_at: Mapped[datetime | None]
     authorised_until: Mapped[datetime | None]
+    silent_accepted: Mapped[int | None]
+    good_accepted: Mapped[int | None]
     rollout: Mapped[Rollout] = relationship(back_populates="waves")
 
 

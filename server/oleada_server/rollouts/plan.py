@@ -7,6 +7,7 @@ Rules that hold whatever happens (docs/explanation/rollouts.md says why):
 - Silence is never success, and a wave without outcomes never passes.
 - A failure in any wave that was ever opened may halt, however late it comes.
 - A wave that can not be judged is held for a person; it neither passes nor hangs.
+  What that person accepts lifts this hold only: worse numbers hold again, harm still halts.
 - Facts that contradict each other raise; the caller halts.
 """
 
@@ -90,6 +91,23 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Accepted:
+    """What a person has taken responsibility for by lifting a hold; nothing by default.
+
+    Attributes:
+        silent: So many silent boxes do not hold the wave, even above its limit.
+        good: So many updated boxes are enough once no other is at it; None for the limit.
+    """
+
+    silent: int = 0
+    good: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.silent < 0 or (self.good is not None and self.good < 1):
+            raise ImpossibleFactsError(f"nobody can accept {self}")
+
+
+@dataclass(frozen=True, slots=True)
 class WaveFacts:
     """One wave as it stands.
 
@@ -97,6 +115,7 @@ class WaveFacts:
         position: From 1, in the order in which waves open.
         soak_from: When the soak began; set in and after the soak, never before.
         held_for: The reason of the hold; set while the wave is held, never else.
+        accepted: What a person who lifted a hold has accepted.
     """
 
     position: int
@@ -105,6 +124,7 @@ class WaveFacts:
     limits: Limits
     soak_from: datetime | None = None
     held_for: str | None = None
+    accepted: Accepted = Accepted()
 
     def __post_init__(self) -> None:
         if self.tally.boxes == 0:
@@ -261,7 +281,7 @@ def _judge(wave: WaveFacts, now: datetime) -> Decision:
     if now < soaked_at:
         return Wait(f"wave {wave.position} soaks", soaked_at)
     unheard = wave.tally.silent + wave.tally.pending
-    if unheard > exact(wave.limits.silent_share_max) * wave.tally.boxes:
+    if unheard > _silent_max(wave):
         # Were they all to fall silent, the wave would have passed for lack of news.
         return Wait(f"wave {wave.position}: {wave.tally.pending} boxes have not finished")
     return PassWave(wave.position)
@@ -270,7 +290,7 @@ def _judge(wave: WaveFacts, now: datetime) -> Decision:
 def _doubt(wave: WaveFacts) -> str | None:
     """Return why the wave needs a person, None while boxes can still decide it."""
     tally, limits = wave.tally, wave.limits
-    if tally.silent > exact(limits.silent_share_max) * tally.boxes:
+    if tally.silent > _silent_max(wave):
         return (
             f"wave {wave.position}: {tally.silent} of {tally.boxes} are silent, "
             f"more than {percent(limits.silent_share_max)}"
@@ -286,7 +306,15 @@ def _doubt(wave: WaveFacts) -> str | None:
 def _has_succeeded(wave: WaveFacts) -> bool:
     tally = wave.tally
     needed = exact(wave.limits.success_share_min) * (tally.boxes - tally.silent)
+    if tally.pending == 0 and wave.accepted.good is not None:
+        needed = min(needed, Fraction(wave.accepted.good))
     return tally.good >= needed and tally.good > 0 and _has_sample(wave)
+
+
+def _silent_max(wave: WaveFacts) -> Fraction:
+    """Return how many boxes may be silent: the limit, or more if a person accepted more."""
+    limit = exact(wave.limits.silent_share_max) * wave.tally.boxes
+    return max(limit, Fraction(wave.accepted.silent))
 
 
 def _has_sample(wave: WaveFacts) -> bool:

@@ -15,7 +15,7 @@ from oleada_server.db import db
 from oleada_server.live import service as live
 from oleada_server.rollouts.errors import RolloutNotFoundError
 from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
-from oleada_server.rollouts.plan import Limits, RolloutFacts, Tally, WaveFacts
+from oleada_server.rollouts.plan import Accepted, Limits, RolloutFacts, Tally, WaveFacts
 from oleada_server.rollouts.plan_box import tally_of
 from oleada_server.rollouts.spec import seconds
 from oleada_server.rollouts.states import BoxState, RolloutState, WaveState
@@ -114,5 +114,6 @@ def _wave_facts(wave: Wave, found: Counts) -> WaveFacts:
             seconds(wave.soak_s),
         ),
         soak_from=wave.soak_from,
+        accepted=Accepted(wave.silent_accepted or 0, wave.good_accepted),
         held_for=(wave.state_reason or "") if state is WaveState.HELD else None,
     )

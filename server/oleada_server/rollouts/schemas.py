@@ -6,6 +6,7 @@ from marshmallow import Schema, fields, validate
 from oleada_wire.ids import normalise_device_id
 from oleada_wire.messages import Window
 
+from oleada_server.rollouts import approvals
 from oleada_server.rollouts.errors import BadPlanError
 from oleada_server.rollouts.models import Rollout
 from oleada_server.rollouts.plan import exact
@@ -148,6 +149,12 @@ def rollout_json(rollout: Rollout) -> dict[str, Any]:
         "size_bytes": release.size_bytes,
         "created_at": rollout.created_at.isoformat(),
         "created_by": rollout.created_by,
+        "needs_approval": approvals.is_needed(rollout),
+        "asked_at": rollout.asked_at and rollout.asked_at.isoformat(),
+        "asked_by": rollout.asked_by,
+        "ask_remark": rollout.ask_remark,
+        "approved_at": rollout.approved_at and rollout.approved_at.isoformat(),
+        "approved_by": rollout.approved_by,
         "start_at": rollout.start_at and rollout.start_at.isoformat(),
         "started_at": rollout.started_at and rollout.started_at.isoformat(),
         "ended_at": rollout.ended_at and rollout.ended_at.isoformat(),

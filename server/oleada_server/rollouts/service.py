@@ -9,27 +9,26 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from oleada_wire.cohort import merkle_root
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
 
 from oleada_server.audit import service as audit
 from oleada_server.db import chunks, db
-from oleada_server.releases.models import Release, ReleaseState
+from oleada_server.releases.models import Release
+from oleada_server.rollouts import approvals, deeds, rows, ticks
 from oleada_server.rollouts import preview as previews
-from oleada_server.rollouts import rows, ticks
-from oleada_server.rollouts.advance import advance, end
+from oleada_server.rollouts.advance import end
+from oleada_server.rollouts.approvals import approve, ask_approval, send_back
 from oleada_server.rollouts.errors import (
+    ApprovalMissingError,
     BadPlanError,
-    EmptyWaveError,
     NoSuchReleaseError,
     NothingToRetryError,
-    ReleaseWithdrawnError,
-    RolloutStateError,
 )
+from oleada_server.rollouts.holds import go_on
 from oleada_server.rollouts.leases import record_lease_request
 from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
 from oleada_server.rollouts.once import Once, done_before, record_done
-from oleada_server.rollouts.preview import Membership, Preview
+from oleada_server.rollouts.preview import Preview
 from oleada_server.rollouts.progress import updated_by_time
 from oleada_server.rollouts.reading import (
     BoxFilter,
@@ -51,9 +50,12 @@ __all__ = [
     "BoxFilter",
     "Failure",
     "WaveCounts",
+    "approve",
+    "ask_approval",
     "boxes",
     "create",
     "get",
+    "go_on",
     "list_rollouts",
     "pause",
     "preview",
@@ -63,6 +65,7 @@ __all__ = [
     "record_report",
     "resume",
     "retry",
+    "send_back",
     "spec_of",
     "start",
     "stop",
@@ -73,7 +76,7 @@ __all__ = [
 ]
 
 SALTS_DRAWN: Final = 16
-STOPPABLE: Final = OPEN_ROLLOUTS | {RolloutState.DRAFT}
+STOPPABLE: Final = OPEN_ROLLOUTS | {RolloutState.DRAFT, RolloutState.AWAITING_APPROVAL}
 RETRYABLE_STATES: Final = (
     BoxState.FAILED,
     BoxState.ROLLED_BACK,
@@ -93,8 +96,18 @@ def preview(spec: RolloutSpec) -> Preview:
     return previews.shown(spec, release, previews.membership(spec, release, _salts()))
 
 
-def create(spec: RolloutSpec, *, actor: str, now: datetime, once: Once | None = None) -> int:
+def create(
+    spec: RolloutSpec,
+    *,
+    actor: str,
+    now: datetime,
+    once: Once | None = None,
+    in_console: bool = False,
+) -> int:
     """Store *spec* as a draft and return its number (``R-<number>``).
+
+    Setting ``rollout_approval`` and *in_console* decide whether a second person has to
+    approve it.
 
     With *once*, a request that was carried out before returns the number it had then.
 
@@ -122,6 +135,7 @@ def create(spec: RolloutSpec, *, actor: str, now: datetime, once: Once | None = 
         in_flight_max=spec.in_flight_max,
         spread_s=spec.spread_s,
         lease_s=spec.lease_s,
+        needs_approval=approvals.is_wanted(in_console=in_console),
     )
     rollout.waves = [_wave(position, wave) for position, wave in enumerate(spec.waves, start=1)]
     db.session.add(rollout)
@@ -144,19 +158,14 @@ def start(rollout_id: int, *, actor: str, now: datetime, reason: str | None = No
     Raises:
         RolloutNotFoundError: There is none.
         RolloutStateError: It is not a draft.
+        ApprovalMissingError: A second person has to approve it first.
         ReleaseWithdrawnError: The release was withdrawn in the meantime.
         EmptyWaveError: A wave covers no box now.
     """
-    rollout = _in_state(rollout_id, "start", (RolloutState.DRAFT,))
-    rows.lock_model(rollout.release.hardware_model)
-    _demand_published(rollout.release)
-    spec = spec_of(rollout)
-    _freeze(rollout, previews.membership(spec, rollout.release, [rollout.salt]), now)
-    is_later = rollout.start_at is not None and rollout.start_at > now
-    rollout.state = RolloutState.SCHEDULED if is_later else RolloutState.RUNNING
-    rollout.started_at = None if is_later else now
-    _audit(rollout, "rollout.start", actor=actor, reason=reason, was=RolloutState.DRAFT, now=now)
-    return _settled(rollout, now)
+    rollout = deeds.in_state(rollout_id, "start", (RolloutState.DRAFT,))
+    if approvals.is_needed(rollout):
+        raise ApprovalMissingError(rollout_id)
+    return deeds.begin(rollout, "rollout.start", actor=actor, reason=reason, now=now)
 
 
 def pause(rollout_id: int, reason: str, *, actor: str, now: datetime) -> RolloutState:
@@ -166,10 +175,12 @@ def pause(rollout_id: int, reason: str, *, actor: str, now: datetime) -> Rollout
         RolloutNotFoundError: There is none.
         RolloutStateError: It is not running.
     """
-    rollout = _in_state(rollout_id, "pause", (RolloutState.RUNNING,))
+    rollout = deeds.in_state(rollout_id, "pause", (RolloutState.RUNNING,))
     rollout.state, rollout.state_reason = RolloutState.PAUSED, reason
-    _audit(rollout, "rollout.pause", actor=actor, reason=reason, was=RolloutState.RUNNING, now=now)
-    return _settled(rollout, now)
+    deeds.record(
+        rollout, "rollout.pause", actor=actor, reason=reason, was=RolloutState.RUNNING, now=now
+    )
+    return deeds.settled(rollout, now)
 
 
 def resume(
@@ -183,11 +194,13 @@ def resume(
         ReleaseWithdrawnError: The release was withdrawn in the meantime.
     """
     ticks.push_deadlines(get(rollout_id), now)
-    rollout = _in_state(rollout_id, "resume", (RolloutState.PAUSED,))
-    _demand_published(rollout.release)
+    rollout = deeds.in_state(rollout_id, "resume", (RolloutState.PAUSED,))
+    deeds.demand_published(rollout.release)
     rollout.state, rollout.state_reason = RolloutState.RUNNING, None
-    _audit(rollout, "rollout.resume", actor=actor, reason=reason, was=RolloutState.PAUSED, now=now)
-    return _settled(rollout, now)
+    deeds.record(
+        rollout, "rollout.resume", actor=actor, reason=reason, was=RolloutState.PAUSED, now=now
+    )
+    return deeds.settled(rollout, now)
 
 
 def stop(rollout_id: int, reason: str, *, actor: str, now: datetime) -> RolloutState:
@@ -197,9 +210,9 @@ def stop(rollout_id: int, reason: str, *, actor: str, now: datetime) -> RolloutS
         RolloutNotFoundError: There is none.
         RolloutStateError: It has already ended.
     """
-    rollout = _in_state(rollout_id, "stop", STOPPABLE)
+    rollout = deeds.in_state(rollout_id, "stop", STOPPABLE)
     _stop(rollout, reason, actor, now)
-    return _settled(rollout, now)
+    return deeds.settled(rollout, now)
 
 
 def retry(
@@ -246,12 +259,12 @@ def retry(
         found: Any = db.session.execute(statement, execution_options={"synchronize_session": False})
         count += found.rowcount
     # Locked after the boxes, in the order of whoever answers a box (see rows.py).
-    rollout = _in_state(rollout_id, "retry", (RolloutState.RUNNING, RolloutState.PAUSED))
+    rollout = deeds.in_state(rollout_id, "retry", (RolloutState.RUNNING, RolloutState.PAUSED))
     if not count:
         raise NothingToRetryError(rollout_id)
     after = {"boxes": count, "ended_for": ended_for}
     audit.record(actor, "rollout.retry", f"R-{rollout_id}", now=now, reason=reason, after=after)
-    _settled(rollout, now)
+    deeds.settled(rollout, now)
     return count
 
 
@@ -277,7 +290,7 @@ def queue_stop_for_release(release_id: int, reason: str, now: datetime) -> list[
 def _stop(rollout: Rollout, reason: str, actor: str, now: datetime) -> None:
     before = RolloutState(rollout.state)
     end(rollout, RolloutState.STOPPED, reason, now)
-    _audit(rollout, "rollout.stop", actor=actor, reason=reason, was=before, now=now)
+    deeds.record(rollout, "rollout.stop", actor=actor, reason=reason, was=before, now=now)
 
 
 def _release(spec: RolloutSpec) -> Release:
@@ -288,13 +301,8 @@ def _release(spec: RolloutSpec) -> Release:
     ).one_or_none()
     if found is None:
         raise NoSuchReleaseError(spec.hardware_model, spec.version)
-    _demand_published(found)
+    deeds.demand_published(found)
     return found
-
-
-def _demand_published(release: Release) -> None:
-    if release.state != ReleaseState.PUBLISHED:
-        raise ReleaseWithdrawnError(release.hardware_model, release.version)
 
 
 def _salts() -> list[str]:
@@ -314,60 +322,3 @@ def _wave(position: int, spec: WaveSpec) -> Wave:
         soak_s=spec.soak_s,
         state=WaveState.WAITING,
     )
-
-
-def _in_state(rollout_id: int, verb: str, states: Any) -> Rollout:
-    rollout = rows.locked(rollout_id)
-    if rollout.state not in states:
-        raise RolloutStateError(rollout_id, rollout.state, verb, states)
-    return rollout
-
-
-def _freeze(rollout: Rollout, found: Membership, now: datetime) -> None:
-    """Write down which boxes each wave covers; from here on the fleet may change."""
-    for wave, members in zip(rollout.waves, found.waves, strict=True):
-        if not members:
-            raise EmptyWaveError(wave.position, wave.name)
-        wave.boxes = len(members)
-        if wave.device_ids is not None:
-            wave.merkle_root = merkle_root([member.device_id for member in members])
-        for chunk in chunks(members):
-            db.session.execute(
-                insert(BoxInWave),
-                [
-                    {
-                        "rollout_id": rollout.id,
-                        "wave_id": wave.id,
-                        "device_id": member.device_id,
-                        "state": BoxState.QUEUED,
-                        "version_before": member.version,
-                        "changed_at": now,
-                    }
-                    for member in chunk
-                ],
-            )
-
-
-def _audit(
-    rollout: Rollout, action: str, *, actor: str, reason: str | None, was: str, now: datetime
-) -> None:
-    audit.record(
-        actor,
-        action,
-        f"R-{rollout.id}",
-        now=now,
-        reason=reason,
-        before={"state": str(was)},
-        after={"state": str(rollout.state)},
-    )
-
-
-def _settled(rollout: Rollout, now: datetime) -> RolloutState:
-    """Store the deed, then at once do what it made due, as the tick would."""
-    rollout_id = rollout.id
-    db.session.flush()
-    advance(rollout, now)
-    rows.touch(rollout_id, now)
-    db.session.commit()
-    ticks.step(rollout_id, now)
-    return RolloutState(get(rollout_id).state)

@@ -4,9 +4,13 @@ from enum import StrEnum
 
 
 class RolloutState(StrEnum):
-    """Where a rollout is; finished, halted and stopped are ends."""
+    """Where a rollout is; finished, halted and stopped are ends.
+
+    A draft that needs a second person awaits approval before it may begin.
+    """
 
     DRAFT = "draft"
+    AWAITING_APPROVAL = "awaiting_approval"
     SCHEDULED = "scheduled"
     RUNNING = "running"
     PAUSED = "paused"

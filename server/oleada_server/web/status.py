@@ -27,6 +27,8 @@ def rollout(state: str) -> Status:
     match RolloutState(state):
         case RolloutState.DRAFT:
             return Status("off", gettext("Draft"), "skip")
+        case RolloutState.AWAITING_APPROVAL:
+            return Status("wait", gettext("Awaiting approval"), "wait")
         case RolloutState.SCHEDULED:
             return Status("off", gettext("Scheduled"), "sched")
         case RolloutState.RUNNING:

@@ -1,0 +1,123 @@
+"""What every deed of a person has in common: find and lock, freeze, audit, settle.
+
+Takes part in its caller's transaction, except :func:`settled`, which ends it.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from oleada_wire.cohort import merkle_root
+from sqlalchemy import insert
+
+from oleada_server.audit import service as audit
+from oleada_server.db import chunks, db
+from oleada_server.releases.models import Release, ReleaseState
+from oleada_server.rollouts import preview as previews
+from oleada_server.rollouts import rows, ticks
+from oleada_server.rollouts.advance import advance
+from oleada_server.rollouts.errors import (
+    EmptyWaveError,
+    ReleaseWithdrawnError,
+    RolloutStateError,
+)
+from oleada_server.rollouts.models import BoxInWave, Rollout
+from oleada_server.rollouts.preview import Membership
+from oleada_server.rollouts.reading import spec_of
+from oleada_server.rollouts.states import BoxState, RolloutState
+
+
+def demand_published(release: Release) -> None:
+    """Let *release* pass unless it was withdrawn.
+
+    Raises:
+        ReleaseWithdrawnError: It goes to no box any more.
+    """
+    if release.state != ReleaseState.PUBLISHED:
+        raise ReleaseWithdrawnError(release.hardware_model, release.version)
+
+
+def in_state(rollout_id: int, verb: str, states: Any) -> Rollout:
+    """Return the rollout, locked, if it is in one of *states*.
+
+    Raises:
+        RolloutNotFoundError: There is none.
+        RolloutStateError: It is in another state, in which it can not be done.
+    """
+    rollout = rows.locked(rollout_id)
+    if rollout.state not in states:
+        raise RolloutStateError(rollout_id, rollout.state, verb, states)
+    return rollout
+
+
+def begin(
+    rollout: Rollout, action: str, *, actor: str, reason: str | None, now: datetime
+) -> RolloutState:
+    """Freeze which boxes *rollout* covers and let it begin; ends the transaction.
+
+    It runs at once, or is scheduled when its start time has not come.
+
+    Raises:
+        ReleaseWithdrawnError: The release was withdrawn in the meantime.
+        EmptyWaveError: A wave covers no box now.
+    """
+    was = RolloutState(rollout.state)
+    rows.lock_model(rollout.release.hardware_model)
+    demand_published(rollout.release)
+    freeze(rollout, previews.membership(spec_of(rollout), rollout.release, [rollout.salt]), now)
+    is_later = rollout.start_at is not None and rollout.start_at > now
+    rollout.state = RolloutState.SCHEDULED if is_later else RolloutState.RUNNING
+    rollout.state_reason = None
+    rollout.started_at = None if is_later else now
+    record(rollout, action, actor=actor, reason=reason, was=was, now=now)
+    return settled(rollout, now)
+
+
+def freeze(rollout: Rollout, found: Membership, now: datetime) -> None:
+    """Write down which boxes each wave covers; from here on the fleet may change."""
+    for wave, members in zip(rollout.waves, found.waves, strict=True):
+        if not members:
+            raise EmptyWaveError(wave.position, wave.name)
+        wave.boxes = len(members)
+        if wave.device_ids is not None:
+            wave.merkle_root = merkle_root([member.device_id for member in members])
+        for chunk in chunks(members):
+            db.session.execute(
+                insert(BoxInWave),
+                [
+                    {
+                        "rollout_id": rollout.id,
+                        "wave_id": wave.id,
+                        "device_id": member.device_id,
+                        "state": BoxState.QUEUED,
+                        "version_before": member.version,
+                        "changed_at": now,
+                    }
+                    for member in chunk
+                ],
+            )
+
+
+def record(
+    rollout: Rollout, action: str, *, actor: str, reason: str | None, was: str, now: datetime
+) -> None:
+    """Write into the audit trail what *actor* did, and how the state changed."""
+    audit.record(
+        actor,
+        action,
+        f"R-{rollout.id}",
+        now=now,
+        reason=reason,
+        before={"state": str(was)},
+        after={"state": str(rollout.state)},
+    )
+
+
+def settled(rollout: Rollout, now: datetime) -> RolloutState:
+    """Store the deed, then at once do what it made due, as the tick would; commits."""
+    rollout_id = rollout.id
+    db.session.flush()
+    advance(rollout, now)
+    rows.touch(rollout_id, now)
+    db.session.commit()
+    ticks.step(rollout_id, now)
+    return RolloutState(rows.loaded(rollout_id).state)
