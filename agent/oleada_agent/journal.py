@@ -32,10 +32,12 @@ class Loaded:
     Attributes:
         state: None when there is no journal: a new box, or one that lost both files.
         broken: Files set aside, to be told of.
+        is_lost: There was a state, but none that can be read.
     """
 
     state: State | None
     broken: tuple[str, ...] = ()
+    is_lost: bool = False
 
 
 class Journal:
@@ -68,9 +70,17 @@ class Journal:
         if broken:
             self._disk.fsync_dir(FOLDER)
         if not found:
-            return Loaded(None, tuple(broken))
+            set_aside = any(name.endswith(".broken") for name in names)
+            return Loaded(None, tuple(broken), is_lost=bool(broken) or set_aside)
         self._seq, state = max(found, key=lambda entry: entry[0])
         return Loaded(state, tuple(broken))
+
+    def peek(self) -> State | None:
+        """Return the newest state that can be read, None without one; changes nothing."""
+        names = set(self._disk.list(FOLDER))
+        there = [path for path in FILES if path.removeprefix(f"{FOLDER}/") in names]
+        found = [entry for path in there if (entry := self._read(path)) is not None]
+        return max(found, key=lambda entry: entry[0])[1] if found else None
 
     def store(self, state: State) -> None:
         """Return when *state* is durable.

@@ -75,6 +75,7 @@ def from_json(value: Any) -> State:
             quarantined=_digests(value),
             waiting=_optional(Offer, value, "waiting"),
             last=_optional(ReportDraft, value, "last"),
+            first_step=_number({"first_step": 0, **value}, "first_step"),
         )
     except MalformedMessageError as error:
         raise JournalError(f"The journal is not one of this agent: {error}") from error

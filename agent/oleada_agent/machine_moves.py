@@ -120,7 +120,7 @@ def take_up(state: State, assignment: Assignment) -> Step:
             return to(state, Idle(), SendReport(last))
         if assignment.attempt < last.attempt:
             return to(state, Idle())
-    work = Work(assignment, target=other_slot(state.running.slot))
+    work = Work(assignment, other_slot(state.running.slot), steps=state.first_step)
     if state.running.version == assignment.version and state.running.successful:
         return commit(state, work)
     if assignment.sha256 in state.quarantined:
@@ -130,7 +130,7 @@ def take_up(state: State, assignment: Assignment) -> Step:
 
 def take_up_waiting(state: State) -> Step:
     """Return an idle box, or what it does with the assignment that has waited."""
-    idle = replace(state, stage=Idle(), waiting=None)
+    idle = replace(state, stage=Idle(), waiting=None, first_step=0)
     return Step(idle) if state.waiting is None else take_up(idle, state.waiting.assignment)
 
 

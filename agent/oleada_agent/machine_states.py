@@ -251,6 +251,8 @@ class State:
         quarantined: Digests that were rolled back here and are never tried again.
         waiting: What to take up next.
         last: The last verdict, sent again when the server asks for it again.
+        first_step: Reports of the next attempt are numbered from here: above whatever the box
+            may have said before it lost its journal, or the server would take a verdict for old.
     """
 
     stage: Stage = field(default_factory=Idle)
@@ -261,3 +263,4 @@ class State:
     quarantined: tuple[str, ...] = ()
     waiting: Offer | None = None
     last: ReportDraft | None = None
+    first_step: int = 0

@@ -33,7 +33,7 @@ def look(box: Path) -> dict[str, Any]:
     found["running_slot"] = booted.get("slot", "unknown")
     found["version"] = booted.get("version", "unknown")
     found["boot_id"] = booted.get("boot_id", "none since power-on")
-    state = Journal(disk).load().state or State()
+    state = Journal(disk).peek() or State()
     found["stage"] = type(state.stage).__name__
     found["assignment_seq"] = state.assignment_seq
     found["security_floor"] = state.security_floor

@@ -47,6 +47,8 @@ OnSlots = MarkBad | Empty | Arm | MarkGood | ReadBack | Tidy
 Begun = Fetch | StopFetch | AskLease | SendReport | StartTrial | WakeIn
 
 
+STEPS_OF_A_BOOT_MAX: Final = 20
+"""More reports of one attempt than a boot ever makes: ten tenths, and the stages."""
 ALIVE: Final = "run/agent.alive"
 """The first sign of life, for which the watchdog waits (boot/system.py)."""
 
@@ -82,6 +84,8 @@ class Shell:
         self._stored = loaded.state
         if loaded.state is not None:
             self.state = replace(loaded.state, limits=self._limits)
+        elif loaded.is_lost:
+            self.state = replace(self.state, first_step=_steps_before(booted.boot_id))
         proven = booted.successful or self._ports.control.is_successful(booted.slot)
         self.feed(replace(booted, successful=proven))
         self._ports.disk.create(ALIVE)
@@ -181,3 +185,9 @@ class Shell:
                 return Tidied()
             case _:
                 assert_never(command)
+
+
+def _steps_before(boot_id: str) -> int:
+    """Return a number of reports that no box with so many boots can have passed."""
+    boots = boot_id.partition("-")[0]
+    return STEPS_OF_A_BOOT_MAX * int(boots) if boots.isdecimal() else 0

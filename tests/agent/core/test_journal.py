@@ -81,7 +81,7 @@ def test_a_broken_journal_is_set_aside_and_the_next_store_is_whole() -> None:
         break_(disk, path, 10)
     journal = Journal(disk)
 
-    assert journal.load() == Loaded(None, FILES)
+    assert journal.load() == Loaded(None, FILES, is_lost=True)
 
     journal.store(LATER)
     assert Journal(disk).load() == Loaded(LATER)
@@ -182,3 +182,14 @@ def test_a_real_disk_keeps_a_journal_too(tmp_path: Path) -> None:
 def test_limits_below_four_tries_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 4"):
         Limits(tries=3)
+
+
+def test_looking_at_a_journal_changes_nothing_of_it() -> None:
+    disk = a_disk()
+    break_(disk, newest(disk), 40)
+    disk.create(f"{FILES[0]}.tmp")
+    before = disk.changes
+
+    assert Journal(disk).peek() == EARLIER
+    assert disk.changes == before
+    assert Journal(SimDisk()).peek() is None

@@ -127,6 +127,23 @@ def test_a_broken_journal_is_told_of() -> None:
     assert box.shell.state.running.version == "1.1.0"
 
 
+def test_a_box_that_lost_its_journal_numbers_its_reports_above_those_it_has_made() -> None:
+    box = a_home()
+    box.power_on(OFFER)
+    assert box.shell is not None
+    said = max(step for _, _, step in box.server.counted)
+    for path in FILES:
+        box.disk.pwrite(path, 3, b"?")
+
+    box.power_on()
+    box.power_on(OFFER)  # the server, told a sequence of 0, has sent it again
+
+    (_, again) = box.server.verdicts()
+    assert again.phase is Phase.UPDATED
+    assert again.step > said
+    assert box.shell.state.first_step == 0
+
+
 def test_the_agent_gives_a_sign_of_life() -> None:
     box = a_home()
 
