@@ -92,6 +92,7 @@ class Service:
             steady_ms=clock.steady_ms,
             capacity_bytes=self._capacity_bytes,
         )
+        self._authority.is_listening = False
         self._voice = Voice(
             config=config,
             identity=self._identity,
@@ -263,7 +264,7 @@ class Service:
             case Part() | Ended():
                 self._downloader.handle(message)
             case Connected():
-                self._is_connected = True
+                self._is_connected = self._authority.is_listening = True
                 self._hellos = 0
                 self._outbox.forget_sent()
                 self._send_hello()
@@ -272,7 +273,7 @@ class Service:
                 if detail != self._said:
                     self._said = detail
                     say(f"not connected: {detail}")
-                self._is_connected = False
+                self._is_connected = self._authority.is_listening = False
                 self._inbound.is_hello_acked = False
                 self._timers.set("hello", None)
         return True

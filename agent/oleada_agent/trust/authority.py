@@ -27,7 +27,8 @@ from oleada_agent.trust.metadata import Target
 from oleada_agent.trust.store import MetadataStore
 
 UNKNOWN_LIMIT_MS: Final = 600_000
-"""So long metadata or wave may lag behind an assignment before it is refused."""
+"""So long metadata or wave may lag behind an assignment before it is refused: of the time
+in which they could have come, because a box that hears nobody knows nothing new."""
 OWN: Final = (Assign, Lease, Cmd)
 
 Signed = TypeVar("Signed", Assign, Lease, Cmd)
@@ -50,6 +51,9 @@ class Authority:
         now_ms: The wall clock, which may be wrong.
         steady_ms: A clock that never jumps.
         capacity_bytes: The largest image that the spare slot takes.
+
+    Attributes:
+        is_listening: Whether there is a connection over which metadata and waves come.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class Authority:
         self._waves: tuple[str, ...] = ()
         self._deny: Deny | None = None
         self._unknown_since: dict[tuple[str, int], int] = {}
+        self.is_listening = True
 
     @property
     def is_ready(self) -> bool:
@@ -175,6 +180,9 @@ class Authority:
         return AuthorityRefused(*attempt, reason, detail[: messages.DETAIL_CHARS_MAX])
 
     def _unknown(self, attempt: tuple[str, int], unknown: layers.NotYetError) -> Event:
+        if not self.is_listening:
+            self._unknown_since.clear()
+            return AuthorityUnknown(*attempt)
         now_ms = self._steady_ms()
         if attempt not in self._unknown_since:
             self._unknown_since = {attempt: now_ms}

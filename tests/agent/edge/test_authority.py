@@ -192,6 +192,20 @@ def test_a_wave_that_does_not_come_is_waited_for_but_not_for_ever(bench: Bench) 
     assert reason_of(bench.decide(bench.assignment())) is Reason.NOT_COVERED
 
 
+def test_a_box_that_hears_nobody_does_not_run_out_of_patience(bench: Bench) -> None:
+    bench.authority.accept_waves(Waves(a_header(), ()))
+    bench.authority.is_listening = False
+
+    for _ in range(3):
+        assert isinstance(bench.decide(bench.assignment()), AuthorityUnknown)
+        bench.steady_ms += UNKNOWN_LIMIT_MS + 1
+
+    bench.authority.is_listening = True
+    assert isinstance(bench.decide(bench.assignment()), AuthorityUnknown)
+    bench.steady_ms += UNKNOWN_LIMIT_MS + 1
+    assert reason_of(bench.decide(bench.assignment())) is Reason.NOT_COVERED
+
+
 def test_a_release_that_nobody_signed_is_refused_after_waiting_for_metadata(bench: Bench) -> None:
     unsigned = bench.assignment(target_path=f"{MODEL}/6.0.img", version="6.0")
 
