@@ -69,6 +69,11 @@ def up_filter(config: Config) -> str:
     return f"$share/{group}/{PREFIX}/d/+/up/+"
 
 
+def receive_max(config: Config) -> int:
+    """Return how many messages are on their way to a worker: one batch, and the next."""
+    return 2 * config.inbox_batch_max
+
+
 def _configuration(config: Config, directory: Path) -> str:
     pki = config.pki_dir.resolve()
     user = "user root\n" if os.geteuid() == 0 else ""
@@ -87,7 +92,7 @@ log_type warning
 log_type notice
 connection_messages false
 max_packet_size {PACKET_BYTES_MAX}
-max_inflight_messages {max(config.inbox_batch_max, 100)}
+max_inflight_messages {max(receive_max(config), 100)}
 max_queued_messages {QUEUED_MESSAGES_MAX}
 
 listener {config.broker_port} {config.broker_host}

@@ -2,8 +2,8 @@
 
 The loop reads what the broker has, closes a batch by size or age, stores it, sends the
 acknowledgements and only then PUBACKs. While the database is away nothing is PUBACKed,
-so the broker stops sending at the receive window. One worker of many, chosen by a
-lease, also publishes the outbox.
+so the broker stops sending at the receive window: two batches, of which one travels while
+the other is stored. One worker of many, chosen by a lease, also publishes the outbox.
 """
 
 import logging
@@ -113,7 +113,7 @@ class Worker:
     def _connect(self) -> bool:
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = SESSION_S
-        properties.ReceiveMaximum = self._config.inbox_batch_max
+        properties.ReceiveMaximum = broker.receive_max(self._config)
         try:
             self._client.connect(
                 broker.SERVICES_HOST,

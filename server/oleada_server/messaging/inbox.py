@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from oleada_wire import messages, topics
 from oleada_wire.errors import MalformedMessageError, WireError
@@ -49,16 +49,14 @@ class DatabaseAwayError(ServerError):
     code = "database-away"
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(NamedTuple):
     """One MQTT message as the broker delivered it."""
 
     topic: str
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """One message that was read, of a box whose identity the broker has proved."""
 
     device_id: str
