@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
 from oleada_agent.boot import control, image
-from oleada_agent.boot.errors import ImageError
+from oleada_agent.boot.errors import ImageError, StorageError
 
 
 class Ended(StrEnum):
@@ -79,41 +80,71 @@ Look = Callable[[str], Found]
 def choose(look: Look, store: control.FileBootControl, before: Ended) -> Choice:
     """Return the slot to boot; its try is stored as used before this returns.
 
+    A slot whose try can not be stored would be tried for ever, so the other one comes
+    first; where there is no other, it boots all the same.
+
     Raises:
         ImageError: no slot holds an image that may boot.
-        StorageError: the boot control can not be written.
     """
-    said = store.load()
-    passed_over = []
-    if said is None:
-        said = control.default(_versions(look))
-        store.store(said)
-        passed_over.append("both boot control records were broken; a safe one was written")
-    # Where nothing may boot, whatever is whole does: a box that runs can be helped.
-    rest = [slot for slot in control.SLOTS if slot not in said.in_order()]
-    for slot in [*said.in_order(), *rest]:
-        try:
-            found = look(slot)
-        except ImageError as error:
-            passed_over.append(f"slot {slot} does not boot: {error}")
+    passed_over: list[str] = []
+    said = store.load() or _safe_control(look, store, passed_over)
+    uncounted: Choice | None = None
+    for slot in said.in_order():
+        found = _found(look, slot, passed_over)
+        if found is None:
             continue
-        took_try = not said.of(slot).successful and said.of(slot).tries > 0
-        fell_back = slot != said.preferred()
-        if took_try:
-            said = control.with_tries(said, slot, -1)
-            store.store(said)
-        return Choice(
-            slot=slot,
-            release=found.release,
-            agent=found.agent,
-            control=said,
-            was_successful=said.of(slot).successful,
-            took_try=took_try,
-            fell_back=fell_back,
-            before=before,
-            passed_over=tuple(passed_over),
-        )
+        chosen = _chosen(slot, found, said, before)
+        try:
+            if chosen.took_try:
+                store.store(chosen.control)
+        except StorageError as error:
+            passed_over.append(f"slot {slot} is put back, its try can not be counted: {error}")
+            uncounted = uncounted or replace(chosen, control=said, took_try=False)
+            continue
+        return replace(chosen, passed_over=tuple(passed_over))
+    if uncounted is not None:
+        return replace(uncounted, passed_over=tuple(passed_over))
+    # Where nothing may boot, whatever is whole does: a box that runs can be helped.
+    for slot in control.SLOTS:
+        if slot not in said.in_order() and (found := _found(look, slot, passed_over)) is not None:
+            return replace(_chosen(slot, found, said, before), passed_over=tuple(passed_over))
     raise ImageError("; ".join(passed_over))
+
+
+def _safe_control(
+    look: Look, store: control.FileBootControl, passed_over: list[str]
+) -> control.Control:
+    """Return, and store where the disk lets us, the record of a box that has lost both."""
+    said = control.default(_versions(look))
+    passed_over.append("both boot control records were broken; a safe one is used")
+    with suppress(StorageError):
+        store.store(said)
+    return said
+
+
+def _found(look: Look, slot: str, passed_over: list[str]) -> Found | None:
+    """Return what *slot* holds; None, and a sentence in *passed_over*, if it may not boot."""
+    try:
+        return look(slot)
+    except ImageError as error:
+        passed_over.append(f"slot {slot} does not boot: {error}")
+        return None
+
+
+def _chosen(slot: str, found: Found, said: control.Control, before: Ended) -> Choice:
+    """Return the choice of *slot*, with one try less if it is on trial; stores nothing."""
+    took_try = not said.of(slot).successful and said.of(slot).tries > 0
+    return Choice(
+        slot=slot,
+        release=found.release,
+        agent=found.agent,
+        control=control.with_tries(said, slot, -1) if took_try else said,
+        was_successful=said.of(slot).successful,
+        took_try=took_try,
+        fell_back=slot != said.preferred(),
+        before=before,
+        passed_over=(),
+    )
 
 
 def look_into(folder: Path) -> Look:

@@ -10,6 +10,7 @@ valid generation wins. Per slot, as Android and RAUC have it: *priority* (0 = ne
 import json
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -17,6 +18,7 @@ from typing import Any, Final, Protocol
 from oleada_wire.version import version_key
 
 from oleada_agent.boot.disk import RealDisk
+from oleada_agent.boot.errors import StorageError
 
 RECORD_BYTES: Final = 512
 FOLDER: Final = "boot"
@@ -256,7 +258,8 @@ class FileBootControl:
         found = []
         for path in FILES:
             if self._disk.exists(path):
-                entry = decode(self._disk.read(path, 0, RECORD_BYTES + 1))
-                if entry is not None:
-                    found.append((path, *entry))
+                with suppress(StorageError):  # as good as torn; the other one may stand
+                    entry = decode(self._disk.read(path, 0, RECORD_BYTES + 1))
+                    if entry is not None:
+                        found.append((path, *entry))
         return found

@@ -17,7 +17,7 @@ from typing import Final
 
 from oleada_agent.boot import choice, control, system
 from oleada_agent.boot.disk import RealDisk
-from oleada_agent.boot.errors import AgentError, ImageError
+from oleada_agent.boot.errors import AgentError, ImageError, StorageError
 
 WATCHDOG_S: Final = 60
 TRIAL_LOG: Final = "data/trial.log"
@@ -54,7 +54,6 @@ class Box:
 
         Raises:
             ImageError: no slot holds an image that may boot.
-            StorageError: the disk refuses what a start needs.
         """
         ended = choice.Ended.POWER
         while not self._button.pressed:
@@ -88,6 +87,12 @@ class Box:
     def _after(self, found: choice.Choice, ended: choice.Ended) -> None:
         if found.was_successful:
             return
+        try:
+            self._end_trial_boot(found, ended)
+        except StorageError as error:  # the next boot matters more than this one's end
+            _say(str(error))
+
+    def _end_trial_boot(self, found: choice.Choice, ended: choice.Ended) -> None:
         if ended is not choice.Ended.POWER:
             self._keep_log()
             return
@@ -140,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ImageError as error:
         _say(f"this box can not boot: {error}")
         return 3
-    except AgentError as error:
+    except (AgentError, OSError) as error:
         _say(str(error))
         return 1
     return 0

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -80,11 +80,7 @@ def empty_run(folder: Path) -> None:
 
 
 def prepare_run(folder: Path, found: Choice) -> BootedFile:
-    """Fill ``run/`` for the boot of *found*, and return what was told to the agent.
-
-    Raises:
-        StorageError: the boot count can not be made durable.
-    """
+    """Fill ``run/`` for the boot of *found*, and return what was told to the agent."""
     disk = RealDisk(folder)
     booted = BootedFile(
         slot=found.slot,
@@ -116,11 +112,13 @@ def _reason(found: Choice) -> str:
 
 def _raise_boot_count(disk: RealDisk) -> int:
     count = 0
-    if disk.exists(BOOT_COUNT):
-        text = disk.read(BOOT_COUNT, 0, 20).decode(errors="replace").strip()
-        count = int(text) if text.isdecimal() and text.isascii() else 0
+    with suppress(StorageError):
+        if disk.exists(BOOT_COUNT):
+            text = disk.read(BOOT_COUNT, 0, 20).decode(errors="replace").strip()
+            count = int(text) if text.isdecimal() and text.isascii() else 0
     count = min(count + 1, BOOT_COUNT_MAX)
-    write_whole(disk, BOOT_COUNT, f"{count}\n".encode())
+    with suppress(StorageError):  # a full disk keeps no box dark; the nonce tells boots apart
+        write_whole(disk, BOOT_COUNT, f"{count}\n".encode())
     return count
 
 

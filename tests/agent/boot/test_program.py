@@ -230,6 +230,43 @@ def test_a_box_that_lost_both_records_boots_the_newest_image_on_trial(
     assert [boot["slot"] for boot in boots] == ["B", "B", "B", "B", "A"]
 
 
+def test_a_box_whose_disk_takes_nothing_boots_all_the_same(tmp_path: Path, shelf: Path) -> None:
+    with a_home(tmp_path, old(shelf)) as home:
+        (home.folder / "data" / "boot_count.tmp").mkdir()
+        home.power_on()
+
+        first = home.next_boot("reboot")
+        second = home.next_boot("stay")
+
+    assert first["boot_id"] != second["boot_id"]
+
+
+def test_a_slot_whose_tries_can_not_be_counted_is_put_back(tmp_path: Path, shelf: Path) -> None:
+    with a_home(tmp_path, old(shelf), new(shelf), tries_b=4) as home:
+        torn = home.folder / control.FILES[0]  # the older record, which the next change replaces
+        torn.unlink()
+        torn.mkdir()
+        home.power_on()
+        said = home.next_boot("stay")
+        home.switch_off()
+
+    assert (said["slot"], said["boot_reason"]) == ("A", "fallback")
+    assert "slot B is put back, its try can not be counted" in home.said
+
+
+def test_a_slot_whose_tries_can_not_be_counted_boots_where_there_is_no_other(
+    tmp_path: Path, shelf: Path
+) -> None:
+    with a_home(tmp_path, old(shelf), new(shelf), tries_b=4) as home:
+        flip(home.folder / "slots" / "a.img", 2000)
+        torn = home.folder / control.FILES[0]
+        torn.unlink()
+        torn.mkdir()
+        home.power_on()
+
+        assert home.next_boot("stay")["slot"] == "B"
+
+
 def test_a_box_without_a_whole_image_says_so(tmp_path: Path, shelf: Path) -> None:
     with a_home(tmp_path, old(shelf)) as home:
         flip(home.folder / "slots" / "a.img", 2000)
