@@ -184,4 +184,6 @@ def _read_publish(packet: bytes, first: int, body: int, end: int) -> tuple[int, 
         mid = int.from_bytes(packet[at : at + 2], "big")
         at += 2
     length, at = _read_variable_length(packet, at)
+    if at + length > end:
+        raise ValueError("a PUBLISH ends before its topic or its properties do")
     return mid, qos, topic, packet[at + length : end]
