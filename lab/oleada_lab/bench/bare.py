@@ -4,7 +4,7 @@ No TLS, no parsing, no identity, and MQTT 3.1.1, which paho reads faster than 5.
 child process, so that its CPU time is its own:
 
     subscribe   paho takes N messages at QoS 1 and counts them
-    insert      SQLAlchemy Core inserts N rows into SQLite, 1 000 a transaction
+    insert      SQLAlchemy Core inserts N rows into the database, 1 000 a transaction
     both        paho takes N messages and acknowledges each after the insert of its batch,
                 which is closed by 1 000 messages or 50 ms
 
@@ -16,7 +16,6 @@ import json
 import os
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 import paho.mqtt.client as mqtt
@@ -41,7 +40,7 @@ BATCH: Final = 1000
 WAIT_S: Final = 0.05
 READY: Final = "ready"
 ROW: Final = Table(
-    "sample",
+    "bare_sample",
     MetaData(),
     Column("id", Integer, primary_key=True),
     Column("topic", String(120)),
@@ -148,7 +147,7 @@ def _store_and_acknowledge(
     batch.clear()
 
 
-def _insert_all(number: int, database: Path) -> dict[str, Any]:
+def _insert_all(number: int, database: str) -> dict[str, Any]:
     engine = _engine(database)
     body = bytes(600)
     count = Count(number)
@@ -162,14 +161,16 @@ def _insert_all(number: int, database: Path) -> dict[str, Any]:
     return count.result()
 
 
-def _engine(database: Path) -> Engine:
-    engine = create_engine(f"sqlite:///{database}")
+def _engine(database: str) -> Engine:
+    engine = create_engine(database)
 
-    @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: Any) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
 
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", prepare)
+    ROW.metadata.drop_all(engine)
     ROW.metadata.create_all(engine)
     return engine
 
@@ -183,7 +184,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("mode", choices=("subscribe", "insert", "both"))
     parser.add_argument("--count", type=int, required=True)
-    parser.add_argument("--database", type=Path)
+    parser.add_argument("--database", help="SQLAlchemy URL; its table bare_sample is made anew")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int)
     parser.add_argument("--limit-s", type=float, default=120)
