@@ -18,6 +18,7 @@ from oleada_agent.boot.control import FileBootControl
 from oleada_agent.boot.image import FIRST_BLOCK_BYTES, parse_header
 from oleada_agent.errors import AgentError, ImageError, StorageError
 from oleada_agent.journal import write_whole
+from oleada_agent.machine_events import Booted
 from oleada_agent.ports import Disk
 from oleada_agent.slots import slot_path
 
@@ -66,6 +67,19 @@ def read(disk: Disk) -> BootFacts:
         return _parse(json.loads(disk.read(FILE)))
     except (ValueError, KeyError, TypeError, WireError) as error:
         raise BootedError(f"{FILE} can not be read: {error!r}. Restart the box.") from error
+
+
+def event(facts: BootFacts) -> Booted:
+    """Return *facts* as the machine hears them."""
+    return Booted(
+        facts.slot,
+        facts.version,
+        str(facts.boot),
+        facts.reason,
+        facts.successful,
+        facts.after_watchdog,
+        facts.security_version,
+    )
 
 
 def _parse(found: dict[str, Any]) -> BootFacts:

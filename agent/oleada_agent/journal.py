@@ -15,7 +15,7 @@ from oleada_wire import canonical
 from oleada_wire.errors import WireError
 
 from oleada_agent import machine_codec
-from oleada_agent.errors import JournalError
+from oleada_agent.errors import JournalError, StorageError
 from oleada_agent.machine_states import State
 from oleada_agent.ports import Disk
 
@@ -23,6 +23,8 @@ FOLDER: Final = "data"
 FILES: Final = (f"{FOLDER}/journal.0", f"{FOLDER}/journal.1")
 JOURNAL_BYTES_MAX: Final = 1024 * 1024
 """More than the two assignments of the largest envelopes that a state may hold."""
+ROOM: Final = f"{FOLDER}/room"
+ROOM_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,16 @@ def write_whole(disk: Disk, path: str, data: bytes) -> None:
     disk.fsync(beside)
     disk.rename(beside, path)
     disk.fsync_dir(path.rpartition("/")[0])
+
+
+def has_room(disk: Disk) -> bool:
+    """Return whether *disk* takes what a store may need."""
+    try:
+        write_whole(disk, ROOM, bytes(ROOM_BYTES))
+        disk.unlink(ROOM)
+    except StorageError:
+        return False
+    return True
 
 
 def _crc32(entry: dict[str, Any]) -> int:

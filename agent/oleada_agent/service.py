@@ -9,6 +9,7 @@ import signal
 import ssl
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -29,11 +30,12 @@ from oleada_agent.download import Downloader, Ended, Part
 from oleada_agent.errors import AgentError, StorageError
 from oleada_agent.http_range import Patience
 from oleada_agent.inbound import Inbound
-from oleada_agent.machine_events import Booted, DenyListed, Event, Woken
+from oleada_agent.journal import has_room
+from oleada_agent.machine_events import DenyListed, Event, Woken
 from oleada_agent.machine_states import Gate, Limits, other_slot
 from oleada_agent.outbox import DiskOutbox, Stamp
 from oleada_agent.ports import Ports
-from oleada_agent.shell import Shell
+from oleada_agent.shell import ALIVE, Shell
 from oleada_agent.slots import FileSlots, slot_path
 from oleada_agent.timers import Timers
 from oleada_agent.transport import Address, Connected, Disconnected, Received, Transport
@@ -48,6 +50,7 @@ HELLO_AGAIN_MAX_MS: Final = 60_000
 FIRST_HEALTH_MS: Final = 5_000
 GIVE_BACK_MS: Final = 10_000
 GIVE_BACK_AGAIN_MS: Final = 600_000
+ROOM_AGAIN_MS: Final = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ class Service:
         self._is_connected = False
         self._hellos = 0
         self._said = ""
+        self._stands_still = False
         self._asked: tuple[str, int, LeasePhase] | None = None
         self._stamp = Stamp(self._disk, self._facts.boot, clock.now_ms, lambda: clock.hex_id(32))
         self._outbox = DiskOutbox(self._disk, self._stamp, clock.steady_ms)
@@ -222,17 +226,10 @@ class Service:
         except StorageError as error:
             say(f"the log of the last boot can not be read: {error}")
         facts = self._facts
-        self._shell.start(
-            Booted(
-                facts.slot,
-                facts.version,
-                str(facts.boot),
-                facts.reason,
-                facts.successful,
-                facts.after_watchdog,
-                facts.security_version,
-            )
-        )
+        try:
+            self._shell.start(booted.event(facts))
+        except StorageError as error:
+            self._stand_still(error)
         for path in self._shell.broken:
             self._outbox.put_log([f"journal {path} could not be read and was set aside"])
         if self._authority.denied:
@@ -290,6 +287,8 @@ class Service:
                 self._probes.look()
             case "hello":
                 self._send_hello()
+            case "room":
+                self._look_for_room()
             case "memory":
                 memory.give_back()
                 self._timers.set("memory", GIVE_BACK_AGAIN_MS)
@@ -297,8 +296,35 @@ class Service:
                 return
 
     def _feed(self, event: Event) -> None:
-        self._shell.feed(event)
+        if self._stands_still:
+            return
+        try:
+            self._shell.feed(event)
+        except StorageError as error:
+            self._stand_still(error)
         self._timers.set("look", self._probes.next_look_ms())
+
+    def _stand_still(self, error: StorageError) -> None:
+        """Decide nothing any more, for nothing can be stored, but go on telling how the box is.
+
+        On trial the agent ends instead: a slot that can not store is not well.
+        """
+        if not (self._facts.successful or self._shell.state.running.successful):
+            raise error
+        self._stands_still = True
+        self._downloader.stop()
+        line = f"the state can not be stored, so no update goes on: {error}"
+        say(line)
+        self._outbox.put_log([line])
+        with suppress(StorageError):
+            self._disk.create(ALIVE)
+        self._timers.set("room", ROOM_AGAIN_MS + clock.below(ROOM_AGAIN_MS // 2))
+
+    def _look_for_room(self) -> None:
+        """End the agent, to begin with what is stored, when the disk takes something again."""
+        if has_room(self._disk):
+            raise AgentError("The disk takes something again; the agent begins anew.")
+        self._timers.set("room", ROOM_AGAIN_MS + clock.below(ROOM_AGAIN_MS // 2))
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._queue.put(Stop())  # SimpleQueue.put may be called from a signal handler
@@ -363,6 +389,6 @@ def start(box: Path, config: Config, make: Callable[[Path, Config], Service] = S
     """Run the agent of *box* until it ends; return the exit code."""
     try:
         return make(box, config).run()
-    except AgentError as error:
+    except (AgentError, OSError) as error:
         say(str(error))
         return 1

@@ -25,7 +25,8 @@ class TimeFloor:
     """
 
     def __init__(self, directory: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError):  # it is missed when something is kept, which may fail too
+            directory.mkdir(parents=True, exist_ok=True)
         self._paths = [directory / "floor.0", directory / "floor.1"]
         self._stored_ms = max(map(_read_ms, self._paths))
         self._floor_ms = self._stored_ms

@@ -58,8 +58,9 @@ class MetadataStore:
 
     def __init__(self, directory: Path, copies: int = 2) -> None:
         self._places = [directory, directory / SECOND_COPY][:copies]
-        for place in self._places:
-            place.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError):  # it is missed when something is kept, which may fail too
+            for place in self._places:
+                place.mkdir(parents=True, exist_ok=True)
 
     def read(self, role: str) -> Iterator[bytes]:
         """Yield each copy of *role* that can be read, the first first."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from oleada_agent.disk import RealDisk
 from oleada_agent.errors import JournalError, StorageError
-from oleada_agent.journal import FILES, Journal, Loaded
+from oleada_agent.journal import FILES, Journal, Loaded, has_room
 from oleada_agent.machine_codec import from_json, to_json
 from oleada_agent.machine_states import Downloading, Limits, Running, State, Work
 from oleada_wire import canonical
@@ -193,3 +193,13 @@ def test_looking_at_a_journal_changes_nothing_of_it() -> None:
     assert Journal(disk).peek() == EARLIER
     assert disk.changes == before
     assert Journal(SimDisk()).peek() is None
+
+
+def test_whether_a_disk_has_room_is_asked_of_the_disk() -> None:
+    disk = a_disk()
+    before = disk.list("data")
+
+    assert has_room(disk)
+    assert disk.list("data") == before
+    disk.full = True
+    assert not has_room(disk)

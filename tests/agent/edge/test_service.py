@@ -186,6 +186,29 @@ def test_a_killed_agent_is_started_again_in_the_same_boot(desk: Desk, box: Box) 
     assert again.header.seq > first.header.seq
 
 
+def test_a_box_that_can_store_nothing_goes_on_telling_how_it_is(
+    desk: Desk, box: Box, images: dict[str, BuiltImage]
+) -> None:
+    desk.wait_for(Hello)
+    box.power_off()
+    blocked = [box.directory / f"data/journal.{number}.tmp" for number in (0, 1)]
+    for path in blocked:
+        path.mkdir()
+    box.power_on()
+
+    hello = desk.wait_for(Hello)
+    assert "can not be stored" in desk.wait_for(Log).lines[0]
+    offer(desk, images["good"])
+    for _ in range(2):
+        assert desk.wait_for(Health, lambda said: said.header.boot == hello.header.boot)
+
+    for path in blocked:
+        path.rmdir()
+    box.power_cut()
+    box.power_on()
+    assert desk.wait_for(Report, lambda report: report.phase is Phase.UPDATED)
+
+
 def _command_line(entry: Path) -> str:
     try:
         return (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
