@@ -5,10 +5,11 @@ from oleada_server.db import db
 from oleada_server.devices.models import Device
 from oleada_server.rollouts import service
 from oleada_server.rollouts.models import ReportRow
+from oleada_server.rollouts.states import BoxState
 from oleada_wire.cohort import merkle_covers
 from oleada_wire.messages import Window
 from oleada_wire.words import LeasePhase, Phase, Reason
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from tests.server.rollouts.fleet import (
     DAY,
@@ -272,3 +273,16 @@ def test_the_number_of_an_assignment_only_rises() -> None:
         numbers.append(found.assignment_seq)
 
     assert numbers == [1, 2, 3, 4]
+
+
+def test_a_box_that_lies_about_its_number_does_not_stop_the_others() -> None:
+    liar, honest = a_fleet(2)
+    db.session.execute(update(Device).where(Device.id == liar).values(assignment_seq=2**63 - 1))
+    db.session.commit()
+    a_release()
+
+    started(a_plan())
+
+    assert told(liar) is None
+    assert told(honest) is not None
+    assert {row_of(box).state for box in (liar, honest)} == {BoxState.ASSIGNED}
