@@ -19,7 +19,7 @@ from oleada_server.clock import now_utc
 from oleada_server.db import read_only
 from oleada_server.rollouts import schemas, service
 from oleada_server.rollouts.errors import BadPlanError
-from oleada_server.rollouts.once import Once, done_before, record_done
+from oleada_server.rollouts.once import DoneMeanwhileError, Once, done_before, record_done
 from oleada_server.rollouts.reading import BoxFilter
 from oleada_server.rollouts.states import BoxState
 
@@ -58,7 +58,10 @@ def list_rollouts(query: dict[str, Any]) -> ResponseReturnValue:
 def create(body: dict[str, Any]) -> ResponseReturnValue:
     """Store a plan as a draft; nothing reaches a box before it is started."""
     spec = schemas.spec_from(body)
-    rollout_id = service.create(spec, actor=identity().actor, now=now_utc(), once=_once())
+    try:
+        rollout_id = service.create(spec, actor=identity().actor, now=now_utc(), once=_once())
+    except DoneMeanwhileError as done:
+        rollout_id = done.rollout_id
     return _shown(rollout_id)
 
 
@@ -207,7 +210,10 @@ def _do(rollout_ref: str, verb: Callable[..., object], **arguments: Any) -> Resp
         if done_before(actor, once) is not None:
             return _shown(rollout_id)
         service.get(rollout_id)
-        record_done(actor, once, rollout_id, now)
+        try:
+            record_done(actor, once, rollout_id, now)
+        except DoneMeanwhileError:
+            return _shown(rollout_id)
     verb(rollout_id, actor=actor, now=now, **arguments)
     return _shown(rollout_id)
 

@@ -14,6 +14,18 @@ from oleada_server.rollouts.errors import KeyReusedError
 from oleada_server.rollouts.models import DoneOnce
 
 
+class DoneMeanwhileError(Exception):
+    """The same request, sent twice at once, was carried out by another transaction.
+
+    Attributes:
+        rollout_id: The rollout on which it was.
+    """
+
+    def __init__(self, rollout_id: int) -> None:
+        super().__init__(f"done meanwhile on R-{rollout_id}")
+        self.rollout_id = rollout_id
+
+
 @dataclass(frozen=True, slots=True)
 class Once:
     """An idempotency key and the request that it stands for.
@@ -51,7 +63,8 @@ def record_done(actor: str, once: Once, rollout_id: int, now: datetime) -> None:
     """Note in the caller's transaction that the request is being carried out.
 
     Raises:
-        KeyReusedError: Another transaction is at the same key just now.
+        DoneMeanwhileError: Another transaction was first; this one is rolled back.
+        KeyReusedError: That one was another request.
     """
     db.session.add(
         DoneOnce(
@@ -65,4 +78,7 @@ def record_done(actor: str, once: Once, rollout_id: int, now: datetime) -> None:
     try:
         db.session.flush()
     except IntegrityError as error:
-        raise KeyReusedError(once.key) from error
+        db.session.rollback()
+        if (done := done_before(actor, once)) is not None:
+            raise DoneMeanwhileError(done) from error
+        raise

@@ -13,7 +13,7 @@ from oleada_server.accounts import tokens
 from oleada_server.accounts.models import Role
 from oleada_server.clock import now_utc
 from oleada_server.db import db
-from oleada_server.rollouts import service
+from oleada_server.rollouts import api, service
 from oleada_server.rollouts.cli import rollout_group
 from oleada_wire.words import Phase, Reason
 from werkzeug.serving import make_server
@@ -119,6 +119,26 @@ def test_a_request_that_is_sent_again_is_done_once(ask: Ask) -> None:
     assert ask("POST", "/R-1/start", {}, key="k3")[0] == 200
     assert ask("POST", "/R-1/start", {}, key="k4")[0] == 409
     assert ask("POST", "/R-9/start", {}, key="k5")[0] == 404
+
+
+def test_a_request_that_is_sent_twice_at_once_is_done_once(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second looked before the first had written: it must not be sent away for a new key."""
+    a_fleet(4)
+    a_release()
+    ask("POST", "", PLAN, key="k1")
+    ask("POST", "/R-1/start", {}, key="k2")
+    for looks_early in (api, service):
+        monkeypatch.setattr(looks_early, "done_before", lambda *_: None)
+
+    planned, started = ask("POST", "", PLAN, key="k1"), ask("POST", "/R-1/start", {}, key="k2")
+    other, problem = ask("POST", "", {**PLAN, "name": "another"}, key="k1")
+
+    assert (planned[0], planned[1]["id"]) == (201, "R-1")
+    assert (started[0], started[1]["state"]) == (200, "running")
+    assert (other, problem["code"]) == (409, "idempotency-key-reused")
+    assert len(ask("GET", "")[1]["rollouts"]) == 1
 
 
 def test_a_deed_that_failed_may_be_sent_again_under_its_key(ask: Ask) -> None:
