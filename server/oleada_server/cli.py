@@ -65,6 +65,32 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except (ServerError, StoreError, WireError) as error:
             raise click.ClickException(str(error)) from error
+        except Exception as error:
+            if (sentence := _of_the_machine(error)) is None:
+                raise
+            raise click.ClickException(sentence) from error
+
+
+def _of_the_machine(error: Exception) -> str | None:
+    """Return what disk or database has refused, as a sentence; None for an error of ours."""
+    if isinstance(error, OSError):
+        if error.filename is None:
+            return None
+        return (
+            f"{error.filename}: {error.strerror}. Check the path, OLEADA_DATA_DIR above all, its "
+            "owner and its rights."
+        )
+    try:
+        from sqlalchemy.exc import OperationalError, ProgrammingError  # noqa: PLC0415 - see above
+    except ModuleNotFoundError:  # a signer's machine
+        return None
+    if not isinstance(error, OperationalError | ProgrammingError):
+        return None
+    why = str(error.orig).strip().partition("\n")[0]
+    return (
+        f"The database can not be used: {why}. Check that it runs and what database_url says; "
+        "`oleada init` makes one ready."
+    )
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

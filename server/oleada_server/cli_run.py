@@ -11,6 +11,7 @@ from oleada_server import config as settings
 from oleada_server import logs, schema
 from oleada_server import up as whole
 from oleada_server.app import WITHOUT_PAGES, create_app
+from oleada_server.config import Config
 from oleada_server.db import db
 
 
@@ -50,13 +51,13 @@ def up() -> None:
 @click.command()
 def web() -> None:
     """Run console and REST (gunicorn)."""
-    _become(whole.web_command(settings.load()))
+    _become(whole.web_command(_made_ready()))
 
 
 @click.command()
 def door() -> None:
     """Run the device door (gunicorn, HTTPS)."""
-    _become(whole.door_command(settings.load()))
+    _become(whole.door_command(_made_ready()))
 
 
 @click.command()
@@ -109,6 +110,13 @@ def current() -> None:
     """Show the database's revision and the one this code needs."""
     with _app():
         _say(f"database {schema.current() or 'none'}, code {schema.head()}")
+
+
+def _made_ready() -> Config:
+    config = settings.load()
+    if not (config.pki_dir / "door.pem").exists():
+        raise whole.NotReadyError(f"{config.data_dir} is not made ready; run `oleada init` first.")
+    return config
 
 
 def _become(command: list[str]) -> None:

@@ -4,6 +4,7 @@
 server's own machine commands need neither. Standard library only.
 """
 
+import http.client
 import json
 import os
 import urllib.error
@@ -61,7 +62,8 @@ class Client:
             RefusedError: the server says no.
         """
         found = {key: value for key, value in (query or {}).items() if value not in (None, ())}
-        spelt = f"?{urllib.parse.urlencode(found, doseq=True)}" if found else ""
+        coded = urllib.parse.urlencode(found, doseq=True, errors="replace")
+        spelt = f"?{coded}" if found else ""
         return self._ask("GET", path + spelt, None, {})
 
     def post(self, path: str, body: Any = None, *, idempotency_key: str | None = None) -> Any:
@@ -90,13 +92,16 @@ class Client:
                 text = answer.read(ANSWER_BYTES_MAX)
         except urllib.error.HTTPError as error:
             with error:
-                raise _refused(error) from error
-        except OSError as error:
+                raise _refused(error, self.url) from error
+        except (OSError, http.client.HTTPException, UnicodeError) as error:
             raise NoServerError(
                 f"{self.url} does not answer ({error}); start it with `oleada up`, or set "
                 "OLEADA_URL to the server's address."
             ) from error
-        return json.loads(text) if text else None
+        try:
+            return json.loads(text) if text else None
+        except ValueError as error:
+            raise NoServerError(_stranger(self.url)) from error
 
 
 def connect(environ: Mapping[str, str] = os.environ) -> Client:
@@ -105,24 +110,43 @@ def connect(environ: Mapping[str, str] = os.environ) -> Client:
     Raises:
         NoServerError: neither does.
     """
-    directory = Path(environ.get("OLEADA_DATA_DIR") or "var/oleada")
-    login = read_login(directory)
-    url = environ.get("OLEADA_URL") or login.get("url", "")
-    token = environ.get("OLEADA_TOKEN") or login.get("token", "")
+    url, token = environ.get("OLEADA_URL", ""), environ.get("OLEADA_TOKEN", "")
+    if not (url and token):
+        login = read_login(Path(environ.get("OLEADA_DATA_DIR") or "var/oleada"))
+        url, token = url or login.get("url", ""), token or login.get("token", "")
     if not url.startswith(("http://", "https://")) or not token:
         raise NoServerError(
             "No server to ask: set OLEADA_URL and OLEADA_TOKEN, or set OLEADA_DATA_DIR to the "
             "data directory of the server on this machine."
         )
-    return Client(url.rstrip("/"), token)
+    return Client(_checked_url(url), _checked_token(token))
+
+
+def path_of(*parts: str) -> str:
+    """Return *parts*, as a person typed them, as the path of an address: ``/R-7/start``."""
+    return "".join(f"/{urllib.parse.quote(part, safe='', errors='replace')}" for part in parts)
 
 
 def read_login(directory: Path) -> dict[str, str]:
-    """Return *url* and *token* as ``oleada init`` left them in *directory*; empty if not."""
+    """Return *url* and *token* as ``oleada init`` left them in *directory*; empty if not.
+
+    Raises:
+        NoServerError: the file is there and can not be read.
+    """
     path = directory / LOGIN_FILE
-    if not path.exists():
+    try:
+        found = json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError):
         return {}
-    found: dict[str, str] = json.loads(path.read_text())
+    except OSError as error:
+        raise NoServerError(
+            f"{path} can not be read ({error.strerror}); ask as the server's user, or set "
+            "OLEADA_URL and OLEADA_TOKEN."
+        ) from error
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(one, str) for one in found.values()):
+        raise NoServerError(f"{path} is damaged; remove it and run `oleada init`.")
     return found
 
 
@@ -138,12 +162,40 @@ def write_login(directory: Path, url: str, token: str) -> None:
     part.replace(path)
 
 
-def _refused(error: urllib.error.HTTPError) -> RefusedError:
+def _refused(error: urllib.error.HTTPError, url: str) -> RefusedError:
     text = error.read(64 * 1024).decode(errors="replace")
     try:
         found = json.loads(text)
     except ValueError:
         found = {}
     return RefusedError(
-        error.code, found if isinstance(found, dict) else {}, text or str(error.reason)
+        error.code,
+        found if isinstance(found, dict) else {},
+        f"{_stranger(url)} It says: {error.code} {error.reason}.",
     )
+
+
+def _stranger(url: str) -> str:
+    return f"{url} answers, but not as an Oleada server does; check OLEADA_URL."
+
+
+def _checked_url(url: str) -> str:
+    try:
+        found = urllib.parse.urlsplit(url)
+        is_one = bool(found.hostname) and found.port != 0
+    except ValueError:
+        is_one = False
+    if not is_one:
+        raise NoServerError(
+            f"{url!r} is not the address of a server, such as https://oleada.example:8080; "
+            "correct OLEADA_URL."
+        )
+    return url.rstrip("/")
+
+
+def _checked_token(token: str) -> str:
+    if not (token.isascii() and token.isprintable() and " " not in token):
+        raise NoServerError(
+            "The API token holds blanks or signs that no token has; correct OLEADA_TOKEN."
+        )
+    return token

@@ -20,6 +20,7 @@ from oleada_server.errors import ServerError
 
 FILE_NAME: Final = "oleada.toml"
 DATA_DIR_DEFAULT: Final = Path("var/oleada")
+DATABASES: Final = ("sqlite:///", "postgresql+psycopg://")
 DAY_S: Final = 86_400
 
 
@@ -106,6 +107,12 @@ class Config:
     def __post_init__(self) -> None:
         for one in settings():
             _check_range(one, getattr(self, one.name))
+        if self.database_url and not self.database_url.startswith(DATABASES):
+            scheme = self.database_url.partition("://")[0][:20]
+            raise BadSettingError(
+                f"Setting database_url begins with {scheme!r}; write "
+                "postgresql+psycopg://user@host/name, or nothing for SQLite."
+            )
         if self.log_level not in {"debug", "info", "warning", "error"}:
             raise BadSettingError(
                 f"Setting log_level is {self.log_level!r}; write debug, info, warning or error."
@@ -211,6 +218,8 @@ def write(config: Config, names: list[str]) -> None:
     """Add settings *names* of *config* to its file, keeping the rest of the file."""
     path = config.data_dir / FILE_NAME
     before = path.read_text() if path.exists() else "# docs/reference/settings.md says more.\n"
+    if before and not before.endswith("\n"):  # an editor that leaves the last line open
+        before += "\n"
     lines = [f"{name} = {_toml(getattr(config, name))}\n" for name in names]
     config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     part = path.with_suffix(".part")
@@ -229,7 +238,7 @@ def _read_file(path: Path) -> dict[str, Any]:
         return {}
     try:
         return tomllib.loads(path.read_text())
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # not TOML, or not even UTF-8
         raise BadSettingError(f"{path} is not TOML: {error}. Correct that line.") from error
 
 

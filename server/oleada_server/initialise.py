@@ -4,6 +4,7 @@ Every step may run again: what is there and good stays, so that ``oleada up`` si
 does all of it at each start.
 """
 
+import errno
 import socket
 from dataclasses import replace
 from datetime import datetime
@@ -19,7 +20,7 @@ from oleada_server.accounts import tokens
 from oleada_server.accounts.errors import TokenNotValidError, UserNotFoundError
 from oleada_server.accounts.models import Role
 from oleada_server.accounts.rights import SCOPES
-from oleada_server.config import Config
+from oleada_server.config import BadSettingError, Config
 from oleada_server.enrolment import pki
 from oleada_server.releases import service as releases
 
@@ -79,19 +80,20 @@ def make_certificates(config: Config, now: datetime) -> None:
 
 def _see_to_login(config: Config, now: datetime) -> None:
     """See to a token with which the command line on this machine may ask the server."""
-    held = client.read_login(config.data_dir)
     try:
-        tokens.find_token(held.get("token", ""), now)
-        token = held["token"]
-    except TokenNotValidError:
+        token = client.read_login(config.data_dir).get("token", "")
+        tokens.find_token(token, now)
+    except (TokenNotValidError, client.NoServerError):
         token = _new_token(now)
     client.write_login(config.data_dir, config.console_url, token)
 
 
 def _new_token(now: datetime) -> str:
+    """Return a token of the local user; empty when somebody has shut that user out."""
     actor = "system:init"
     try:
-        accounts.find_user(LOCAL_USER)
+        if accounts.find_user(LOCAL_USER).disabled_at is not None:
+            return ""
     except UserNotFoundError:
         accounts.add_user(
             LOCAL_USER,
@@ -120,11 +122,20 @@ def _free_port(host: str, wanted: int, taken: set[int]) -> int:
 
 
 def is_free(host: str, port: int) -> bool:
-    """Return whether one could listen on *port* of *host*."""
+    """Return whether one could listen on *port* of *host*.
+
+    Raises:
+        BadSettingError: nobody could, whether it is free or not.
+    """
     with socket.socket() as tried:
         tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             tried.bind((host, port))
-        except OSError:
-            return False
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return False
+            raise BadSettingError(
+                f"Nothing can listen on port {port} of {host!r} ({error.strerror}); correct that "
+                "address or port in oleada.toml."
+            ) from error
     return True

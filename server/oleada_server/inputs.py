@@ -13,7 +13,8 @@ from flask import request
 
 from oleada_server.errors import BadInputError
 
-FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
+FORM = "application/x-www-form-urlencoded"
+"""A multipart form may be an upload, which only its view may read, as a stream."""
 
 
 def check_request() -> None:
@@ -28,7 +29,7 @@ def check_request() -> None:
     _demand_storable(_of_fields(request.args), "The query")
     if request.is_json:
         _demand_storable(_texts(_body()), "The body")
-    elif request.mimetype in FORMS:
+    elif request.mimetype == FORM:
         _demand_storable(_of_fields(request.form), "The form")
 
 

@@ -11,11 +11,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
 from oleada_server.db import Base, db
-from oleada_server.errors import ServerError
+from oleada_server.errors import BadInputError, ServerError
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _LOCK: Final = 0x01EADA03
@@ -40,7 +41,11 @@ def upgrade(revision: str = "head") -> None:
 
 
 def downgrade(revision: str) -> None:
-    """Bring the database down to *revision*; ``base`` removes every table."""
+    """Bring the database down to *revision*; ``base`` removes every table.
+
+    Raises:
+        BadInputError: there is no such revision.
+    """
     _run(command.downgrade, revision)
 
 
@@ -92,7 +97,12 @@ def _run(do: Any, revision: str) -> None:
         with connection.begin():
             if not on_sqlite:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-            do(_config(connection), revision)
+            try:
+                do(_config(connection), revision)
+            except CommandError as error:
+                raise BadInputError(
+                    f"{error}. `oleada db current` names the database's revision and this code's."
+                ) from error
         if on_sqlite:
             connection.invalidate()  # the next one has its foreign keys on again
 

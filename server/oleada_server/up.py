@@ -179,8 +179,9 @@ def _start(
         "door": (config.door_host, config.door_port),
     }
     deadline_s = clock.monotonic_s() + PORT_FREE_S
-    for name, (host, port) in listening.items():
-        _wait_for_port(name, host, port, deadline_s)
+    for name, host_name in initialise.PORTS.items():
+        host = getattr(config, host_name) if host_name else broker.SERVICES_HOST
+        _wait_for_port(name, host, getattr(config, name), deadline_s)
     for child in children:
         child.start()
     deadline_s = clock.monotonic_s() + READY_S
@@ -205,13 +206,13 @@ def _check_alive(child: Child, deadline_s: float) -> None:
     raise NotReadyError(f"The {child.name} {what}. The end of its log:\n{child.log_tail()}")
 
 
-def _wait_for_port(name: str, host: str, port: int, deadline_s: float) -> None:
-    """Wait while a server that was killed just now lets go of its port."""
+def _wait_for_port(setting: str, host: str, port: int, deadline_s: float) -> None:
+    """Wait while a server that was killed just now lets go of the port of *setting*."""
     while not initialise.is_free(host, port):
         if clock.monotonic_s() > deadline_s:
             raise NotReadyError(
-                f"Port {port} of {host}, which the {name} needs, is taken by another program; "
-                f"stop that, or change {name}_port in oleada.toml."
+                f"Port {port} of {host} is taken by another program; stop that, or change "
+                f"{setting} in oleada.toml."
             )
         clock.wait_s(WATCH_S)
 

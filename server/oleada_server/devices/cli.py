@@ -6,7 +6,7 @@ from typing import Any
 import click
 from oleada_wire.ids import group_device_id, normalise_device_id
 
-from oleada_server.client import connect
+from oleada_server.client import connect, path_of
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON as the API answers.")
 
@@ -48,7 +48,7 @@ def list_(as_json: bool, **query: Any) -> None:
 @as_json
 def show(device_id: str, as_json: bool) -> None:
     """Show one device, by its id as printed on the box."""
-    device = connect().get(f"/api/v1/devices/{normalise_device_id(device_id)}")
+    device = connect().get("/api/v1/devices" + path_of(normalise_device_id(device_id)))
     if as_json:
         print(json.dumps(device, indent=2))
         return

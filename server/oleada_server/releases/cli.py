@@ -14,7 +14,7 @@ import click
 from oleada_store import bundle
 from oleada_store.cli import release_group
 
-from oleada_server.client import Client, NoServerError, connect
+from oleada_server.client import Client, NoServerError, connect, path_of
 
 __all__ = ["release_group"]
 
@@ -53,7 +53,7 @@ def publish(file: Path, url: str | None, token: str | None) -> None:
 @click.option("--token", help="An API token; better in OLEADA_TOKEN, where nobody sees it.")
 def withdraw(*, model: str, version: str, reason: str, url: str | None, token: str | None) -> None:
     """Withdraw VERSION of MODEL: its rollouts stop, no box installs it, it never comes back."""
-    found = _client(url, token).post(f"{PATH}/{model}/{version}/withdraw", {"reason": reason})
+    found = _client(url, token).post(PATH + path_of(model, version, "withdraw"), {"reason": reason})
     click.echo(f"Withdrawn {found['target_path']}: {found['withdrawn_reason']}")
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from oleada_server.client import Client, connect
+from oleada_server.client import Client, connect, path_of
 
 PATH: Final = "/api/v1/rollouts"
 ENDS: Final = frozenset({"finished", "halted", "stopped"})
@@ -182,7 +182,7 @@ def retry(
 @as_json
 def show(rollout: str, as_json: bool) -> None:
     """Show ROLLOUT (R-7 or 7): waves, exact numbers, why boxes failed."""
-    _print(connect().get(f"{PATH}/{rollout}"), as_json)
+    _print(connect().get(PATH + path_of(rollout)), as_json)
 
 
 @rollout_group.command("list")
@@ -217,7 +217,7 @@ def watch(rollout: str, every_s: float, as_json: bool) -> None:  # fmt: skip
     """Print ROLLOUT whenever it has changed, until it has ended; exit 1 unless it finished."""
     client, before = connect(), ""
     while True:
-        found = client.get(f"{PATH}/{rollout}")
+        found = client.get(PATH + path_of(rollout))
         text = json.dumps(found) if as_json else _line(found)
         if text != before:
             click.echo(text)
@@ -231,7 +231,7 @@ def _do(rollout: str, verb: str, as_json: bool, **body: Any) -> None:
     given = {name: value for name, value in body.items() if value is not None}
     client: Client = connect()
     key = uuid.uuid4().hex
-    _print(client.post(f"{PATH}/{rollout}/{verb}", given, idempotency_key=key), as_json)
+    _print(client.post(PATH + path_of(rollout, verb), given, idempotency_key=key), as_json)
 
 
 def _plan_of(given: dict[str, Any]) -> dict[str, Any]:
@@ -278,7 +278,11 @@ def _listed(text: str) -> dict[str, Any]:
     name, _, path = text.partition("=")
     if not path or not Path(path).is_file():
         raise click.ClickException(f"--list {text!r} is not NAME=FILE with a file that is there.")
-    ids = [line.strip() for line in Path(path).read_text().splitlines() if line.strip()]
+    try:
+        text = Path(path).read_text()
+    except ValueError:
+        raise click.ClickException(f"{path} is not a text with a device id a line.") from None
+    ids = [line.strip() for line in text.splitlines() if line.strip()]
     return {"name": name, "device_ids": ids}
 
 

@@ -57,6 +57,8 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
         ("claim_ttl_s = 1", "at least 60"),
         ('log_level = "loud"', "debug, info"),
         ("web_port = = 1", "not TOML"),
+        ('database_url = "mysql://ana:hush@host/x"', "begins with 'mysql'; write postgresql"),
+        ('database_url = "garbage"', "write postgresql"),
     ],
 )
 def test_a_setting_that_is_not_what_it_should_be_is_refused(
@@ -83,3 +85,18 @@ def test_what_is_written_is_read_back_and_keeps_the_rest(tmp_path: Path) -> None
     assert again.public_url == 'https://a.example/"quoted"'
     assert (tmp_path / "oleada.toml").read_text().startswith("# mine\n")
     assert settings.given(tmp_path, {}) == {"web_host", "web_port", "public_url"}
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "oleada.toml").write_bytes(b"web_port = \xff")
+
+    with pytest.raises(BadSettingError, match="is not TOML"):
+        load(tmp_path, {})
+
+
+def test_what_is_written_begins_a_line_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "oleada.toml").write_text('log_level = "debug"')
+
+    settings.write(load(tmp_path, {}), ["web_port"])
+
+    assert load(tmp_path, {}).log_level == "debug"
