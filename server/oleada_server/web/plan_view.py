@@ -1,0 +1,131 @@
+"""The live preview of a plan: what it would cover, whom not and why, and when it can end."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from markupsafe import Markup
+
+from oleada_server.errors import ServerError
+from oleada_server.rollouts import service
+from oleada_server.rollouts.preview import LeftOut, Preview, WavePreview
+from oleada_server.rollouts.spec import RolloutSpec
+from oleada_server.web import plan_form, words
+from oleada_server.web.plan_form import FormError, PlanForm, Wrong
+from oleada_server.web.words import gettext, say, say_n
+
+VERSIONS_SHOWN: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class WaveLine:
+    """One wave of the preview: its boxes, and which versions they come from."""
+
+    position: int
+    name: str
+    boxes: int
+    share: float
+    versions: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the side of the page shows of a plan; without *preview*, *wrong* says why.
+
+    Attributes:
+        digest: Of the plan that is shown; what is stored must have the same.
+        left_out: (how many boxes, why).
+        facts: Sentences about start and end.
+    """
+
+    preview: Preview | None
+    digest: str
+    waves: list[WaveLine]
+    left_out: list[tuple[int, str]]
+    facts: list[Markup]
+    wrong: list[Wrong]
+
+    @property
+    def is_ready(self) -> bool:
+        """Return whether the plan may be stored as it is shown."""
+        return self.preview is not None and not self.wrong
+
+
+def show(form: PlanForm, now: datetime, zone: str, *, keep_salt: bool = False) -> Shown:
+    """Return the preview of *form*; with *keep_salt* of exactly the boxes it named before."""
+    try:
+        spec = plan_form.spec_of(form, now, zone)
+        if keep_salt and form.salt:
+            spec = replace(spec, salt=form.salt)
+        preview = service.preview(spec)
+    except FormError as error:
+        return Shown(None, "", [], [], [], error.wrong)
+    except ServerError as error:
+        return Shown(None, "", [], [], [], [Wrong("release", str(error))])
+    return Shown(
+        preview=preview,
+        digest=plan_form.digest(spec),
+        waves=[_line(at, wave, preview.boxes) for at, wave in enumerate(preview.waves, start=1)],
+        left_out=[(boxes, why_left_out(reason)) for reason, boxes in preview.left_out.items()],
+        facts=_facts(spec, preview),
+        wrong=_empty_waves(preview),
+    )
+
+
+def why_left_out(reason: LeftOut) -> str:
+    """Return in words why boxes are in no wave."""
+    spelt = {
+        LeftOut.NEVER_HEARD: gettext("never heard"),
+        LeftOut.ALREADY_THERE: gettext("run it already"),
+        LeftOut.RUNS_NEWER: gettext("run a newer version"),
+        LeftOut.BELOW_MINIMUM_VERSION: gettext("run a version that is too old for it"),
+        LeftOut.BELOW_SECURITY_FLOOR: gettext("have a higher security version"),
+        LeftOut.IN_ANOTHER_ROLLOUT: gettext("are in another open rollout"),
+        LeftOut.NO_WAVE: gettext("are in none of the waves"),
+        LeftOut.OTHER_MODEL: gettext("listed, but unknown or of another model"),
+    }
+    return spelt[reason]
+
+
+def _line(position: int, wave: WavePreview, boxes: int) -> WaveLine:
+    by_count = sorted(wave.from_versions.items(), key=lambda item: -item[1])
+    spelt = [
+        gettext("%(n)s on %(version)s", n=words.number(count), version=version)
+        for version, count in by_count[:VERSIONS_SHOWN]
+    ]
+    if more := sum(count for _, count in by_count[VERSIONS_SHOWN:]):
+        spelt.append(gettext("%(n)s on others", n=words.number(more)))
+    share = wave.boxes / boxes if boxes else 0
+    name = "" if wave.name == f"Wave {position}" else wave.name
+    return WaveLine(position, name, wave.boxes, share, ", ".join(spelt))
+
+
+def _empty_waves(preview: Preview) -> list[Wrong]:
+    return [
+        Wrong(
+            f"w{index}-until",
+            gettext("Wave %(n)s would cover no box, so it would prove nothing.", n=index + 1),
+        )
+        for index, wave in enumerate(preview.waves)
+        if not wave.boxes
+    ]
+
+
+def _facts(spec: RolloutSpec, preview: Preview) -> list[Markup]:
+    soak = timedelta(seconds=sum(wave.soak_s for wave in spec.waves))
+    load = preview.boxes * preview.size_bytes
+    facts = [
+        say("<b>Not before</b> %(span)s after its start is it finished: so long the waves soak. "
+            "How fast boxes come depends on them, so no day is promised.",
+            span=words.duration(soak)),
+        say("<b>%(size)s</b> is loaded by all boxes together.", size=words.size(load)),
+    ]  # fmt: skip
+    if spec.start_at is not None:
+        facts.insert(0, say("<b>Starts</b> %(moment)s at the earliest, when it is approved.",
+                            moment=words.moment(spec.start_at)))  # fmt: skip
+    if preview.boxes > spec.in_flight_max:
+        facts.append(
+            say_n("At most <b>%(n)s box</b> is at work at one time.",
+                  "At most <b>%(n)s boxes</b> are at work at one time.", spec.in_flight_max)
+        )  # fmt: skip
+    return facts

@@ -1,0 +1,242 @@
+"""Planning in one page: what is typed is kept, what is shown is stored, nothing is guessed."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from oleada_server.db import db
+from oleada_server.rollouts import service
+from werkzeug.test import TestResponse
+
+from tests.web.forms import csrf_of
+
+SignIn = Callable[..., FlaskClient]
+
+
+def fields_of(html: str) -> dict[str, str]:
+    """Return what a browser would send of the form as it stands."""
+    form = html[html.index('id="plan"') : html.index("</form>", html.index('id="plan"'))]
+    found = {}
+    for tag in re.findall(r"<input[^>]*>", form):
+        named = dict(re.findall(r'([\w-]+)="([^"]*)"', tag))
+        if named.get("type") == "radio" and " checked" not in tag:
+            continue
+        if "name" in named:
+            found[named["name"]] = named.get("value", "")
+    for name, body in re.findall(r'<textarea[^>]*name="(\w+)"[^>]*>([^<]*)</textarea>', form):
+        found[name] = body
+    chosen = re.search(r'<option value="([^"]+)" selected', form)
+    found["release"] = chosen[1] if chosen else ""
+    return found
+
+
+def press(client: FlaskClient, fields: dict[str, str], do: str, **typed: Any) -> TestResponse:
+    return client.post("/rollouts/new", data={**fields, **typed, "do": do})
+
+
+def boxes_shown(html: str) -> list[int]:
+    preview = html[html.index('id="p-preview"') :]
+    return [int(n) for n in re.findall(r'class="v[^"]*">(\d+) box', preview)]
+
+
+def planned_boxes(app: Flask, rollout_id: int) -> list[int]:
+    """Return the boxes of each wave that the stored plan covers."""
+    with app.app_context():
+        found = service.preview(service.spec_of(service.get(rollout_id)))
+        db.session.remove()
+    return [wave.boxes for wave in found.waves]
+
+
+@pytest.fixture
+def free_app(filled_app: Flask) -> Flask:
+    """The filled console after its running rollout was stopped, so that its boxes are free."""
+    with filled_app.app_context():
+        sample = filled_app.extensions["test_sample"]
+        service.stop(sample.rollout_id, "make room", actor="user:a.torres", now=sample.now)
+        db.session.remove()
+    return filled_app
+
+
+PICK = {"release": "VX-410/5.8.2"}
+
+
+def test_the_page_comes_with_firmware_waves_and_a_preview(
+    free_app: Flask, signed_in: SignIn
+) -> None:
+    page = signed_in(free_app).get("/rollouts/new?release=VX-410/5.8.2").text
+
+    assert fields_of(page)["release"] == "VX-410/5.8.2"
+    assert [fields_of(page)[f"w{i}-until"] for i in range(3)] == ["5", "25", "100"]
+    assert len(boxes_shown(page)) == 3
+    assert sum(boxes_shown(page)) == int(re.findall(r'preview-total">(\d+) box', page)[0])
+
+
+def test_what_the_preview_showed_is_what_is_stored(free_app: Flask, signed_in: SignIn) -> None:
+    client = signed_in(free_app)
+    page = client.get("/rollouts/new?release=VX-410/5.8.2").text
+    page = press(client, fields_of(page), "look", **{"w0-until": "10"}).text
+
+    answer = press(client, fields_of(page), "ask", reason="fixes F-118")
+
+    assert answer.status_code == 303
+    rollout_id = int(answer.headers["Location"].rpartition("-")[2])
+    assert planned_boxes(free_app, rollout_id) == boxes_shown(page)
+    with free_app.app_context():
+        found = service.get(rollout_id)
+        stored = (str(found.state), found.needs_approval, found.ask_remark, found.created_by)
+        service.approve(
+            rollout_id, actor="user:i.ferrer", now=free_app.extensions["test_sample"].now
+        )
+        db.session.expire_all()
+        frozen = [wave.boxes for wave in service.get(rollout_id).waves]
+        db.session.remove()
+    assert stored == ("awaiting_approval", True, "fixes F-118", "user:a.torres")
+    assert frozen == boxes_shown(page)
+
+
+def test_a_plan_that_was_changed_after_its_preview_is_shown_again_first(
+    free_app: Flask, signed_in: SignIn
+) -> None:
+    client = signed_in(free_app)
+    fields = fields_of(client.get("/rollouts/new?release=VX-410/5.8.2").text)
+
+    answer = press(client, fields, "ask", reason="typed before", **{"w1-until": "50"})
+
+    assert answer.status_code == 400
+    assert "The plan was changed after this preview was made." in answer.text
+    assert "typed before</textarea>" in answer.text
+    again = press(client, fields_of(answer.text), "ask")
+    assert again.status_code == 303
+
+
+def test_the_same_plan_sent_twice_is_stored_once(free_app: Flask, signed_in: SignIn) -> None:
+    client = signed_in(free_app)
+    fields = fields_of(client.get("/rollouts/new?release=VX-410/5.8.2").text)
+
+    first = press(client, fields, "ask", reason="once")
+    second = press(client, fields, "ask", reason="once")
+
+    assert first.headers["Location"] == second.headers["Location"]
+
+
+def test_waves_are_added_removed_and_taken_from_templates_without_scripts(
+    free_app: Flask, signed_in: SignIn
+) -> None:
+    client = signed_in(free_app)
+    fields = (
+        fields_of(client.get("/rollouts/new").text) | PICK | {"w0-name": "Staff", "reason": "x"}
+    )
+
+    page = press(client, fields, "template:careful").text
+    assert [fields_of(page)[f"w{i}-until"] for i in range(4)] == ["1", "5", "25", "100"]
+    assert fields_of(page)["reason"] == "x"
+    page = press(client, fields, "add").text
+    assert [fields_of(page)[f"w{i}-until"] for i in range(4)] == ["5", "25", "", "100"]
+    page = press(client, fields_of(page), "remove:1").text
+    assert [fields_of(page)[f"w{i}-until"] for i in range(3)] == ["5", "", "100"]
+    assert fields_of(page)["w0-name"] == "Staff"
+
+
+MISTYPED: list[tuple[dict[str, str], str]] = [
+    ({"w0-failed": "two"}, "Wave 1, failed: a percentage up to 100 was expected"),
+    ({"w0-failed": ""}, "Wave 1, failed: a percentage up to 100 was expected"),
+    ({"w1-until": "3"}, "Wave 2 reaches up to 3 %, but the one before it already does"),
+    ({"w2-until": "101"}, "Wave 3, boxes up to: a percentage"),
+    ({"w0-until": "nan"}, "Wave 1, boxes up to: a percentage"),
+    ({"w0-soak": "soon"}, "Wave 1, soak: a time such as 48 h or 30 min"),
+    ({"w0-sample": "0"}, "Wave 1, sample: a whole number from 1"),
+    ({"begin": "25:00"}, "Write the window as 02:00 to 05:00."),
+    ({"begin": "02:00", "end": "02:00"}, "The window begins and ends at the same time."),
+    ({"start": "at", "start_at": ""}, "Write day and time of the start."),
+    ({"start": "at", "start_at": "2020-01-01T10:00"}, "The start lies in the past."),
+    ({"start": "at", "start_at": "2027-03-28T02:30"}, "skipped when the clocks change"),
+    ({"boxes": "only", "listed": ""}, "List at least one box"),
+    ({"boxes": "first", "listed": "VX41-<b>"}, "is not the id of a box."),
+    ({"release": ""}, "Choose the firmware to install."),
+    ({"release": "VX-410/9.9.9"}, "There is no release 9.9.9"),
+    ({"in_flight": "many"}, "Boxes at work at one time: a whole number"),
+    ({"reason": ""}, "A remark is missing; the approver reads it."),
+]
+
+
+def test_what_can_not_be_read_is_named_and_kept_as_typed(
+    free_app: Flask, signed_in: SignIn
+) -> None:
+    client = signed_in(free_app)
+    fields = fields_of(client.get("/rollouts/new?release=VX-410/5.8.2").text)
+
+    for typed, says in MISTYPED:
+        answer = press(client, {**fields, "reason": "kept", **typed}, "ask")
+
+        assert answer.status_code == 400, typed
+        assert says in answer.text
+        assert "<b>" not in fields_of(answer.text).get("listed", "")
+        for name, value in typed.items():
+            if name != "release" and "<" not in value:
+                assert fields_of(answer.text)[name] == value
+
+
+def test_a_listed_box_is_in_the_first_wave_and_strangers_are_counted(
+    free_app: Flask, signed_in: SignIn
+) -> None:
+    client, sample = signed_in(free_app), free_app.extensions["test_sample"]
+    mine = [one for one in sample.device_ids if one.startswith("VX410")][:3]
+    fields = fields_of(client.get("/rollouts/new?release=VX-410/5.8.2").text)
+
+    typed = {"boxes": "only", "listed": f"{mine[0]}\n{mine[1].lower()} , VX2400000000"}
+    page = press(client, fields, "look", **typed).text
+
+    assert boxes_shown(page) == [2]
+    assert "<b>1</b> listed, but unknown or of another model" in page
+
+
+def test_a_plan_is_made_again_with_the_same_waves(filled_app: Flask, signed_in: SignIn) -> None:
+    page = signed_in(filled_app).get("/rollouts/new?from=R-2").text
+    fields = fields_of(page)
+
+    assert fields["release"] == "VX-410/5.8.2"
+    assert [fields[f"w{i}-until"] for i in range(4)] == ["5", "15", "50", "100"]
+    assert fields["w2-failed"] == "5"
+    assert (fields["begin"], fields["end"], fields["w0-soak"]) == ("02:00", "05:00", "48 h")
+
+
+def test_boxes_of_an_open_rollout_are_left_out_and_an_empty_wave_is_refused(
+    filled_app: Flask, signed_in: SignIn
+) -> None:
+    client = signed_in(filled_app)
+    page = client.get("/rollouts/new?release=VX-410/5.8.2").text
+
+    answer = press(client, fields_of(page), "ask", reason="too early")
+
+    assert "are in another open rollout" in page
+    assert answer.status_code == 400
+    assert "Wave 1 would cover no box, so it would prove nothing." in answer.text
+
+
+def test_a_preview_alone_is_a_piece_of_the_page(free_app: Flask, signed_in: SignIn) -> None:
+    client = signed_in(free_app)
+    fields = fields_of(client.get("/rollouts/new?release=VX-410/5.8.2").text)
+
+    piece = client.post("/rollouts/new/preview", data={**fields, "w0-until": "20"}).text
+
+    assert piece.lstrip().startswith('<section class="panel" id="p-preview"')
+    assert len(boxes_shown(piece)) == 3
+
+
+def test_only_who_may_plan_sees_the_page_and_no_write_goes_without_its_token(
+    free_app: Flask, signed_in: SignIn
+) -> None:
+    viewer, operator = signed_in(free_app, "v.dvorak"), signed_in(free_app)
+    fields = fields_of(operator.get("/rollouts/new?release=VX-410/5.8.2").text)
+
+    token = csrf_of(viewer.get("/settings").text)
+    assert viewer.get("/rollouts/new").status_code == 403
+    assert press(viewer, fields | {"csrf_token": token}, "ask", reason="x").status_code == 403
+    assert press(operator, fields | {"csrf_token": ""}, "ask", reason="x").status_code == 400
+
+
+def test_without_firmware_the_page_says_what_to_do(empty_app: Flask, signed_in: SignIn) -> None:
+    assert "No firmware is published yet" in signed_in(empty_app).get("/rollouts/new").text
