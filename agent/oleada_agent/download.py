@@ -15,12 +15,15 @@ from oleada_wire.messages import Assignment
 from oleada_wire.words import Reason
 
 from oleada_agent.errors import StorageError
-from oleada_agent.http_range import Patience, RetryError, Stream, WrongSizeError
+from oleada_agent.http_range import PART_BYTES, Patience, RetryError, Stream, WrongSizeError
 from oleada_agent.machine_events import Checkpointed, Event, Fetched, FetchFailed
 from oleada_agent.ports import Slots
 
-PARTS_MAX: Final = 8
-CHECKPOINT_BYTES: Final = 1024 * 1024
+PARTS_MAX: Final = 4
+FETCHED_AGAIN_BYTES_MAX: Final = 1024 * 1024
+"""After a power cut; the promise of docs/explanation/agent.md and of the design."""
+CHECKPOINT_BYTES: Final = FETCHED_AGAIN_BYTES_MAX - (PARTS_MAX + 2) * PART_BYTES
+"""Parts that wait, the one in the thread's hand and the one that passes this mark are lost too."""
 CHECKPOINT_MS: Final = 1_000
 
 

@@ -98,7 +98,7 @@ class Stream:
             before = self.offset
             try:
                 self._request()
-            except (OSError, http.client.HTTPException, RetryError) as error:
+            except (OSError, ValueError, http.client.HTTPException, RetryError) as error:
                 retry = error if isinstance(error, RetryError) else RetryError(_said(error))
                 slow = retry.after_s < 0
                 failures = 1 if self.offset > before and not slow else failures + 1
@@ -187,9 +187,9 @@ class Stream:
             handed_at = self.steady_ms()
             self.take(self.offset, part)
             self.offset += len(part)
-            window_at += self.steady_ms() - handed_at  # our own disk is not the server's fault
-            window_bytes += len(part)
             self._hold_back(len(part))
+            window_at += self.steady_ms() - handed_at  # our own pace is not the server's fault
+            window_bytes += len(part)
             passed_ms = self.steady_ms() - window_at
             if passed_ms >= self.patience.rate_window_ms:
                 if window_bytes * 1000 < self.patience.rate_bytes_per_s_min * passed_ms:
@@ -205,7 +205,7 @@ class Stream:
 
 def _retry_after_s(text: str) -> int:
     """Return the delay that Retry-After asks for; 0 for a date, which needs a right clock."""
-    return int(text) if text.isdigit() and len(text) < 10 else 0
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
 def _said(error: Exception) -> str:

@@ -5,14 +5,21 @@ import queue
 import random
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from oleada_agent import clock
-from oleada_agent.download import Downloader, Ended, Part
+from oleada_agent.download import (
+    FETCHED_AGAIN_BYTES_MAX,
+    PARTS_MAX,
+    Downloader,
+    Ended,
+    Part,
+)
 from oleada_agent.errors import StorageError
-from oleada_agent.http_range import Patience
+from oleada_agent.http_range import PART_BYTES, Patience
 from oleada_agent.machine_events import Checkpointed, Event, Fetched, FetchFailed
 from oleada_wire.messages import Assignment
 from oleada_wire.words import Reason
@@ -210,6 +217,23 @@ def test_after_a_power_cut_only_what_is_not_durable_is_fetched_again(door: Door)
     assert bytes(agent.slots.written) == IMAGE
 
 
+def test_a_power_cut_at_any_time_costs_at_most_a_mebibyte(door: Door) -> None:
+    agent = Agent(door, steady_ms=lambda: 0)  # no checkpoint comes by time alone
+    agent.downloader.fetch(ASSIGNED, "B", 0)
+    waiting: list[Part | Ended] = []
+    most = 0
+    while not agent.slots.is_finished:
+        with suppress(queue.Empty):  # the thread runs ahead as far as it may
+            while len(waiting) < PARTS_MAX:
+                waiting.append(agent.posted.get(timeout=0.2))
+        fetched = max(p.offset + len(p.data) for p in waiting if isinstance(p, Part)) + PART_BYTES
+        most = max(most, fetched - agent.slots.durable_bytes)
+        while waiting:
+            agent.downloader.handle(waiting.pop(0))
+
+    assert most <= FETCHED_AGAIN_BYTES_MAX
+
+
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
@@ -221,6 +245,8 @@ def test_after_a_power_cut_only_what_is_not_durable_is_fetched_again(door: Door)
         (lying(500), "answered 500"),
         (lying(404), "answered 404"),
         (lying(302, Location="http://127.0.0.1:1/"), "answered 302"),
+        (lying(503, Retry_After="\u00b2"), "answered 503"),
+        (lying(Content_Range="bytes 0-1/" + "9" * 5000), "ValueError"),
     ],
 )
 def test_an_answer_that_is_not_the_asked_range_is_refused_before_a_byte_is_used(
@@ -272,6 +298,13 @@ def test_a_server_that_trickles_is_hung_up_on(door: Door) -> None:
 
     assert isinstance(failed, FetchFailed)
     assert "too slow" in failed.detail
+
+
+def test_a_line_that_we_hold_back_ourselves_is_not_a_slow_server(door: Door) -> None:
+    patience = Patience(attempts_max=1, rate_window_ms=300, rate_bytes_per_s_min=4_000_000,
+                        rate_bytes_per_s_max=3_000_000)  # fmt: skip
+
+    assert Agent(door, patience).run() == Fetched("A-1", 1)
 
 
 def test_a_slot_without_room_ends_the_download_as_storage(door: Door) -> None:
