@@ -39,6 +39,8 @@ def add_people(now: datetime) -> dict[str, str]:
         "a.torres": ("Ana Torres", Role.OPERATOR, "en", "Europe/Prague"),
         "v.dvorak": ("Věra Dvořák", Role.VIEWER, "cs", "Europe/Prague"),
         "l.ruiz": ("Luis Ruiz", Role.OPERATOR, "es", "Europe/Madrid"),
+        "e.prieto": ("Elena Prieto", Role.APPROVER, "en", "Europe/Madrid"),
+        "m.novak": ("Marek Novák", Role.ADMIN, "en", "Europe/Prague"),
     }
     tokens = {}
     for name, (full_name, role, language, zone) in people.items():

@@ -4,10 +4,11 @@ A request with a bearer token is not: a foreign page can not send one. Boxes and
 artifacts have doors of their own, without cookies.
 """
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
-from flask import Flask, g, request
-from flask_wtf.csrf import CSRFProtect
+from flask import Flask, current_app, g, request
+from flask_wtf.csrf import CSRFError, CSRFProtect, same_origin, validate_csrf
 
 from oleada_server.accounts.access import load_identity
 from oleada_server.config import Config
@@ -16,6 +17,32 @@ SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 COOKIELESS_PATHS: Final = ("/device/", "/artifacts/", "/tuf/", "/static/")
 
 csrf: Final = CSRFProtect()
+
+_View = TypeVar("_View", bound=Callable[..., Any])
+
+
+def checks_by_itself(view: _View) -> _View:
+    """Mark *view* as one that calls :func:`demand_token` before it does anything.
+
+    For forms whose file is read as it arrives: a check before the view would have to read
+    all of it first.
+    """
+    view.__dict__["oleada_checks_forgery"] = True
+    return view
+
+
+def demand_token(token: str) -> None:
+    """Accept the form token of this request's person and its page of origin.
+
+    Raises:
+        CSRFError: It is missing, of another session, or the request comes from elsewhere.
+    """
+    try:
+        validate_csrf(token)
+    except ValueError as error:  # what WTForms raises is one
+        raise CSRFError(str(error)) from error
+    if request.is_secure and not same_origin(request.referrer or "", request.host_url):
+        raise CSRFError("The form was sent from another site.")
 
 
 def register(app: Flask) -> None:
@@ -35,6 +62,9 @@ def register(app: Flask) -> None:
 
 def _check() -> None:
     if request.method in SAFE_METHODS or request.path.startswith(COOKIELESS_PATHS):
+        return
+    view = current_app.view_functions.get(request.endpoint or "")
+    if getattr(view, "oleada_checks_forgery", False):
         return
     if request.path.startswith("/api/"):
         found = load_identity()

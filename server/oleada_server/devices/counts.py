@@ -46,7 +46,7 @@ def fleet(heard_since: datetime) -> list[Group]:
 def titles() -> dict[str, str]:
     """Return the title of every hardware model by its name; empty where it has none."""
     rows = db.session.execute(select(HardwareModel.name, HardwareModel.title))
-    return dict(rows.tuples().all())
+    return {row[0]: row[1] for row in rows}
 
 
 def versions_of(hardware_model: str) -> dict[str | None, int]:
@@ -56,4 +56,4 @@ def versions_of(hardware_model: str) -> dict[str | None, int]:
         .where(Device.hardware_model == hardware_model)
         .group_by(Device.version)
     )
-    return dict(rows.tuples().all())
+    return {row[0]: row[1] for row in rows}

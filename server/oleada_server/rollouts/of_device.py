@@ -39,8 +39,8 @@ def places(device_id: str, limit: int = PLACES_MAX) -> list[Place]:
         .where(BoxInWave.device_id == device_id)
         .order_by(BoxInWave.rollout_id.desc())
         .limit(limit)
-    ).tuples()
-    found = [(box, wave, rollout) for box, wave, rollout in rows]
+    )
+    found: list[tuple[BoxInWave, Wave, Rollout]] = [(row[0], row[1], row[2]) for row in rows]
     reports = _reports([box.id for box, _, _ in found])
     return [Place(box, wave, rollout, reports.get(box.id, [])) for box, wave, rollout in found]
 

@@ -50,6 +50,12 @@ document.addEventListener("click", (event) => {
   if (close) { event.preventDefault(); close.closest("dialog").close(); }
 });
 
+// Copying: a button with the text to copy.
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (button) navigator.clipboard?.writeText(button.dataset.copy).then(() => button.classList.add("done"));
+});
+
 // Keys: by event.key, never with Alt, AltGr, Ctrl or Meta, never inside fields.
 let waitsForGo = 0;
 const rows = () => all("table.list tbody tr");
@@ -58,7 +64,7 @@ function step(by) {
   const at = list.indexOf(document.activeElement?.closest("tr"));
   list[Math.min(Math.max(at + by, 0), list.length - 1)]?.focus();
 }
-const GO = { r: "rollouts", d: "devices" };
+const GO = { f: "fleet", r: "rollouts", d: "devices", l: "releases", a: "audit" };
 const KEYS = {
   "/": () => { const field = one("#q"); field?.focus(); field?.select(); },
   "?": () => one(".helpl a")?.click(),

@@ -1,6 +1,16 @@
 """The audit trail in words: who, and what they did."""
 
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from flask import url_for
+
 from oleada_server.web.words import gettext
+
+_ROLLOUT: Final = re.compile(r"R-([0-9]{1,9})")
+_RELEASE: Final = re.compile(r"([A-Z0-9][A-Z0-9-]*)/([0-9.]+)\.img")
+VALUE_CHARS_MAX: Final = 60
 
 
 def actor(name: str) -> str:
@@ -25,5 +35,47 @@ def deed_word(action: str) -> str:
         "wave.soak": gettext("began the soak"),
         "wave.pass": gettext("let a wave pass"),
         "wave.hold": gettext("holds a wave"),
+        "release.publish": gettext("published it"),
+        "release.withdraw": gettext("withdrew it"),
+        "trust.install": gettext("installed signing keys"),
+        "user.add": gettext("added the user"),
+        "user.link": gettext("made a one-time link"),
+        "user.role": gettext("changed the role"),
+        "user.disable": gettext("shut the user out"),
+        "user.password": gettext("set a password"),
+        "token.create": gettext("made an API token"),
+        "token.revoke": gettext("revoked API tokens"),
+        "sign-in.link": gettext("signed in by a link"),
+        "sign-in.password": gettext("signed in"),
+        "sign-in.refused": gettext("gave a wrong password"),
+        "sign-out": gettext("signed out"),
+        "device.claim": gettext("made a claim token"),
+        "device.enrol": gettext("enrolled"),
+        "device.enrol-refused": gettext("was refused to enrol"),
     }
     return spelt.get(action, action)
+
+
+def object_href(object_ref: str) -> str:
+    """Return the address of the page about *object_ref*; empty when it has none."""
+    if rollout := _ROLLOUT.fullmatch(object_ref):
+        return url_for("rollout_pages.show", rollout_id=int(rollout[1]))
+    if release := _RELEASE.fullmatch(object_ref):
+        return url_for("firmware_pages.show", hardware_model=release[1], version=release[2])
+    kind, _, name = object_ref.partition(":")
+    if kind == "device" and name:
+        return url_for("device_page.show", device_id=name)
+    return ""
+
+
+def changes(
+    before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
+) -> list[tuple[str, str, str]]:
+    """Return (field, before, after) of what an entry changed; empty where it did not stand."""
+    old, new = before or {}, after or {}
+    return [(name, _spelt(old.get(name)), _spelt(new.get(name))) for name in sorted({*old, *new})]
+
+
+def _spelt(value: object) -> str:
+    text = "" if value is None else str(value)
+    return text if len(text) <= VALUE_CHARS_MAX else f"{text[:VALUE_CHARS_MAX]}…"

@@ -5,7 +5,7 @@ import zoneinfo
 from flask import Blueprint, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
-from oleada_server.accounts.access import require_role
+from oleada_server.accounts.access import load_identity, require_role
 from oleada_server.accounts.models import Role
 
 blueprint = Blueprint("web", __name__)
@@ -13,8 +13,26 @@ blueprint = Blueprint("web", __name__)
 
 @blueprint.get("/")
 def home() -> ResponseReturnValue:
-    """Lead to the rollouts; who is not signed in is asked to."""
-    return redirect(url_for("rollout_pages.index"))
+    """Lead to where the work of this person's role begins; a stranger is asked to sign in.
+
+    Who answers people looks for boxes, who approves looks at what waits for approval, and
+    who runs the fleet begins with the fleet.
+    """
+    starts = {
+        Role.VIEWER: "device_pages.index",
+        Role.OPERATOR: "fleet_pages.index",
+        Role.APPROVER: "rollout_pages.index",
+        Role.ADMIN: "fleet_pages.index",
+    }
+    found = load_identity()
+    return redirect(url_for(starts[found.role] if found else "fleet_pages.index"))
+
+
+def zones() -> list[str]:
+    """Return the zones that a person chooses from, UTC first."""
+    named = sorted(zone for zone in zoneinfo.available_timezones() if "/" in zone)
+    odd = ("Etc/", "posix/", "right/", "US/")
+    return ["UTC", *(zone for zone in named if not zone.startswith(odd))]
 
 
 @blueprint.get("/help")
@@ -28,6 +46,4 @@ def help_page() -> ResponseReturnValue:
 @require_role(Role.VIEWER)
 def settings() -> ResponseReturnValue:
     """Show look, language, zone, keys and how this person signs in."""
-    zones = sorted(zone for zone in zoneinfo.available_timezones() if "/" in zone)
-    zones = [zone for zone in zones if not zone.startswith(("Etc/", "posix/", "right/", "US/"))]
-    return render_template("settings.html", nav="settings", zones=["UTC", *zones])
+    return render_template("settings.html", nav="settings", zones=zones())

@@ -13,9 +13,38 @@ from oleada_server.accounts.models import Role
 from oleada_server.accounts.views import THEME_COOKIE, THEMES
 from oleada_server.clock import now_utc
 from oleada_server.errors import ServerError
-from oleada_server.web import chart, devices, live, pages, rollouts, security, status, words
+from oleada_server.web import (
+    audit_pages,
+    chart,
+    device_page,
+    devices,
+    firmware,
+    fleet,
+    live,
+    pages,
+    people,
+    plan,
+    rollouts,
+    search_page,
+    security,
+    status,
+    words,
+)
 from oleada_server.web.serials import group
 
+_PAGES = (
+    pages,
+    fleet,
+    plan,
+    rollouts,
+    devices,
+    device_page,
+    firmware,
+    audit_pages,
+    people,
+    search_page,
+    live,
+)
 MACHINE_PATHS = ("/api/", "/device/", "/artifacts/", "/tuf/", "/static/", "/healthz")
 
 
@@ -30,8 +59,8 @@ def wire(app: Flask) -> None:
     app.jinja_env.add_extension("jinja2.ext.do")
     app.jinja_env.globals.update(_GLOBALS)
     app.jinja_env.filters["serial"] = group
-    for blueprint in (pages.blueprint, devices.blueprint, rollouts.blueprint, live.blueprint):
-        app.register_blueprint(blueprint)
+    for module in _PAGES:
+        app.register_blueprint(module.blueprint)
 
 
 def _know_person() -> None:

@@ -1,0 +1,92 @@
+"""The page of one box: what it is, how it is, what it should run and why, what happened."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from flask import Blueprint, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from oleada_wire.ids import normalise_device_id
+
+from oleada_server import config
+from oleada_server.accounts.access import require_role
+from oleada_server.accounts.models import Role
+from oleada_server.audit import service as audit
+from oleada_server.clock import now_utc
+from oleada_server.db import read_only
+from oleada_server.devices import service as devices
+from oleada_server.live import service as live
+from oleada_server.releases import service as releases
+from oleada_server.rollouts import of_device
+from oleada_server.telemetry import reading as telemetry
+from oleada_server.telemetry import service as events
+from oleada_server.web import activity, device_events, device_lanes, device_view, status, words
+from oleada_server.web.health import HOT_C
+from oleada_server.web.rollout_page import release_note
+
+EVENTS_SHOWN: Final = 12
+ACTIVITY_SHOWN: Final = 8
+RANGE_USUAL: Final = "24h"
+
+blueprint = Blueprint("device_page", __name__)
+
+
+@blueprint.get("/devices/<device_id>")
+@require_role(Role.VIEWER)
+def show(device_id: str) -> ResponseReturnValue:
+    """Show one box; another spelling of its id leads to its one address."""
+    spelt = normalise_device_id(device_id)
+    if spelt != device_id:
+        return redirect(url_for("device_page.show", device_id=spelt), 301)
+    read_only()
+    after = live.latest_id()
+    return render_template(
+        "devices/show.html", nav="devices", after=after, **load(device_id, _range())
+    )
+
+
+def load(device_id: str, span: str = RANGE_USUAL) -> dict[str, Any]:
+    """Return everything the templates of a box need.
+
+    Raises:
+        DeviceNotFoundError: There is none.
+    """
+    now = now_utc()
+    device = devices.get(device_id)
+    silent_after = timedelta(seconds=config.current().silent_after_s)
+    places = of_device.places(device_id)
+    wanted = device_view.wanted(places, releases.list_releases(device.hardware_model))
+    last = places[0] if places else None
+    return {
+        "device": device,
+        "contact": device_view.contact(device, silent_after, now),
+        "verdict": device_view.verdict(device, wanted, last, silent_after, now),
+        "wanted": wanted,
+        "places": places,
+        "slots": device_view.slots(device),
+        "readings": device_view.readings(device.health),
+        "lanes": _lanes(device_id, span, now),
+        "range": span,
+        "ranges": list(device_lanes.RANGES),
+        "log": [device_events.shown(event) for event in events.events_of(device_id, EVENTS_SHOWN)],
+        "events": audit.events_about(f"device:{device_id}", ACTIVITY_SHOWN),
+        "object_ref": f"device:{device_id}",
+        "note": release_note(wanted.newest.notes) if wanted.newest else ("en", ""),
+        "actor": activity.actor,
+        "deed_word": activity.deed_word,
+        "reason_word": status.reason,
+        "boot_word": device_events.boot_word,
+        "now": now,
+    }
+
+
+def _lanes(device_id: str, span: str, now: datetime) -> device_lanes.Lanes:
+    start = now - timedelta(hours=device_lanes.RANGES[span])
+    samples: Sequence[Any] = telemetry.samples_of(device_id, start)
+    spell = words.day if span == "7d" else words.clock
+    return device_lanes.lanes(samples, start, now, spell, HOT_C)
+
+
+def _range() -> str:
+    asked = request.args.get("range", RANGE_USUAL)
+    return asked if asked in device_lanes.RANGES else RANGE_USUAL

@@ -1,0 +1,261 @@
+"""What the page of one box shows, worked out from its rows; no SQL here."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from flask import url_for
+from markupsafe import Markup
+
+from oleada_server.devices.models import Device
+from oleada_server.releases.models import Release, ReleaseState
+from oleada_server.rollouts.of_device import Place
+from oleada_server.rollouts.states import BoxState, RolloutState
+from oleada_server.web import health, status, words
+from oleada_server.web.fleet_view import order
+from oleada_server.web.status import Status
+from oleada_server.web.words import gettext, say
+
+_PATTERNS: Final = (
+    re.compile(r"Device\.DeviceInfo\.TemperatureStatus\.TemperatureSensor\.(\d+)\.Value"),
+    re.compile(r"Device\.DeviceInfo\.TemperatureStatus\.TemperatureSensor\.(\d+)\.Name"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One health parameter: its name in words, its value in a unit, its TR-181 path."""
+
+    name: str
+    value: str
+    path: str
+    is_odd: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One slot of the box as it reported it."""
+
+    letter: str
+    version: str
+    state: Status
+    sha256: str
+    is_running: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The first thing to know about a box, and where that leads."""
+
+    kind: str
+    title: Markup
+    text: Markup
+    href: str = ""
+    button: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a box should run: *version* is None where nothing else is planned for it."""
+
+    version: str | None
+    place: Place | None
+    newest: Release | None
+
+
+def contact(device: Device, silent_after: timedelta, now: datetime) -> Status:
+    """Return how long ago a box was heard, as a state."""
+    if device.last_seen_at is None:
+        return Status("off", gettext("Never heard"), "skip")
+    if now - device.last_seen_at > silent_after:
+        return Status("warn", gettext("Silent"), "warn")
+    return Status("ok", gettext("Heard"), "ok")
+
+
+def wanted(places: Sequence[Place], releases: Sequence[Release]) -> Wanted:
+    """Return what the box of *places* should run, and the newest of its model's *releases*."""
+    published = [one for one in releases if one.state == ReleaseState.PUBLISHED]
+    newest = max(published, key=lambda one: order(one.version), default=None)
+    place = next((place for place in places if place.is_open), None)
+    return Wanted(place.rollout.release.version if place else None, place, newest)
+
+
+def verdict(
+    device: Device, found: Wanted, last: Place | None, silent_after: timedelta, now: datetime
+) -> Verdict:
+    """Return what to know first: out of reach, at work, failed, behind, or as it should be."""
+    if device.last_seen_at is None:
+        return Verdict(
+            "off",
+            say("This box has never been heard"),
+            say("It was enrolled %(when)s and has not said hello since.",
+                when=words.moment(device.enrolled_at)),
+        )  # fmt: skip
+    if now - device.last_seen_at > silent_after:
+        return _silent(device, found)
+    if found.place is not None:
+        return _on_its_way(found.place)
+    if last is not None and BoxState(last.box.state) in _ENDED_BADLY:
+        return _ended_badly(last)
+    return _at_rest(device, found)
+
+
+_ENDED_BADLY: Final = {BoxState.FAILED, BoxState.ROLLED_BACK, BoxState.SILENT, BoxState.DECLINED}
+
+
+def _silent(device: Device, found: Wanted) -> Verdict:
+    assert device.last_seen_at is not None  # noqa: S101 - whoever calls has looked
+    title = say("Silent since %(when)s", when=words.moment(device.last_seen_at))
+    if found.place is None:
+        text = say("Nothing waits for it.")
+        return Verdict("warn", title, text)
+    waits = say(
+        "%(version)s of %(ref)s waits for it and stays valid until %(until)s.",
+        version=found.version or "",
+        ref=f"R-{found.place.rollout.id}",
+        until=_until(found.place.box.assignment_expires_at),
+    )
+    return Verdict("warn", title, waits, _href(found.place), gettext("Open the rollout"))
+
+
+def _on_its_way(place: Place) -> Verdict:
+    shown = status.box(place.box.state)
+    title = say(
+        "%(state)s: %(version)s is on its way here",
+        state=shown.word,
+        version=place.rollout.release.version,
+    )
+    text = say(
+        "Wave %(wave)s of %(ref)s covers this box.",
+        wave=place.wave.position,
+        ref=f"R-{place.rollout.id}",
+    )
+    kind = "wait" if RolloutState(place.rollout.state) is RolloutState.PAUSED else "live"
+    return Verdict(kind, title, text, _href(place), gettext("Open the rollout"))
+
+
+def _ended_badly(place: Place) -> Verdict:
+    shown = status.box(place.box.state)
+    title = say("The last update ended: %(state)s", state=shown.word.lower())
+    text = say(
+        "%(reason)s. %(ref)s, attempt %(attempt)s, %(when)s.",
+        reason=status.reason(place.box.reason),
+        ref=f"R-{place.rollout.id}",
+        attempt=place.box.attempt,
+        when=words.moment(place.box.changed_at),
+    )
+    kind = "bad" if shown.kind == "bad" else "warn"
+    return Verdict(kind, title, text, _href(place), gettext("Open the rollout"))
+
+
+def _at_rest(device: Device, found: Wanted) -> Verdict:
+    newest = found.newest
+    if newest is None or order(device.version) >= order(newest.version):
+        return Verdict(
+            "ok",
+            say("This box is as it should be"),
+            say("It runs the newest firmware for its model and was heard lately."),
+        )
+    return Verdict(
+        "off",
+        say("Behind: %(newest)s is published, this box runs %(version)s",
+            newest=newest.version, version=device.version or gettext("not reported")),
+        say("No rollout is bringing it here now."),
+        url_for("firmware_pages.show", hardware_model=newest.hardware_model,
+                version=newest.version),
+        gettext("Open the firmware"),
+    )  # fmt: skip
+
+
+def _href(place: Place) -> str:
+    return url_for("rollout_pages.show", rollout_id=place.rollout.id)
+
+
+def _until(at: datetime | None) -> str:
+    return words.moment(at) if at is not None else gettext("further notice")
+
+
+def slots(device: Device) -> list[Slot]:
+    """Return the slots that the box reported, A first; none if it reported none."""
+    found = []
+    for letter, told in sorted((device.slots or {}).items()):
+        facts = told if isinstance(told, dict) else {}
+        running = letter == device.running_slot
+        found.append(
+            Slot(
+                str(letter),
+                str(facts.get("version") or ""),
+                _slot_state(str(facts.get("status") or ""), running),
+                str(facts.get("sha256") or ""),
+                running,
+            )
+        )
+    return found
+
+
+def _slot_state(told: str, is_running: bool) -> Status:
+    """Return the TR-181 FirmwareImage.Status word *told* in the reader's words."""
+    if is_running:
+        return Status("ok", gettext("Running"), "ok")
+    spelt = {
+        "NoImage": Status("off", gettext("Empty"), "skip"),
+        "Available": Status("off", gettext("Ready"), "off"),
+        "Active": Status("off", gettext("Ready"), "off"),
+        "Downloading": Status("live", gettext("Downloading"), "live"),
+        "Validating": Status("live", gettext("Checking"), "live"),
+        "ValidationFailed": Status("bad", gettext("Check failed"), "bad"),
+        "DownloadFailed": Status("bad", gettext("Download failed"), "bad"),
+        "InstallationFailed": Status("bad", gettext("Installation failed"), "bad"),
+        "ActivationFailed": Status("bad", gettext("Would not start"), "bad"),
+    }
+    return spelt.get(told) or Status("off", told or gettext("not reported"), "off")
+
+
+def readings(parameters: dict[str, Any] | None) -> list[Reading]:
+    """Return every health parameter of a box, the ones that people know first."""
+    found = parameters or {}
+    shown = [_reading(path, value) for path, value in found.items() if not _is_sensor_name(path)]
+    return sorted(shown, key=lambda one: (one.name == one.path, one.name, one.path))
+
+
+def _reading(path: str, value: object) -> Reading:
+    sensor = _PATTERNS[0].fullmatch(path)
+    if sensor and _is_number(value):
+        is_hot = float(str(value)) >= health.HOT_C
+        name = gettext("Temperature, sensor %(n)s", n=sensor[1])
+        return Reading(name, f"{words.number(float(str(value)))} °C", path, is_hot)
+    known = {
+        "Device.DeviceInfo.UpTime": gettext("Up"),
+        "Device.DeviceInfo.MemoryStatus.Total": gettext("Memory"),
+        "Device.DeviceInfo.MemoryStatus.Free": gettext("Free memory"),
+        "Device.DeviceInfo.ProcessStatus.ProcessNumberOfEntries": gettext("Processes"),
+        "X_OLEADA_FreeBytes": gettext("Free storage"),
+        "X_OLEADA_TotalBytes": gettext("Storage"),
+        "X_OLEADA_ClockBehindFloor": gettext("Clock behind what is possible"),
+        "X_OLEADA_DroppedMessages": gettext("Messages dropped for lack of room"),
+    }
+    return Reading(known.get(path, path), _value(path, value), path)
+
+
+def _value(path: str, value: object) -> str:
+    if isinstance(value, bool):
+        return gettext("yes") if value else gettext("no")
+    if not isinstance(value, int):
+        return str(value)
+    if path == "Device.DeviceInfo.UpTime":
+        return words.duration(timedelta(seconds=min(value, 10**9)))
+    if path.startswith("Device.DeviceInfo.MemoryStatus."):
+        return words.size(value * 1000)  # TR-181 counts memory in kilobytes
+    if path in {"X_OLEADA_FreeBytes", "X_OLEADA_TotalBytes"}:
+        return words.size(value)
+    return words.number(value)
+
+
+def _is_sensor_name(path: str) -> bool:
+    return _PATTERNS[1].fullmatch(path) is not None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -1,0 +1,148 @@
+"""Users, for administrators: who may do what, one-time links, roles, shutting out."""
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from oleada_server import config
+from oleada_server.accounts import service
+from oleada_server.accounts.access import identity, require_role
+from oleada_server.accounts.errors import UserExistsError
+from oleada_server.accounts.models import Role
+from oleada_server.audit import service as audit
+from oleada_server.clock import now_utc
+from oleada_server.db import read_only
+from oleada_server.errors import BadInputError, ServerError
+from oleada_server.web import activity, pages, status
+from oleada_server.web.words import gettext
+
+ACTIVITY_SHOWN = 12
+
+blueprint = Blueprint("people_pages", __name__)
+
+
+@blueprint.get("/users")
+@require_role(Role.ADMIN)
+def index() -> ResponseReturnValue:
+    """List everybody, and offer to add somebody."""
+    read_only()
+    return _index()
+
+
+@blueprint.get("/users/<name>")
+@require_role(Role.ADMIN)
+def show(name: str) -> ResponseReturnValue:
+    """Show one user: role, link, and what was done with them."""
+    read_only()
+    return _show(name)
+
+
+@blueprint.post("/users")
+@require_role(Role.ADMIN)
+def add() -> ResponseReturnValue:
+    """Add a user and show the one-time link, this once."""
+    name = request.form.get("name", "").strip().casefold()
+    try:
+        service.add_user(
+            name,
+            full_name=request.form.get("full_name", ""),
+            role=_role(),
+            language=request.form.get("language", "en"),
+            zone=request.form.get("zone", "UTC"),
+            actor=identity().actor,
+            now=now_utc(),
+        )
+    except (BadInputError, UserExistsError) as error:
+        read_only()
+        return _index(error), error.status
+    return _with_link(name)
+
+
+@blueprint.post("/users/<name>/link")
+@require_role(Role.ADMIN)
+def link(name: str) -> ResponseReturnValue:
+    """Make a new one-time link and show it, this once."""
+    return _with_link(name)
+
+
+@blueprint.post("/users/<name>/role")
+@require_role(Role.ADMIN)
+def change_role(name: str) -> ResponseReturnValue:
+    """Give somebody another role; it holds from their next request on."""
+    role = _role()
+    service.change_role(name, role, actor=identity().actor, now=now_utc())
+    flash(gettext("%(name)s is %(role)s now.", name=name, role=status.role(role)))
+    return redirect(url_for("people_pages.show", name=name), 303)
+
+
+@blueprint.post("/users/<name>/disable")
+@require_role(Role.ADMIN)
+def disable(name: str) -> ResponseReturnValue:
+    """Shut somebody out: sessions, links and tokens end at once."""
+    if request.form.get("confirm", "").strip() != name:
+        error = BadInputError(
+            gettext("Type %(wanted)s to confirm; you wrote “%(typed)s”.",
+                    wanted=name, typed=request.form.get("confirm", "")[:40]),
+            "confirm",
+        )  # fmt: skip
+        read_only()
+        return _show(name, error), error.status
+    service.disable_user(name, actor=identity().actor, now=now_utc(), keep_admin=True)
+    flash(gettext("%(name)s is shut out.", name=name))
+    return redirect(url_for("people_pages.show", name=name), 303)
+
+
+def _with_link(name: str) -> ResponseReturnValue:
+    token = service.create_link(name, actor=identity().actor, now=now_utc())
+    address = f"{config.current().console_url}/sign-in/link/{token}"
+    hours = int(service.LINK_TTL.total_seconds() // 3600)
+    read_only()
+    return render_template(
+        "people/link.html", nav="users", user=service.find_user(name), address=address, hours=hours
+    )
+
+
+def _role() -> Role:
+    asked = request.form.get("role", "")
+    if asked not in set(Role):
+        raise BadInputError(f"The role {asked[:40]!r} is none of {', '.join(Role)}.", "role")
+    return Role(asked)
+
+
+def _index(error: ServerError | None = None) -> str:
+    return render_template(
+        "people/index.html",
+        nav="users",
+        users=service.list_users(),
+        roles=list(Role),
+        role_means=role_means(),
+        zones=pages.zones(),
+        error=error,
+        typed=request.form,
+    )
+
+
+def _show(name: str, error: ServerError | None = None) -> str:
+    user = service.find_user(name)
+    return render_template(
+        "people/show.html",
+        nav="users",
+        user=user,
+        is_self=user.id == identity().user_id,
+        roles=list(Role),
+        role_means=role_means(),
+        events=audit.events_about(f"user:{name}", ACTIVITY_SHOWN),
+        object_ref=f"user:{name}",
+        actor=activity.actor,
+        deed_word=activity.deed_word,
+        error=error,
+    )
+
+
+def role_means() -> dict[str, str]:
+    """Return what each role may do, in a sentence."""
+    return {
+        Role.VIEWER: gettext("sees everything, changes nothing"),
+        Role.OPERATOR: gettext("plans, starts, pauses and stops; publishes firmware"),
+        Role.APPROVER: gettext("also lets a plan of somebody else begin"),
+        Role.ADMIN: gettext("also adds people and gives roles"),
+    }
