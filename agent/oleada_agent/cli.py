@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,9 @@ from oleada_agent.errors import AgentError
 
 BACKOFF_MS: Final = 2_000
 BACKOFF_MAX_MS: Final = 600_000
+REFUSED_MS: Final = 60_000
+"""A refusal is for a person to mend, so the first pause after it is longer."""
+INTERRUPTED_CODE: Final = 130
 
 EPILOG: Final = """\
 A box is one directory: slots/ and boot/ hold the images and say which one starts, data/
@@ -40,9 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         code: int = options.act(options)
-    except AgentError as error:
+    except (AgentError, OSError) as error:
         sys.stderr.write(f"oleada-agent: {error}\n")
         return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED_CODE
     return code
 
 
@@ -99,20 +105,28 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _enrol_patiently(box: Path, settings: config.Config) -> None:
-    """Enrol the box, however long the server is away; with full jitter between attempts."""
+    """Enrol the box, however long it takes; with full jitter between attempts.
+
+    A box that is refused asks again too, ever more rarely: somebody may give it another
+    token, and one that ended would be started again at once, with all others like it.
+    """
     from oleada_agent import enrol  # noqa: PLC0415 - needed once in the life of a box
 
-    (box / "run").mkdir(exist_ok=True)
     pause = threading.Event()
     failures = 0
     while True:
-        (box / "run/agent.alive").touch()  # waiting for a server is no reason to restart
+        with suppress(OSError):  # waiting for a server is no reason to restart
+            (box / "run").mkdir(exist_ok=True)
+            (box / "run/agent.alive").touch()
         try:
             enrol.enrol(box, settings)
-        except enrol.ServerAwayError as error:
+        except (AgentError, OSError) as error:
             failures += 1
-            ceiling_ms = min(BACKOFF_MAX_MS, BACKOFF_MS << min(failures, 10))
-            pause_ms = error.after_s * 1000 + clock.below(ceiling_ms)
+            first_ms, least_ms = REFUSED_MS, 0
+            if isinstance(error, enrol.ServerAwayError):
+                first_ms, least_ms = BACKOFF_MS, error.after_s * 1000
+            ceiling_ms = min(BACKOFF_MAX_MS, first_ms << min(failures, 10))
+            pause_ms = least_ms + clock.below(ceiling_ms)
             sys.stderr.write(f"oleada-agent: {error} Again in {pause_ms / 1000:.1f} s.\n")
             sys.stderr.flush()
             pause.wait(pause_ms / 1000)

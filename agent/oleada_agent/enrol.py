@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from oleada_agent import identity
 from oleada_agent.config import Config
 from oleada_agent.errors import AgentError
+from oleada_agent.http_range import retry_after_s
 from oleada_agent.identity import Identity, IdentityError
 from oleada_agent.trust import client, reading
 from oleada_agent.trust.errors import TrustError
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 ANSWER_BYTES_MAX: Final = 1024 * 1024
 TIMEOUT_S: Final = 30
+RETRY_AFTER_S_MAX: Final = 3_600
+"""Longer requests to wait are cut to this."""
 TRUST: Final = "data/trust"
 PATH: Final = "/device/v1/enrol"
 
@@ -147,7 +150,7 @@ def _ask(box: Path, config: Config, body: dict[str, str]) -> dict[str, Any]:
         raise ServerAwayError(f"{config.enrol_url} does not answer: {error}.") from error
     finally:
         connection.close()
-    return _read(response.status, data, int(after) if after.isdigit() else 0)
+    return _read(response.status, data, min(retry_after_s(after), RETRY_AFTER_S_MAX))
 
 
 def _read(status: int, data: bytes, after_s: int) -> dict[str, Any]:

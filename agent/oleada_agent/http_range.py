@@ -143,7 +143,7 @@ class Stream:
         if response.status not in (200, 206):
             raise RetryError(
                 f"The server answered {response.status} {response.reason[:40]}.",
-                _retry_after_s(response.headers.get("Retry-After", "")),
+                retry_after_s(response.headers.get("Retry-After", "")),
             )
         kind = response.headers.get_content_type()
         encoding = response.headers.get("Content-Encoding", "identity")
@@ -203,7 +203,7 @@ class Stream:
             self.stopping.wait(size_bytes / self.patience.rate_bytes_per_s_max)
 
 
-def _retry_after_s(text: str) -> int:
+def retry_after_s(text: str) -> int:
     """Return the delay that Retry-After asks for; 0 for a date, which needs a right clock."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 

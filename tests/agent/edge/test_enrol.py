@@ -5,9 +5,10 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from oleada_agent import config, enrol, identity
+from oleada_agent import cli, clock, config, enrol, identity
 from oleada_agent.config import Config
 from oleada_agent.enrol import EnrolmentError, ServerAwayError
 from oleada_agent.identity import IdentityError
@@ -37,7 +38,11 @@ def box(tmp_path: Path, house: House) -> Path:
 
 
 def settings(house: House) -> Config:
-    found = {"serial": "SN-1", "hardware_model": MODEL, "enrol_url": house.door.url}
+    return settings_of(house.door.url)
+
+
+def settings_of(url: str) -> Config:
+    found = {"serial": "SN-1", "hardware_model": MODEL, "enrol_url": url}
     return config.parse(found, "config.toml")
 
 
@@ -152,6 +157,53 @@ def test_a_busy_server_is_asked_later(box: Path, house: House, status: int) -> N
 
     with pytest.raises(ServerAwayError, match=str(status)):
         enrol.enrol(box, settings(house))
+
+
+@pytest.mark.parametrize(
+    ("asked", "granted"), [("120", 120), ("9" * 30, 0), ("999999999", 3_600), ("\u00b2", 0)]
+)
+def test_a_server_is_given_time_but_not_for_ever(
+    box: Path, monkeypatch: pytest.MonkeyPatch, asked: str, granted: int
+) -> None:
+    busy = SimpleNamespace(status=503, headers={"Retry-After": asked}, read=lambda _: b"")
+    door = SimpleNamespace(request=print, getresponse=lambda: busy, close=print)
+    monkeypatch.setattr("http.client.HTTPSConnection", lambda *_, **__: door)
+
+    with pytest.raises(ServerAwayError) as away:
+        enrol.enrol(box, settings_of("https://127.0.0.1:1"))
+    assert away.value.after_s == granted
+
+
+def test_a_box_that_is_refused_asks_again_ever_more_rarely(
+    box: Path, house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (box / "data/claim-token").write_text("guessed")
+    ceilings: list[int] = []
+
+    def below(limit: int) -> int:
+        ceilings.append(limit)
+        if len(ceilings) == 3:
+            (box / "data/claim-token").write_text("claim-me")
+        return 1
+
+    monkeypatch.setattr(clock, "below", below)
+    cli._enrol_patiently(box, settings(house))
+
+    assert ceilings == [2 * cli.REFUSED_MS, 4 * cli.REFUSED_MS, 8 * cli.REFUSED_MS]
+    assert identity.is_enrolled(box)
+    assert "token is not known" in capsys.readouterr().err
+
+
+def test_a_disk_that_refuses_is_told_in_a_sentence(
+    box: Path, house: House, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (box / "data/identity").touch()  # where the folder belongs
+    (box / "data/config.toml").write_text(
+        f'serial = "SN-1"\nhardware_model = "{MODEL}"\nenrol_url = "{house.door.url}"\n'
+    )
+
+    assert cli.main(["enrol", "--box", str(box)]) == 1
+    assert capsys.readouterr().err.startswith("oleada-agent: ")
 
 
 def test_a_power_cut_before_the_record_leaves_a_box_that_enrols_again(
