@@ -194,7 +194,8 @@ def test_a_port_that_is_taken_for_good_is_named(home: Path) -> None:
 
         assert up.process.wait(60) == 1
 
-    assert "which the door needs, is taken by another program" in up.output.read_text()
+    said = up.output.read_text()
+    assert "is taken by another program; stop that, or change door_port" in said
 
 
 def test_without_ports_in_the_file_free_ones_are_chosen_and_kept(tmp_path: Path) -> None:
