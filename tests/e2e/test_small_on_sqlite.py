@@ -11,7 +11,7 @@ from oleada_lab.operator import Operator, Places, wait_until
 
 from tests.support.processes import own_ports, processes_of
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(480)]
 MODEL = "VX-240"
 OLD, NEW = "1.0.0", "1.1.0"
 SETTINGS = {"health_s": 5, "connect_spread_s": 1, "trial_s": 10}
@@ -45,7 +45,7 @@ def boxes(operator: Operator, tmp_path: Path) -> Iterator[dict[str, Box]]:
     try:
         for box in found.values():
             box.power_on()
-        wait_until(lambda: len(_versions(operator)) == len(found), 60, "all boxes said hello")
+        wait_until(lambda: len(_versions(operator)) == len(found), 120, "all boxes said hello")
         yield found
     finally:
         power_off_all(list(found.values()))
@@ -61,7 +61,7 @@ def test_a_rollout_survives_a_server_that_is_killed_in_the_middle(
 
     operator.server.kill()
     operator.server.start()
-    wait_until(lambda: _show(operator, rollout)["state"] == "finished", 120, "it ends")
+    wait_until(lambda: _show(operator, rollout)["state"] == "finished", 240, "it ends")
 
     assert _states(operator, rollout) == {"updated": 2, "rolled_back": 1}
     assert _versions(operator) == {GOOD: NEW, OTHER: NEW, FAILS: OLD}
