@@ -22,6 +22,8 @@ KEY: Final = "key.pem"
 CERTIFICATE: Final = "certificate.pem"
 AUTHORITY: Final = "ca.pem"
 RECORD: Final = "identity.json"
+NO_CHECK_TIME: Final = ssl.VerifyFlags(0x200000)
+"""X509_V_FLAG_NO_CHECK_TIME of OpenSSL, for which Python has no name."""
 
 
 class IdentityError(AgentError):
@@ -132,3 +134,15 @@ def tls_context(box: Path) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         raise IdentityError(f"The box's certificate can not be used: {error}.") from error
     return context
+
+
+def judge_time(context: ssl.SSLContext, *, is_clock_right: bool) -> None:
+    """Let *context* check when certificates are valid only while the clock can be believed.
+
+    A box whose clock battery is dead could else reach nobody, for ever. Everything else
+    about a certificate is checked all the same, and what the box obeys is signed.
+    """
+    if is_clock_right:
+        context.verify_flags &= ~NO_CHECK_TIME
+    else:
+        context.verify_flags |= NO_CHECK_TIME

@@ -114,9 +114,10 @@ class Service:
             feed=self._feed,
         )
         self._inbound = self._make_inbound()
-        context = identity.tls_context(box)
-        self._downloader = self._make_downloader(context)
-        self._transport = self._make_transport(context)
+        self._context = identity.tls_context(box)
+        self._judge_clock()
+        self._downloader = self._make_downloader(self._context)
+        self._transport = self._make_transport(self._context)
         self._shell = Shell(self._ports(), Limits(trial_limit_ms=config.trial_s * 1000))
 
     def _make_inbound(self) -> Inbound:
@@ -273,7 +274,12 @@ class Service:
                 self._is_connected = self._authority.is_listening = False
                 self._inbound.is_hello_acked = False
                 self._timers.set("hello", None)
+                self._judge_clock()
         return True
+
+    def _judge_clock(self) -> None:
+        is_likely = self._authority.floor.is_likely(clock.now_ms())
+        identity.judge_time(self._context, is_clock_right=is_likely)
 
     def _act(self, name: str) -> None:
         match name:

@@ -15,6 +15,10 @@ from oleada_agent.trust.store import write_durably
 
 STEP_MS: Final = 3_600_000
 """The floor is stored in steps of an hour, so that it wears no flash."""
+BEHIND_MAX_MS: Final = 24 * 3_600_000
+"""Two clocks that are right differ a little; a dead one lies years behind."""
+AHEAD_MAX_MS: Final = 10 * 365 * 24 * 3_600_000
+"""No box is in a cupboard for longer; a clock that says so is wrong."""
 
 
 class TimeFloor:
@@ -39,6 +43,12 @@ class TimeFloor:
     def not_before(self, now_ms: int) -> int:
         """Return *now_ms*, or the floor if the clock lags behind it."""
         return max(now_ms, self._floor_ms)
+
+    def is_likely(self, now_ms: int) -> bool:
+        """Return whether a clock that says *now_ms* may be right."""
+        if not self._floor_ms:
+            return True
+        return -BEHIND_MAX_MS <= now_ms - self._floor_ms <= AHEAD_MAX_MS
 
     def raise_to(self, signed_ms: int) -> None:
         """Take note that *signed_ms*, which was read from something signed, has passed.

@@ -2,8 +2,10 @@
 
 import json
 import os
+import ssl
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -215,3 +217,54 @@ def test_a_power_cut_before_the_record_leaves_a_box_that_enrols_again(
     with pytest.raises(IdentityError, match="not enrolled"):
         identity.load(box)
     assert enrol.enrol(box, settings(house)).device_id == DEVICE
+
+
+@pytest.mark.parametrize("days", [-20_000, 30])
+def test_a_clock_that_is_known_to_be_wrong_closes_no_door_but_a_strangers(
+    box: Path, house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, days: int
+) -> None:
+    enrol.enrol(box, settings(house))
+    real_ms = clock.now_ms()
+    monkeypatch.setattr(clock, "now_ms", lambda: real_ms + days * 86_400_000)
+    door = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority = Authority("service CA of another time")
+    door.load_cert_chain(*authority.server_files(tmp_path))
+    (box / "data/identity/ca.pem").write_text(authority.pem)
+    context = identity.tls_context(box)
+
+    with pytest.raises(ssl.SSLCertVerificationError, match=r"expired|not yet valid"):
+        shake_hands(context, door)
+    identity.judge_time(context, is_clock_right=False)
+    shake_hands(context, door)
+
+    identity.judge_time(context, is_clock_right=True)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        shake_hands(context, door)
+    (box / "data/identity/ca.pem").write_text(Authority("somebody").pem)
+    stranger = identity.tls_context(box)
+    identity.judge_time(stranger, is_clock_right=False)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        shake_hands(stranger, door)
+
+
+def shake_hands(here: ssl.SSLContext, there: ssl.SSLContext) -> None:
+    """Let two ends of TLS prove each other in memory."""
+    to_there, to_here = ssl.MemoryBIO(), ssl.MemoryBIO()
+    box = here.wrap_bio(to_here, to_there, server_hostname="127.0.0.1")
+    door = there.wrap_bio(to_there, to_here, server_side=True)
+    for end in (box, door, box, door):
+        with suppress(ssl.SSLWantReadError):
+            end.do_handshake()
+
+
+def test_a_clock_is_believed_unless_it_can_not_be_right(box: Path) -> None:
+    floor = TimeFloor(box / "data/trust")
+    assert floor.is_likely(0)
+
+    year_ms = 365 * 86_400_000
+    floor.raise_to(50 * year_ms)
+
+    assert not floor.is_likely(0)
+    assert floor.is_likely(50 * year_ms - 5_000)
+    assert floor.is_likely(53 * year_ms)
+    assert not floor.is_likely(130 * year_ms)
