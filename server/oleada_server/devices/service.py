@@ -9,10 +9,11 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import available_timezones
 
-from oleada_wire.messages import Header, Health, Hello
+from oleada_wire.messages import Header, Health, Hello, SlotInfo
 from sqlalchemy import ColumnElement, and_, case, func, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -94,7 +95,7 @@ def record_hello(device_id: str, hello: Hello, now: datetime) -> bool:
         Device.security_version: hello.security_version,
         Device.running_slot: hello.running_slot,
         Device.agent_version: hello.agent_version,
-        Device.slots: slots_by_name(hello),
+        Device.slots: slots_by_name(hello.slots),
         Device.provides: list(hello.provides),
         Device.assignment_seq: _at_least(Device.assignment_seq, hello.assignment_seq),
         **_numbers(hello.header),
@@ -138,16 +139,22 @@ def record_connected(device_id: str, connected: bool, now: datetime) -> None:
         live.touch(f"device:{device_id}", now)
 
 
-def slots_by_name(message: Hello | Health) -> dict[str, Any]:
-    """Return the slots of *message* by their letter, as the row keeps them."""
+def slots_by_name(slots: Iterable[SlotInfo]) -> dict[str, Any]:
+    """Return *slots* by their letter, as the row keeps them."""
     return {
         slot.slot: {
             name: value
             for name in ("slot", "version", "status", "sha256")
             if (value := getattr(slot, name)) is not None
         }
-        for slot in message.slots
+        for slot in slots
     }
+
+
+@lru_cache(maxsize=1024)
+def _slots_text(slots: tuple[SlotInfo, ...]) -> str:
+    """Return *slots* as the row keeps them; most boxes of a fleet hold the same few releases."""
+    return json.dumps(slots_by_name(slots))
 
 
 def normalise_mac(text: str) -> str | None:
@@ -199,7 +206,7 @@ def _health_row(
         "seq": health.header.seq,
         "version": health.version,
         "running_slot": health.running_slot,
-        "slots": json.dumps(slots_by_name(health)),
+        "slots": _slots_text(health.slots),
         "health": json.dumps(parameters_of(health)),
         "health_at": time_text(box_time(health.header.at_ms, now)),
         "seen_at": seen_at,
