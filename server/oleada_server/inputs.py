@@ -79,5 +79,5 @@ def _demand_storable(texts: Iterable[str], where: str) -> None:
         if not is_unicode or "\x00" in text:
             raise BadInputError(
                 f"{where} holds a text that can not be stored, with NUL or half a character "
-                f"in it: {text[:40]!a}. Send plain Unicode text."
+                "in it. Send plain Unicode text."
             )
