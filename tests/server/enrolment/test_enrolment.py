@@ -1,5 +1,6 @@
 """Enrolment: one token, one serial, one key; a lost answer costs nothing."""
 
+import base64
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -140,6 +141,19 @@ def _rsa_request() -> str:
 def test_anything_but_a_p256_request_is_refused(app: Flask, make: Callable[[], str]) -> None:
     with pytest.raises(BadRequestForCertificateError, match="P-256"):
         service.enrol(_claim(), "SN-1", make(), NOON)
+
+
+def test_no_damaged_byte_of_a_request_is_more_than_a_refusal() -> None:
+    """Some of them name a key or a signature that the library has never heard of."""
+    whole = x509.load_pem_x509_csr(a_request(a_key()).encode()).public_bytes(Encoding.DER)
+
+    for place in range(len(whole)):
+        broken = bytearray(whole)
+        broken[place] ^= 0xFF
+        lines = base64.encodebytes(bytes(broken)).decode()
+        pem = f"-----BEGIN CERTIFICATE REQUEST-----\n{lines}-----END CERTIFICATE REQUEST-----\n"
+        with pytest.raises(BadRequestForCertificateError):
+            pki.read_request(pem)
 
 
 def test_a_refused_request_does_not_use_the_token_up(app: Flask) -> None:
