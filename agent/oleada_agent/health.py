@@ -21,6 +21,7 @@ from oleada_agent import telemetry
 from oleada_agent.config import Config
 from oleada_agent.machine_events import (
     ConditionsChecked,
+    ConditionsLost,
     Event,
     HealthFailed,
     HealthPassed,
@@ -32,6 +33,8 @@ VIEWER_PRESENT: Final = "run/viewer.present"
 """Written by the media player while somebody watches."""
 RETRY_MS: Final = 60_000
 LOOK_MS: Final = 500
+WATCH_MS: Final = 5_000
+"""While an update goes on it is looked at so often whether the time is still a good one."""
 
 
 @dataclass(slots=True)
@@ -45,6 +48,8 @@ class _Trial:
 
 class BoxProbes:
     """The ``Probes`` port; ``look`` is called by the service as ``next_look_ms`` asks.
+
+    What was found to be a good time is watched until it is none, or something is on trial.
 
     Args:
         now: Aware UTC, not before the time floor.
@@ -72,9 +77,19 @@ class BoxProbes:
         self._machine = machine
         self._trial: _Trial | None = None
         self._has_contact = False
+        self._look_at_ms = 0
+        self._is_watching = False
+        self._window: Window | None = None
 
     def check_conditions(self, window: Window | None) -> Event | None:
-        """Say whether now is a good time."""
+        """Say whether now is a good time, and feed ConditionsLost when it no longer is."""
+        found = self._conditions(window)
+        self._is_watching, self._window = not found.blocked, window
+        if self._trial is None:
+            self._look_at_ms = self._steady_ms() + WATCH_MS
+        return found
+
+    def _conditions(self, window: Window | None) -> ConditionsChecked:
         now = self._now()
         if window is not None and not is_open(window, self._zone, now):
             opens_in = next_opening(window, self._zone, now) - now
@@ -91,7 +106,8 @@ class BoxProbes:
         known = self._trial
         if known is not None and (known.assignment_id, known.attempt) == (assignment_id, attempt):
             return
-        self._trial = _Trial(assignment_id, attempt, self._steady_ms())
+        self._trial, self._is_watching = _Trial(assignment_id, attempt, self._steady_ms()), False
+        self._look_at_ms = self._steady_ms() + LOOK_MS
 
     def server_answered(self) -> None:
         """Take note that the server has acknowledged something said in this boot."""
@@ -99,13 +115,17 @@ class BoxProbes:
         self.look()
 
     def next_look_ms(self) -> int | None:
-        """Return in how many milliseconds to look again; None when nothing is on trial."""
-        return LOOK_MS if self._trial is not None else None
+        """Return in how many milliseconds to look again; None when there is nothing to see."""
+        if self._trial is None and not self._is_watching:
+            return None
+        return max(0, self._look_at_ms - self._steady_ms())
 
     def look(self) -> None:
-        """Probe once, if something is on trial, and tell the machine what is known."""
+        """Probe once what is on trial, or else watched, and tell the machine what is known."""
         trial = self._trial
+        self._look_at_ms = self._steady_ms() + (WATCH_MS if trial is None else LOOK_MS)
         if trial is None:
+            self._watch()
             return
         if self._has_contact and not trial.told_contact:
             trial.told_contact = True
@@ -124,6 +144,12 @@ class BoxProbes:
         if now_ms - trial.well_since_ms >= self._config.settle_s * 1000:
             self._trial = None
             self._feed(HealthPassed())
+
+    def _watch(self) -> None:
+        found = self._conditions(self._window) if self._is_watching else ConditionsChecked()
+        if found.blocked:
+            self._is_watching = False
+            self._feed(ConditionsLost(found.blocked, found.retry_in_ms))
 
     def _is_well(self) -> bool:
         return self._has_contact and (self._box / PLAYER_READY).exists()

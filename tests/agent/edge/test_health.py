@@ -9,6 +9,7 @@ from oleada_agent import config, health
 from oleada_agent.health import PLAYER_READY, BoxProbes
 from oleada_agent.machine_events import (
     ConditionsChecked,
+    ConditionsLost,
     Event,
     HealthFailed,
     HealthPassed,
@@ -86,6 +87,28 @@ def test_nobody_is_disturbed(bench: Bench) -> None:
 
     assert isinstance(checked, ConditionsChecked)
     assert checked.blocked == "viewer"
+
+
+def test_a_good_time_that_ends_is_told_of_once(bench: Bench) -> None:
+    probes = bench.probes()
+    window = Window(14 * 60, 16 * 60)
+    assert probes.check_conditions(window) == ConditionsChecked("window", 3_600_000)
+    assert probes.next_look_ms() is None
+
+    bench.now += timedelta(minutes=90)
+    assert probes.check_conditions(window) == ConditionsChecked()
+    assert probes.next_look_ms() == health.WATCH_MS
+    bench.steady_ms += 2_000
+    assert probes.next_look_ms() == health.WATCH_MS - 2_000  # whatever else is fed meanwhile
+    probes.look()
+    assert bench.events == []
+
+    (bench.path / "run").mkdir()
+    (bench.path / health.VIEWER_PRESENT).touch()
+    probes.look()
+    probes.look()
+    assert bench.events == [ConditionsLost("viewer", health.RETRY_MS)]
+    assert probes.next_look_ms() is None
 
 
 def test_a_slot_passes_when_player_and_server_have_been_well_for_a_while(bench: Bench) -> None:
