@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from oleada_agent import clock, config, identity
+from oleada_agent.alone import alone
 from oleada_agent.errors import AgentError
 
 BACKOFF_MS: Final = 2_000
@@ -101,7 +102,8 @@ def _run(options: argparse.Namespace) -> int:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
     from oleada_agent import service  # noqa: PLC0415 - the other commands do without it
 
-    return service.start(options.box, settings)
+    with alone(options.box):
+        return service.start(options.box, settings)
 
 
 def _enrol_patiently(box: Path, settings: config.Config) -> None:

@@ -83,6 +83,8 @@ from oleada_agent.machine_states import (
 BEFORE_RETURN: Final = Assigned | SlotBad | Downloading | Written
 STORAGE_RETRY_MS: Final = 60_000
 UNPROVEN_RETRY_MS: Final = 60_000
+LEASE_AGAIN_MS_MIN: Final = 1_000
+"""However soon an answer asks to be asked again."""
 DENIED: Final = "the server's deny list names this image"
 
 
@@ -370,7 +372,8 @@ def _lease_answered(state: State, stage: Gated, event: LeaseAnswered, now_ms: in
     if event.phase is not moves.lease_phase(stage):
         return Step(state)
     if not event.granted or event.expires_ms <= now_ms:
-        return moves.wait(state, stage, event.retry_after_s * 1000, event.draw)
+        asked_ms = max(LEASE_AGAIN_MS_MIN, event.retry_after_s * 1000)
+        return moves.wait(state, stage, asked_ms, event.draw)
     return moves.leased(state, stage, event.expires_ms, now_ms)
 
 

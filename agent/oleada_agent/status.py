@@ -1,6 +1,7 @@
 """The two slots in TR-181's words (FirmwareImage.Status), from what the machine knows."""
 
 from collections.abc import Callable
+from typing import Final
 
 from oleada_wire.messages import SlotInfo
 from oleada_wire.words import Reason
@@ -18,6 +19,12 @@ from oleada_agent.machine_states import (
     State,
     Written,
 )
+
+_WHEN_FAILED: Final[dict[Reason | None, str]] = {
+    Reason.DOWNLOAD: "DownloadFailed",
+    Reason.CANCELLED: "DownloadFailed",
+    Reason.STORAGE: "InstallationFailed",
+}
 
 
 def slot_infos(
@@ -44,8 +51,7 @@ def _spare(state: State, slot: str, has_image: bool) -> str:
         case Armed(work) | Rebooting(work) if work.target == slot:
             return "Available"
         case Failed(verdict, target) if target == slot:
-            is_download = verdict.reason in (Reason.DOWNLOAD, Reason.CANCELLED)
-            return "DownloadFailed" if is_download else "ValidationFailed"
+            return _WHEN_FAILED.get(verdict.reason, "ValidationFailed")
         case RolledBack(_, target) if target == slot:
             return "ActivationFailed"
         case _:

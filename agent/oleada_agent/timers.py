@@ -1,8 +1,12 @@
 """When the agent's thread must look at something, by a clock that never jumps."""
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from oleada_agent import clock
+
+WAIT_MS_MAX: Final = 86_400_000
+"""The system's own timers end somewhere; what a peer asks for need not."""
 
 
 @dataclass(slots=True)
@@ -27,7 +31,8 @@ class Timers:
         return [name for _, name in found]
 
     def wait_s(self) -> float | None:
-        """Return how long nothing is due; None for ever."""
+        """Return how long to wait before looking again, a day at most; None for ever."""
         if not self.due_ms:
             return None
-        return max(0, min(self.due_ms.values()) - clock.steady_ms()) / 1000
+        left_ms = min(self.due_ms.values()) - clock.steady_ms()
+        return min(max(0, left_ms), WAIT_MS_MAX) / 1000

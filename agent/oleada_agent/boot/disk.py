@@ -23,7 +23,8 @@ class RealDisk:
 
     def exists(self, path: str) -> bool:
         """Return whether there is a file at *path*."""
-        return (self.root / path).exists()
+        with _told(path):
+            return (self.root / path).exists()
 
     def size_bytes(self, path: str) -> int:
         """Return how long the file is, a block device as well."""

@@ -15,6 +15,7 @@ from oleada_agent.machine_events import (
     FetchFailed,
     HealthFailed,
     HealthPassed,
+    LeaseAnswered,
     MarkBad,
     MarkGood,
     ReadBackFailed,
@@ -83,6 +84,17 @@ def test_a_window_that_closes_before_arming_leaves_the_slot_unarmed() -> None:
     state, _ = told(*TO_WRITTEN, ConditionsLost("viewer", 9_000))
 
     assert not isinstance(state.stage, Armed)
+
+
+@pytest.mark.parametrize("asked_s", [0, -5])
+def test_a_lease_that_may_be_asked_for_again_at_once_is_asked_for_a_second_later(
+    asked_s: int,
+) -> None:
+    no = LeaseAnswered(*NAME, LeasePhase.START, granted=False, retry_after_s=asked_s)
+
+    _, commands = told(*TO_DOWNLOAD[:-2], no)
+
+    assert commands[-1] == WakeIn(1_000)
 
 
 def test_a_download_that_fails_for_good_is_a_verdict_with_its_reason() -> None:
