@@ -1,5 +1,6 @@
 """A small operator to look at: two models, boxes with health, and rollouts in all states."""
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -15,6 +16,7 @@ from oleada_server.live import service as live
 from oleada_server.releases.models import Release, ReleaseState
 from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
 from oleada_server.rollouts.states import BoxState, RolloutState, WaveState
+from oleada_server.telemetry.models import DeviceEvent, HealthSample
 from oleada_wire.ids import DEVICE_ID_ALPHABET
 from sqlalchemy import insert
 
@@ -64,6 +66,7 @@ def fill(now: datetime, boxes: int = 120, seed: int = 7) -> Sample:
     releases = [_release("VX-410", "5.8.2", now), _release("VX-240", "5.7.9", now)]
     rollout_id = _running(releases[0], ids, now, dice)
     _draft(releases[1], now)
+    tell_a_day(ids[6], now)
     live.touch("rollouts", now)
     db.session.commit()
     return Sample(rollout_id, ids, now)
@@ -106,7 +109,11 @@ def _devices(boxes: int, now: datetime, dice: Random) -> list[str]:
                 "last_seen_at": seen,
                 "version": None if never else ("5.8.1" if model == "VX-410" else "5.7.8"),
                 "security_version": 3,
-                "running_slot": None if never else dice.choice("AB"),
+                "running_slot": None if never else (slot := dice.choice("AB")),
+                "slots": None if never else _slots(slot, model),
+                "agent_version": None if never else "0.1.0",
+                "boot_reason": None if never else "power_on",
+                "boot_count": 0 if never else dice.randint(3, 90),
                 "health": None if never else _health(dice),
                 "health_at": seen,
             }
@@ -116,11 +123,70 @@ def _devices(boxes: int, now: datetime, dice: Random) -> list[str]:
     return [str(row["id"]) for row in rows]
 
 
+def _slots(running: str, model: str) -> dict[str, Any]:
+    new, old = ("5.8.1", "5.8.0") if model == "VX-410" else ("5.7.8", "5.7.7")
+    return {
+        letter: {
+            "slot": letter,
+            "version": new if letter == running else old,
+            "status": "Active" if letter == running else "Available",
+            "sha256": ("7c" if letter == running else "0b") * 32,
+        }
+        for letter in "AB"
+    }
+
+
+def tell_a_day(device_id: str, now: datetime, seed: int = 3) -> None:
+    """Store what a box told in a day: health with a gap and a start, a log and a crash."""
+    dice = Random(seed)
+    rows = []
+    for minute in range(0, 24 * 60, 10):
+        if 430 < minute < 520:
+            continue
+        late = minute > 520
+        heat = 52 + int(12 * math.sin(minute / 170)) + dice.randint(0, 4)
+        sample = {
+            "Device.DeviceInfo.UpTime": 40_000 + minute * 60 if not late else (minute - 520) * 60,
+            "Device.DeviceInfo.TemperatureStatus.TemperatureSensor.1.Value": heat,
+            "X_OLEADA_FreeBytes": 900_000_000 - minute * 90_000 + dice.randint(0, 9_000_000),
+        }
+        at = now - timedelta(minutes=24 * 60 - minute)
+        rows.append(
+            {
+                "device_id": device_id,
+                "boot": f"{8 if late else 7:08d}-0badc0de",
+                "seq": minute + 1,
+                "version": "5.8.1",
+                "parameters": sample,
+                "box_at": at,
+                "received_at": at,
+            }
+        )
+    db.session.execute(insert(HealthSample), rows)
+    for seq, (kind, body) in enumerate(
+        (
+            ("log", {"lines": ["hdmi: hot plug", "hdmi: HDCP 2.2 check timed out after 5.0 s"]}),
+            ("crash", {"process_name": "player", "reason": "signal 11",
+                       "firmware_version": "5.8.1"}),
+            ("result", {"cmd_id": "C-7", "status": "Complete", "output": "log sent, 40 lines"}),
+        ),
+        start=9001,
+    ):  # fmt: skip
+        at = now - timedelta(minutes=9100 - seq)
+        db.session.add(
+            DeviceEvent(
+                device_id=device_id, boot="00000008-0badc0de", seq=seq, kind=kind, body=body,
+                box_at=at, received_at=at,
+            )
+        )  # fmt: skip
+
+
 def _health(dice: Random) -> dict[str, Any]:
     return {
         "Device.DeviceInfo.UpTime": dice.randint(300, 900_000),
         "Device.DeviceInfo.TemperatureStatus.TemperatureSensor.1.Value": dice.randint(44, 92),
         "Device.DeviceInfo.MemoryStatus.Free": dice.randint(40_000, 400_000),
+        "X_OLEADA_FreeBytes": dice.randint(200, 900) * 1_000_000,
     }
 
 

@@ -6,7 +6,7 @@ the browser's console says.
 
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, get_args
@@ -20,7 +20,7 @@ from oleada_server.db import db
 from playwright.sync_api import BrowserContext, ViewportSize, sync_playwright
 
 from tests.web.console import launched, served
-from tests.web.sample import add_people, fill
+from tests.web.sample import Sample, add_people, fill
 
 BOXES = 4824
 Look = Literal["light", "dark"]
@@ -30,9 +30,23 @@ LOOKS: list[tuple[Look, int]] = [
 NEVER = "0" * 12
 
 
-def pages(rollout_id: int) -> dict[str, str]:
+def pages(rollout_id: int, device_ids: Sequence[str]) -> dict[str, str]:
     """Return the address of each page by its name."""
     return {
+        "fleet": "/fleet",
+        "box": f"/devices/{device_ids[6]}",
+        "silent": f"/devices/{device_ids[22]}",
+        "never": f"/devices/{device_ids[7]}",
+        "firmware": "/releases",
+        "release": "/releases/VX-410/5.8.2",
+        "withdraw": "/releases/VX-410/5.8.2/withdraw",
+        "audit": "/audit",
+        "audit-of": f"/audit?object=R-{rollout_id}",
+        "chain": "/audit/chain",
+        "users": "/users",
+        "user": "/users/a.torres",
+        "search": "/search?q=VX41",
+        "not-found": "/search?q=nothing",
         "rollouts": "/rollouts",
         "rollout": f"/rollouts/R-{rollout_id}",
         "halted": "/rollouts/R-1",
@@ -49,8 +63,8 @@ def pages(rollout_id: int) -> dict[str, str]:
 
 
 @contextmanager
-def console() -> Iterator[tuple[str, dict[str, str], int]]:
-    """Serve a filled console; yield its address, sign-in tokens and the running rollout."""
+def console() -> Iterator[tuple[str, dict[str, str], Sample]]:
+    """Serve a filled console; yield its address, sign-in tokens and what is in it."""
     with tempfile.TemporaryDirectory() as home:
         settings = config.load(Path(home), {})
         settings.keys_dir.mkdir(mode=0o700)
@@ -66,7 +80,7 @@ def console() -> Iterator[tuple[str, dict[str, str], int]]:
             sample = fill(now_utc(), BOXES)
             db.session.remove()
         with served(app) as address:
-            yield address, tokens, sample.rollout_id
+            yield address, tokens, sample
 
 
 def shoot(context: BrowserContext, address: str, name: str, path: str, file: Path) -> None:
@@ -85,18 +99,18 @@ def shoot(context: BrowserContext, address: str, name: str, path: str, file: Pat
 def main(out: Path, wanted: list[str]) -> None:
     """Shoot the *wanted* pages, all if none is named, into directory *out*."""
     out.mkdir(parents=True, exist_ok=True)
-    with console() as (address, tokens, rollout_id), sync_playwright() as playwright:
+    with console() as (address, tokens, sample), sync_playwright() as playwright:
         browser = launched(playwright)
         signed_in = browser.new_context()
         page = signed_in.new_page()
-        page.goto(f"{address}/sign-in/link/{tokens['a.torres']}")
+        page.goto(f"{address}/sign-in/link/{tokens['m.novak']}")
         page.click("main button")
         state = signed_in.storage_state()
         for look, width in LOOKS:
             shape = ViewportSize(width=width, height=900 if width > 400 else 844)
             inside = browser.new_context(viewport=shape, color_scheme=look, storage_state=state)
             outside = browser.new_context(viewport=shape, color_scheme=look)
-            for name, path in pages(rollout_id).items():
+            for name, path in pages(sample.rollout_id, sample.device_ids).items():
                 if not wanted or name in wanted:
                     shoot(inside, address, name, path, out / f"{name}-{width}-{look}.png")
             if not wanted or "sign-in" in wanted:

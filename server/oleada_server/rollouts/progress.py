@@ -33,3 +33,24 @@ def updated_by_time(wave_id: int, start: datetime, end: datetime, steps: int) ->
     for index in range(1, steps + 1):
         at[index] += at[index - 1]
     return at
+
+
+def ended_by_day(start: datetime, days: int) -> list[tuple[int, int]]:
+    """Return (updated, ended otherwise) of each of *days* days from *start* on.
+
+    Args:
+        start: The first midnight, as the reader counts days; aware.
+        days: At least 1.
+    """
+    since_start = cast(extract("epoch", BoxInWave.ended_at), BigInteger) - int(start.timestamp())
+    day = since_start // 86_400
+    rows = db.session.execute(
+        select(day, BoxInWave.state, func.count())
+        .where(BoxInWave.ended_at >= start)
+        .group_by(day, BoxInWave.state)
+    )
+    at = [[0, 0] for _ in range(days)]
+    for number, state, boxes in rows:
+        place = at[min(max(int(number), 0), days - 1)]
+        place[0 if state == BoxState.UPDATED else 1] += boxes
+    return [(updated, other) for updated, other in at]

@@ -1,6 +1,6 @@
 """The start of the day: how the fleet is, and what waits for a person."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from flask import Blueprint, render_template
@@ -14,12 +14,14 @@ from oleada_server.db import read_only
 from oleada_server.devices import counts
 from oleada_server.live import service as live
 from oleada_server.releases import service as releases
+from oleada_server.rollouts import progress
 from oleada_server.rollouts import service as rollouts
 from oleada_server.rollouts.states import OPEN_ROLLOUTS, RolloutState
-from oleada_server.web import fleet_view, rollout_page, rollout_view
+from oleada_server.web import fleet_view, rollout_page, rollout_view, words
 
 ROLLOUTS_LOOKED_AT: Final = 40
 ROLLOUTS_SHOWN: Final = 5
+DAYS_SHOWN: Final = 14
 
 blueprint = Blueprint("fleet_pages", __name__)
 
@@ -48,6 +50,7 @@ def load() -> dict[str, Any]:
         "found": found,
         "lede": fleet_view.sentence(found, len(opened), len(waiting)),
         "needs": waiting,
+        "days": _days(now),
         "lines": lines[:ROLLOUTS_SHOWN],
         "open_count": len(opened),
         "at_work": sum(fleet_view.at_work(line.figures) for line in busy),
@@ -56,3 +59,9 @@ def load() -> dict[str, Any]:
         "view": rollout_view,
         "now": now,
     }
+
+
+def _days(now: datetime) -> list[fleet_view.Day]:
+    """Return the last days as the reader counts them, oldest first."""
+    first = words.midnight(now - timedelta(days=DAYS_SHOWN - 1))
+    return fleet_view.days(first, progress.ended_by_day(first, DAYS_SHOWN))

@@ -93,6 +93,39 @@ class Need:
     button: str
 
 
+@dataclass(frozen=True, slots=True)
+class Day:
+    """Updates that ended on one day; *x*, *y_updated*, … are of a chart of 100 percent by 100."""
+
+    at: datetime
+    updated: int
+    other: int
+    x: float
+    height_updated: float
+    height_other: float
+
+
+DAY_WIDTH: Final = 4.6
+"""Percent of the chart's width that one day's bar takes."""
+
+
+def days(first: datetime, counted: Sequence[tuple[int, int]]) -> list[Day]:
+    """Return the bars of *counted* (updated, ended otherwise) days from *first* on."""
+    top = max((updated + other for updated, other in counted), default=0) or 1
+    room = 100 / max(len(counted), 1)
+    return [
+        Day(
+            first + timedelta(days=index, hours=12),
+            updated,
+            other,
+            round(index * room + (room - DAY_WIDTH) / 2, 2),
+            round(updated / top * 92, 2),
+            round(other / top * 92, 2),
+        )
+        for index, (updated, other) in enumerate(counted)
+    ]
+
+
 _FILLS: Final = {
     "new": "f-new",
     "current": "f-prev",

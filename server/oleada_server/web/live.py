@@ -7,11 +7,11 @@ leaves, when the session ends, and after a while by itself: the page comes back 
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from threading import BoundedSemaphore
-from typing import Final
+from typing import Any, Final
 
 from flask import Blueprint, Response, current_app, render_template, request, stream_with_context
 from flask.typing import ResponseReturnValue
@@ -19,29 +19,55 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from oleada_server import config
 from oleada_server.accounts import service as accounts
-from oleada_server.accounts.access import require_role, session_secret
+from oleada_server.accounts.access import identity, require_role, session_secret
 from oleada_server.accounts.models import Role
 from oleada_server.clock import monotonic_s, now_utc
 from oleada_server.db import db, read_only
+from oleada_server.devices import service as devices
 from oleada_server.live import service as live
 from oleada_server.rollouts import service as rollouts
-from oleada_server.web import rollout_page, words
+from oleada_server.web import device_page, fleet, rollout_list, rollout_page, words
 
 POLL_S: Final = 0.25
 PAUSE_S: Final = 0.5  # at most two events a second
+LIST_PAUSE_S: Final = 2.0  # a list of many rollouts is dearer to make
 BEAT_S: Final = 5.0
 STREAM_S_MAX: Final = 900.0
 RETRY_MS: Final = 1000
-PARTS: Final = ("head", "waves", "now", "curve", "failed", "gate", "activity")
+PARTS: Final = ("head", "decide", "waves", "now", "curve", "failed", "gate", "activity")
+LIST_PARTS: Final = ("lede", "needs", "list")
+FLEET_PARTS: Final = ("head", "figures", "days", "rollouts", "needs", "firmware")
+FLEET_PAUSE_S: Final = 5.0  # boxes talk all the time; the whole fleet moves slowly
+DEVICE_PARTS: Final = ("head", "verdict", "wanted", "slots", "health", "history", "log")
+DEVICE_PAUSE_S: Final = 2.0
 
 blueprint = Blueprint("live_pages", __name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A page that moves.
+
+    Attributes:
+        refs: What it shows, as the change table spells it.
+        folder: Where the templates of its parts lie.
+        parts: Their names; each is an element ``p-<name>`` of the page.
+        load: Returns what the templates need, in a transaction that only reads.
+        pause_s: Time between two events.
+    """
+
+    refs: tuple[str, ...]
+    folder: str
+    parts: tuple[str, ...]
+    load: Callable[[], dict[str, Any]]
+    pause_s: float = PAUSE_S
 
 
 @dataclass(slots=True)
 class _Stream:
     """One reader: the last change it knows, and what each part looked like when sent."""
 
-    rollout_id: int
+    watched: Watched
     last_id: int
     sent: dict[str, str] = field(default_factory=dict)
 
@@ -49,10 +75,10 @@ class _Stream:
         """Yield one event with everything that looks different now; none if nothing does."""
         read_only()
         self.last_id = max(self.last_id, live.latest_id())
-        page = rollout_page.load(self.rollout_id, now_utc())
+        page = self.watched.load()
         pieces = []
-        for name in PARTS:
-            html = render_template(f"rollouts/parts/{name}.html", **page)
+        for name in self.watched.parts:
+            html = render_template(f"{self.watched.folder}/{name}.html", **page)
             digest = sha256(html.encode()).hexdigest()
             if self.sent.get(name) != digest:
                 self.sent[name] = digest
@@ -64,9 +90,9 @@ class _Stream:
             yield event("".join(pieces), self.last_id)
 
     def has_changed(self) -> bool:
-        """Return whether the rollout was announced after what this reader knows."""
+        """Return whether something it shows was announced after what this reader knows."""
         read_only()
-        changes = live.changes_since(self.last_id, [f"R-{self.rollout_id}"])
+        changes = live.changes_since(self.last_id, self.watched.refs)
         db.session.remove()
         return bool(changes)
 
@@ -78,12 +104,57 @@ def rollout(rollout_id: int) -> ResponseReturnValue:
     read_only()
     rollouts.get(rollout_id)
     db.session.remove()
+    person = identity()
+
+    def load() -> dict[str, Any]:
+        return rollout_page.load(rollout_id, now_utc(), person)
+
+    return _answer(Watched((f"R-{rollout_id}",), "rollouts/parts", PARTS, load))
+
+
+@blueprint.get("/live/rollouts")
+@require_role(Role.VIEWER)
+def rollout_lines() -> ResponseReturnValue:
+    """Stream the parts of the list of rollouts, as the query of its page narrows it."""
+    person, query = identity(), request.args.to_dict()
+
+    def load() -> dict[str, Any]:
+        return rollout_list.load(query, person, now_utc())
+
+    return _answer(Watched(("rollouts",), "rollouts/parts", LIST_PARTS, load, LIST_PAUSE_S))
+
+
+@blueprint.get("/live/fleet")
+@require_role(Role.VIEWER)
+def whole_fleet() -> ResponseReturnValue:
+    """Stream the parts of the fleet's page."""
+    refs = ("devices", "rollouts", "releases")
+    return _answer(Watched(refs, "fleet/parts", FLEET_PARTS, fleet.load, FLEET_PAUSE_S))
+
+
+@blueprint.get("/live/devices/<device_id>")
+@require_role(Role.VIEWER)
+def device(device_id: str) -> ResponseReturnValue:
+    """Stream the parts of a box's page, but for its timeline."""
+    read_only()
+    devices.get(device_id)
+    db.session.remove()
+    refs = (f"device:{device_id}", "devices", "rollouts")
+
+    def load() -> dict[str, Any]:
+        return device_page.load(device_id, "1h")
+
+    return _answer(Watched(refs, "devices/parts", DEVICE_PARTS, load, DEVICE_PAUSE_S))
+
+
+def _answer(watched: Watched) -> Response:
+    """Return the stream of a page's parts, or 503 when every seat is taken."""
     seats = _seats()
     if not seats.acquire(blocking=False):
         return Response("too many live pages\n", 503, {"Retry-After": "30"})
     known = request.headers.get("Last-Event-ID") or request.args.get("after") or "0"
     last_id = int(known) if known.isascii() and known.isdigit() and len(known) < 19 else 0
-    events = _events(_Stream(rollout_id, last_id), is_back="Last-Event-ID" in request.headers)
+    events = _events(_Stream(watched, last_id), is_back="Last-Event-ID" in request.headers)
     answer = Response(stream_with_context(_seated(events, seats)), content_type="text/event-stream")
     answer.headers["X-Accel-Buffering"] = "no"
     return answer
@@ -96,21 +167,21 @@ def event(html: str, event_id: int, name: str = "") -> str:
     return f"{head}id: {event_id}\nretry: {RETRY_MS}\n{lines}\n"
 
 
-def _events(stream: _Stream, is_back: bool) -> Iterator[str]:
+def _events(reader: _Stream, is_back: bool) -> Iterator[str]:
     secret = session_secret() or ""
     ends_at = monotonic_s() + STREAM_S_MAX
-    beat_at = monotonic_s()
+    beat_at = send_at = monotonic_s()
     if is_back:
-        yield from stream.news()
+        yield from reader.news()
     while monotonic_s() < ends_at:
-        if stream.has_changed():
-            yield from stream.news()
-            time.sleep(PAUSE_S)
+        if monotonic_s() >= send_at and reader.has_changed():
+            yield from reader.news()
+            send_at = monotonic_s() + reader.watched.pause_s
         if monotonic_s() >= beat_at:
             if not _is_signed_in(secret):
-                yield event("", stream.last_id, "ended")
+                yield event("", reader.last_id, "ended")
                 return
-            yield event(words.clock_s(now_utc()), stream.last_id, "beat")
+            yield event(words.clock_s(now_utc()), reader.last_id, "beat")
             beat_at = monotonic_s() + BEAT_S
         time.sleep(POLL_S)
 

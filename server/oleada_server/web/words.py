@@ -106,6 +106,11 @@ def day(at: datetime) -> str:
     return dates.format_date(local.date(), pattern, locale=_locale())
 
 
+def midnight(at: datetime) -> datetime:
+    """Return the beginning of the day of *at* in the reader's zone."""
+    return at.astimezone(_zone()).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
 def moment(at: datetime) -> str:
     """Return day and time of *at*: ``Thu 19 Nov, 10:42``."""
     return f"{day(at)}, {clock(at)}"
