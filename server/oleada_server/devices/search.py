@@ -21,6 +21,8 @@ from oleada_server.rollouts.models import BoxInWave
 
 PAGE_SIZE: Final = 50
 PAGE_SIZE_MAX: Final = 500
+NO_REASON: Final = "unknown"
+"""As a *box_reason*: boxes that gave none."""
 _BEFORE_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -50,7 +52,8 @@ class Filters:
         text: Part of a device id, serial or MAC as a person types it: O for 0, I for 1,
             blanks and dashes do not matter. The last four characters are enough.
         contact: Heard within ``silent_after_s``, not within it, or never.
-        rollout_id: Only boxes in this rollout; *wave_id* and *box_states* narrow it.
+        rollout_id: Only boxes in this rollout; *wave_id* and *box_states* narrow it, and
+            *box_reason*, for which they ended there.
     """
 
     models: tuple[str, ...] = ()
@@ -61,6 +64,7 @@ class Filters:
     rollout_id: int | None = None
     wave_id: int | None = None
     box_states: tuple[str, ...] = ()
+    box_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +174,10 @@ def _in_rollout(filters: Filters) -> list[ColumnElement[bool]]:
         found.append(BoxInWave.wave_id == filters.wave_id)
     if filters.box_states:
         found.append(BoxInWave.state.in_(filters.box_states))
+    if filters.box_reason == NO_REASON:
+        found.append(BoxInWave.reason.is_(None))
+    elif filters.box_reason is not None:
+        found.append(BoxInWave.reason == filters.box_reason)
     return found
 
 

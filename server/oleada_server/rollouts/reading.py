@@ -1,23 +1,23 @@
 """What pages and programs read of rollouts: exact numbers, one query each, nothing written."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 from oleada_wire.messages import Window
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import joinedload, selectinload
 
 from oleada_server.db import db
 from oleada_server.devices.models import Device
 from oleada_server.rollouts import rows
 from oleada_server.rollouts.authorise import window_of
-from oleada_server.rollouts.models import BoxInWave, Rollout
+from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
 from oleada_server.rollouts.plan import Outcome
 from oleada_server.rollouts.plan_box import outcome, tally_of
 from oleada_server.rollouts.spec import RolloutSpec, WaveSpec
-from oleada_server.rollouts.states import PENDING, BoxState
+from oleada_server.rollouts.states import PENDING, BoxState, RolloutState, WaveState
 
 LIST_MAX: Final = 200
 BOXES_MAX: Final = 500
@@ -94,13 +94,46 @@ def get(rollout_id: int) -> Rollout:
     return rows.loaded(rollout_id)
 
 
-def list_rollouts(*, before_id: int | None = None, limit: int = 50) -> Sequence[Rollout]:
-    """Return rollouts, newest first, below *before_id*; at most *limit*, or ``LIST_MAX``."""
+def list_rollouts(
+    *,
+    before_id: int | None = None,
+    limit: int = 50,
+    states: Collection[RolloutState] = frozenset(RolloutState),
+) -> Sequence[Rollout]:
+    """Return rollouts in *states*, newest first, below *before_id*.
+
+    At most *limit*, or ``LIST_MAX``.
+    """
     query = select(Rollout).options(joinedload(Rollout.release), selectinload(Rollout.waves))
     if before_id is not None:
         query = query.where(Rollout.id < before_id)
+    if len(states) < len(RolloutState):
+        query = query.where(Rollout.state.in_(states))
     query = query.order_by(Rollout.id.desc()).limit(max(1, min(limit, LIST_MAX)))
     return db.session.scalars(query).all()
+
+
+def count_in(states: Collection[RolloutState]) -> int:
+    """Return how many rollouts are in *states*."""
+    query = select(func.count()).select_from(Rollout).where(Rollout.state.in_(states))
+    return db.session.scalar(query) or 0
+
+
+def list_waiting() -> Sequence[Rollout]:
+    """Return rollouts that a person may have to decide about, oldest first; ``LIST_MAX``.
+
+    Plans that were asked about, sent back or await approval, and running ones with a
+    held wave.
+    """
+    held = select(Wave.id).where(Wave.rollout_id == Rollout.id, Wave.state == WaveState.HELD)
+    was_asked = and_(Rollout.state == RolloutState.DRAFT, Rollout.asked_by.is_not(None))
+    waits = or_(
+        Rollout.state == RolloutState.AWAITING_APPROVAL,
+        was_asked,
+        and_(Rollout.state == RolloutState.RUNNING, held.exists()),
+    )
+    query = select(Rollout).options(joinedload(Rollout.release), selectinload(Rollout.waves))
+    return db.session.scalars(query.where(waits).order_by(Rollout.id).limit(LIST_MAX)).all()
 
 
 def summary(rollout_id: int) -> list[WaveCounts]:

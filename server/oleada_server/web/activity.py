@@ -24,6 +24,10 @@ def deed_word(action: str) -> str:
     spelt = {
         "rollout.create": gettext("made the plan"),
         "rollout.start": gettext("started it"),
+        "rollout.ask": gettext("asked for approval"),
+        "rollout.approve": gettext("approved it"),
+        "rollout.send_back": gettext("sent it back"),
+        "wave.accept": gettext("let a held wave go on"),
         "rollout.pause": gettext("paused it"),
         "rollout.resume": gettext("resumed it"),
         "rollout.stop": gettext("stopped it"),

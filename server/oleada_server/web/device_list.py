@@ -41,6 +41,7 @@ class Asked:
     rollout: int | None = None
     wave: int | None = None
     box: tuple[BoxState, ...] = ()
+    why: str = ""
     sort: Sort = Sort.ID
     after: str | None = None
     unread: tuple[str, ...] = field(default=())
@@ -56,6 +57,7 @@ class Asked:
             rollout_id=self.rollout,
             wave_id=wave_id,
             box_states=tuple(str(state) for state in self.box),
+            box_reason=self.why or None,
         )
 
     def address(self, **changes: object) -> str:
@@ -71,6 +73,7 @@ class Asked:
             rollout=f"R-{asked.rollout}" if asked.rollout is not None else None,
             wave=asked.wave,
             box=",".join(asked.box) or None,
+            why=asked.why or None,
             sort=asked.sort if asked.sort is not Sort.ID else None,
         )
 
@@ -104,23 +107,23 @@ class Asked:
     def _rollout_chips(self) -> list[Chip]:
         if self.rollout is None:
             return []
-        whole = self.address(rollout=None, wave=None, box=())
+        whole = self.address(rollout=None, wave=None, box=(), why="")
         found = [Chip(gettext("rollout"), f"R-{self.rollout}", whole)]
         if self.wave is not None:
             found.append(Chip(gettext("wave"), str(self.wave), self.address(wave=None)))
         if self.box:
             words = ", ".join(status.box(state).word for state in self.box)
             found.append(Chip(gettext("state"), words, self.address(box=())))
+        if self.why:
+            found.append(Chip(gettext("reason"), status.reason(self.why), self.address(why="")))
         return found
 
     def without_last(self) -> "Asked | None":
         """Return this without the last chip's filter; None when there is no filter."""
         if self.rollout is not None:
-            if self.box:
-                return replace(self, box=(), after=None)
-            if self.wave is not None:
-                return replace(self, wave=None, after=None)
-            return replace(self, rollout=None, after=None)
+            nothing = {"why": "", "box": (), "wave": None, "rollout": None}
+            last = next(name for name, empty in nothing.items() if getattr(self, name) != empty)
+            return replace(self, after=None, **{last: nothing[last]})  # type: ignore[arg-type]  # names of fields
         if self.region:
             return replace(self, region="", after=None)
         if self.contact is not None:
@@ -166,6 +169,7 @@ def read(args: "MultiDict[str, str]") -> Asked:
         rollout=rollout,
         wave=number_in(args.get("wave", "")) if rollout is not None else None,
         box=tuple(known) if rollout is not None else (),
+        why=args.get("why", "")[:40] if rollout is not None else "",
         sort=Sort(args["sort"]) if args.get("sort") in set(Sort) else Sort.ID,
         after=args.get("after") or None,
         unread=tuple(unread),

@@ -6,13 +6,16 @@ a test holds the two together.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from fractions import Fraction
+
+from markupsafe import Markup
 
 from oleada_server.rollouts.plan import Outcome, exact
 from oleada_server.rollouts.states import WaveState
 from oleada_server.web import words
 from oleada_server.web.chart import Bullet, bullet
-from oleada_server.web.rollout_view import WaveFigures
-from oleada_server.web.words import gettext
+from oleada_server.web.rollout_view import Figures, WaveFigures
+from oleada_server.web.words import gettext, say, say_n
 
 FILLS = {"ok": "f-ok", "live": "f-live", "bad": "f-bad", "warn": "f-warn", "off": "f-off"}
 
@@ -39,11 +42,34 @@ def checks(figures: WaveFigures, now: datetime) -> list[Check]:
     ]
 
 
+def next_step(found: Figures) -> Markup:
+    """Return what happens behind the gate of the wave that is at work."""
+    figures = found.at_work
+    if found.is_over:
+        return say("The rollout has ended; this gate opens no more.")
+    limit = words.percent(figures.wave.failed_share_max)
+    harm = say("If more than %(limit)s fail, the rollout halts at once and every assignment is "
+               "taken back. Silence is never taken for success.", limit=limit)  # fmt: skip
+    after = found.now_index + 1
+    if after >= len(found.waves):
+        return Markup(" ").join((say("When all hold, the rollout is finished."), harm))
+    opens = say_n(
+        "When all hold, wave %(wave)s opens by itself for %(n)s box.",
+        "When all hold, wave %(wave)s opens by itself for %(n)s boxes.",
+        found.waves[after].boxes,
+        wave=after + 1,
+    )
+    return Markup(" ").join((opens, harm))
+
+
 def _updated(figures: WaveFigures) -> Check:
     needed = figures.wave.success_share_min
     reachable = figures.boxes - figures.outcomes[Outcome.SILENT]
     share = figures.updated / reachable if reachable else 0
-    holds = figures.updated > 0 and figures.updated >= exact(needed) * reachable
+    enough = exact(needed) * reachable
+    if figures.wave.good_accepted is not None and not figures.outcomes[Outcome.PENDING]:
+        enough = min(enough, Fraction(figures.wave.good_accepted))
+    holds = figures.updated > 0 and figures.updated >= enough
     kind = "ok" if holds else _not_yet(figures)
     return Check(
         kind,
@@ -61,7 +87,7 @@ def _sample(figures: WaveFigures) -> Check:
     return Check(
         kind,
         gettext("Sample"),
-        gettext("at least %(n)s outcomes", n=words.number(needed)),
+        str(say_n("at least %(n)s outcome", "at least %(n)s outcomes", needed)),
         words.number(figures.judged),
         bullet(figures.judged, needed, max(needed, figures.judged) * 1.25, FILLS[kind]),
     )
@@ -92,13 +118,24 @@ def _failed(figures: WaveFigures) -> Check:
 def _silent(figures: WaveFigures) -> Check:
     limit, silent = figures.wave.silent_share_max, figures.outcomes[Outcome.SILENT]
     share = silent / figures.boxes if figures.boxes else 0
-    broken = silent > exact(limit) * figures.boxes
+    accepted = figures.wave.silent_accepted or 0
+    broken = silent > max(exact(limit) * figures.boxes, Fraction(accepted))
     begun = figures.state is not WaveState.WAITING
     kind = "bad" if broken else "ok" if begun else "off"
+    text = gettext("at most %(limit)s", limit=words.percent(limit))
+    if accepted:
+        text = str(
+            say_n(
+                "%(limit)s; a person accepted %(n)s box",
+                "%(limit)s; a person accepted %(n)s boxes",
+                accepted,
+                limit=text,
+            )
+        )
     return Check(
         kind,
         gettext("Silent boxes"),
-        gettext("at most %(limit)s", limit=words.percent(limit)),
+        text,
         words.percent(share),
         bullet(share, limit, max(limit * 1.6, share, 0.0001), FILLS[kind]),
     )

@@ -1,7 +1,7 @@
 """What a person does with a rollout: which deeds are open, what they ask, what they say.
 
-A reason is kept in the audit trail; a stop also wants the rollout's number typed,
-because it can not be taken back.
+A reason is kept in the audit trail. A stop that concerns boxes also wants their number
+typed, as it was when the question was opened, because it can not be taken back.
 """
 
 from collections.abc import Set as AbstractSet
@@ -13,41 +13,72 @@ from typing import assert_never
 from markupsafe import Markup
 
 from oleada_server.errors import BadInputError
-from oleada_server.rollouts import service
+from oleada_server.releases import service as releases
+from oleada_server.rollouts import approvals, service
+from oleada_server.rollouts.models import Rollout
 from oleada_server.rollouts.states import IN_FLIGHT, PENDING, BoxState, RolloutState
 from oleada_server.web import words
 from oleada_server.web.rollout_view import Figures, title
 from oleada_server.web.words import gettext, say, say_n
+
+BEFORE_START = frozenset({RolloutState.DRAFT, RolloutState.AWAITING_APPROVAL})
 
 
 class Deed(StrEnum):
     """What can be done with a rollout from its page."""
 
     START = "start"
+    ASK = "ask"
     PAUSE = "pause"
     RESUME = "resume"
     STOP = "stop"
 
 
+class Scope(StrEnum):
+    """How far a stop goes."""
+
+    ROLLOUT = "rollout"
+    RELEASE = "release"
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """What was sent with a deed; *count* is what the question had counted when it opened."""
+
+    reason: str = ""
+    confirm: str = ""
+    count: str = ""
+    scope: str = Scope.ROLLOUT
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A deed before consent: the question, its consequences, and the two buttons."""
+    """A deed before consent: the question, its consequences, and the two buttons.
+
+    Attributes:
+        reason: The label of the reason; empty if none is asked for.
+        confirm: What is to be typed; empty if nothing is.
+        scopes: (value, what it does, how many it concerns), the gentlest first.
+        note: What stands beside the buttons.
+    """
 
     deed: Deed
     title: Markup
     consequences: list[Markup]
     yes: str
     no: str
-    wants_reason: bool
-    confirm: str
+    reason: str = ""
+    confirm: str = ""
+    scopes: tuple[tuple[Scope, str, Markup], ...] = ()
+    note: str = ""
 
 
-def open_deeds(state: str) -> list[Deed]:
-    """Return the deeds that *state* allows, the usual one first, danger last."""
-    match RolloutState(state):
+def open_deeds(rollout: Rollout) -> list[Deed]:
+    """Return the deeds that its state allows, the usual one first, danger last."""
+    match RolloutState(rollout.state):
         case RolloutState.DRAFT:
-            return [Deed.START, Deed.STOP]
-        case RolloutState.SCHEDULED:
+            return [Deed.ASK if approvals.is_needed(rollout) else Deed.START, Deed.STOP]
+        case RolloutState.SCHEDULED | RolloutState.AWAITING_APPROVAL:
             return [Deed.STOP]
         case RolloutState.RUNNING:
             return [Deed.PAUSE, Deed.STOP]
@@ -57,42 +88,57 @@ def open_deeds(state: str) -> list[Deed]:
             return []
 
 
-def questions(found: Figures) -> list[Question]:
-    """Return the questions behind the deeds that are open; to resume needs none."""
-    asked = {Deed.START: _start, Deed.PAUSE: _pause, Deed.STOP: _stop}
-    return [asked[deed](found) for deed in open_deeds(found.rollout.state) if deed in asked]
+def question(deed: Deed, found: Figures) -> Question | None:
+    """Return the question behind *deed*, None if its state does not allow it or it asks none."""
+    asked = {Deed.START: _start, Deed.ASK: _ask, Deed.PAUSE: _pause, Deed.STOP: _stop}
+    if deed not in asked or deed not in open_deeds(found.rollout):
+        return None
+    return asked[deed](found)
 
 
-def check(deed: Deed, rollout_id: int, reason: str, confirm: str) -> None:
+def check(deed: Deed, rollout: Rollout, typed: Typed) -> None:
     """Accept the form of *deed*, or say what is missing.
 
     Raises:
-        BadInputError: No reason, or the number was not typed.
+        BadInputError: No reason, an unknown scope, or the number was not typed.
     """
-    if deed in {Deed.PAUSE, Deed.STOP} and not reason:
+    if deed in {Deed.PAUSE, Deed.STOP} and not typed.reason:
         raise BadInputError(gettext("A reason is missing; the audit trail keeps it."), "reason")
-    if deed is Deed.STOP and confirm.strip().upper().removeprefix("R-") != str(rollout_id):
+    if deed is Deed.ASK and not typed.reason:
+        raise BadInputError(gettext("A remark is missing; the approver reads it."), "reason")
+    if deed is not Deed.STOP or rollout.state in BEFORE_START:
+        return
+    if typed.scope not in set(Scope):
+        raise BadInputError(gettext("Choose what should happen."), "scope")
+    wanted = typed.count if _digits(typed.count) else f"R-{rollout.id}"
+    if _digits(typed.confirm) != _digits(wanted):
         raise BadInputError(
-            gettext("Type %(ref)s to confirm; you wrote “%(typed)s”.", ref=f"R-{rollout_id}",
-                    typed=confirm[:20]),
+            gettext("Type %(wanted)s to confirm; you wrote “%(typed)s”.", wanted=wanted,
+                    typed=typed.confirm[:20]),
             "confirm",
         )  # fmt: skip
 
 
-def do(deed: Deed, rollout_id: int, reason: str, *, actor: str, now: datetime) -> None:
+def do(deed: Deed, rollout: Rollout, typed: Typed, *, actor: str, now: datetime) -> None:
     """Do *deed*.
 
     Raises:
-        RolloutNotFoundError: There is no such rollout.
         RolloutStateError: Its state does not allow it; somebody was faster.
+        ApprovalMissingError: It needs a second person.
     """
+    rollout_id, reason = rollout.id, typed.reason
     match deed:
         case Deed.START:
             service.start(rollout_id, actor=actor, now=now, reason=reason or None)
+        case Deed.ASK:
+            service.ask_approval(rollout_id, reason, actor=actor, now=now)
         case Deed.PAUSE:
             service.pause(rollout_id, reason, actor=actor, now=now)
         case Deed.RESUME:
             service.resume(rollout_id, actor=actor, now=now, reason=reason or None)
+        case Deed.STOP if typed.scope == Scope.RELEASE:
+            release = rollout.release
+            releases.withdraw(release.hardware_model, release.version, reason, actor, now)
         case Deed.STOP:
             service.stop(rollout_id, reason, actor=actor, now=now)
         case _:
@@ -105,6 +151,8 @@ def done(deed: Deed, rollout_id: int) -> str:
     match deed:
         case Deed.START:
             return gettext("Rollout %(ref)s has started.", ref=ref)
+        case Deed.ASK:
+            return gettext("Rollout %(ref)s awaits approval by a second person.", ref=ref)
         case Deed.PAUSE:
             return gettext("Rollout %(ref)s is paused. Boxes at work finish.", ref=ref)
         case Deed.RESUME:
@@ -137,8 +185,22 @@ def _start(found: Figures) -> Question:
         ],
         gettext("Start the rollout"),
         gettext("Not yet"),
-        wants_reason=False,
-        confirm="",
+    )
+
+
+def _ask(found: Figures) -> Question:
+    rollout = found.rollout
+    return Question(
+        Deed.ASK,
+        say("Ask for approval of R-%(id)s, %(title)s?", id=rollout.id, title=title(rollout)),
+        [
+            say("<b>Now:</b> whoever has the role Approver sees it and your remark."),
+            say("<b>Who decides:</b> not you, and not who planned it."),
+            say("<b>Nothing is sent</b> before it is approved."),
+        ],
+        gettext("Ask for approval"),
+        gettext("Not yet"),
+        reason=gettext("Remark for the approver"),
     )
 
 
@@ -158,42 +220,91 @@ def _pause(found: Figures) -> Question:
         ],
         gettext("Pause the rollout"),
         gettext("Keep it running"),
-        wants_reason=True,
-        confirm="",
+        reason=gettext("Reason, for the audit trail"),
     )
 
 
 def _stop(found: Figures) -> Question:
-    rollout, waiting = found.rollout, _count(found, PENDING - IN_FLIGHT)
+    rollout = found.rollout
+    if rollout.state in BEFORE_START:
+        return Question(
+            Deed.STOP,
+            say("Give up the plan R-%(id)s, %(title)s?", id=rollout.id, title=title(rollout)),
+            [
+                say("<b>Not touched:</b> no box was told of it."),
+                say("<b>No way back:</b> the plan stays to be read; plan a new one from it."),
+            ],
+            gettext("Give up the plan"),
+            gettext("Keep the plan"),
+            reason=gettext("Reason, for the audit trail"),
+        )
+    count = _count(found, PENDING)
+    version, model = rollout.release.version, rollout.release.hardware_model
     return Question(
         Deed.STOP,
-        say("Stop R-%(id)s, %(title)s?", id=rollout.id, title=title(rollout)),
-        [
-            say_n(
-                "<b>Now:</b> %(n)s box that waits will not install it.",
-                "<b>Now:</b> %(n)s boxes that wait will not install it.",
-                waiting,
+        say_n(
+            "Stop R-%(id)s, so that %(n)s box does not get %(version)s?",
+            "Stop R-%(id)s, so that %(n)s boxes do not get %(version)s?",
+            count,
+            id=rollout.id,
+            version=version,
+        ),
+        _consequences(found),
+        say_n("Stop, %(n)s box stays as it is", "Stop, %(n)s boxes stay as they are", count),
+        gettext("Keep it running"),
+        reason=gettext("Reason, for the audit trail"),
+        confirm=str(count) if count else f"R-{rollout.id}",
+        scopes=(
+            (
+                Scope.ROLLOUT,
+                gettext("Stop this rollout, take back what is assigned"),
+                say_n("%(n)s box", "%(n)s boxes", count),
             ),
-            say_n(
-                "<b>At work:</b> %(n)s box gives up, or finishes if it has restarted already.",
-                "<b>At work:</b> %(n)s boxes give up, or finish if they have restarted already.",
-                _count(found, IN_FLIGHT),
+            (
+                Scope.RELEASE,
+                gettext("Stop it and withdraw %(version)s for good", version=version),
+                say("every %(model)s refuses it, its other rollouts stop too", model=model),
             ),
-            say_n(
-                "<b>Not touched:</b> %(n)s box stays on %(version)s.",
-                "<b>Not touched:</b> %(n)s boxes stay on %(version)s.",
-                found.updated,
-                version=rollout.release.version,
-            ),
-            say("<b>No way back:</b> a stopped rollout can not be resumed; plan a new one."),
-        ],
-        gettext("Stop the rollout"),
-        gettext("Keep it running")
-        if rollout.state != RolloutState.DRAFT
-        else gettext("Keep the plan"),
-        wants_reason=True,
-        confirm=f"R-{rollout.id}",
+        ),
+        note=gettext("This can not be undone. To hold it for a while, pause it."),
     )
+
+
+def _consequences(found: Figures) -> list[Markup]:
+    """Return what a stop means to each group of boxes; the groups add up to all."""
+    waiting, at_work = _count(found, PENDING - IN_FLIGHT), _count(found, IN_FLIGHT)
+    rest = found.boxes - waiting - at_work - found.updated
+    lines = [
+        say_n(
+            "<b>Now:</b> %(n)s box that waits will not install it.",
+            "<b>Now:</b> %(n)s boxes that wait will not install it.",
+            waiting,
+        ),
+        say_n(
+            "<b>At work:</b> %(n)s box gives up, or finishes if it has restarted already.",
+            "<b>At work:</b> %(n)s boxes give up, or finish if they have restarted already.",
+            at_work,
+        ),
+        say_n(
+            "<b>Not touched:</b> %(n)s box stays on %(version)s; none is taken back.",
+            "<b>Not touched:</b> %(n)s boxes stay on %(version)s; none is taken back.",
+            found.updated,
+            version=found.rollout.release.version,
+        ),
+    ]
+    if rest:
+        lines.append(
+            say_n(
+                "<b>Did not get it:</b> %(n)s box failed, declined or fell silent, and stays so.",
+                "<b>Did not get it:</b> %(n)s boxes failed, declined or fell silent, and stay so.",
+                rest,
+            )
+        )
+    return [*lines, say("<b>No way back:</b> a stopped rollout can not be resumed.")]
+
+
+def _digits(text: str) -> str:
+    return "".join(letter for letter in text if letter.isascii() and letter.isdigit())
 
 
 def _count(found: Figures, states: AbstractSet[BoxState]) -> int:

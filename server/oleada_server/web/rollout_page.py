@@ -4,15 +4,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from oleada_server.accounts.rights import Identity
 from oleada_server.audit import service as audit
 from oleada_server.errors import ServerError
 from oleada_server.rollouts import service
 from oleada_server.rollouts.models import Rollout
+from oleada_server.rollouts.plan import Outcome, exact
 from oleada_server.rollouts.service import Failure
-from oleada_server.rollouts.states import RolloutState
+from oleada_server.rollouts.states import RolloutState, WaveState
 from oleada_server.web import (
     activity,
+    conflict,
     curve_view,
+    decision,
     gate_view,
     rollout_deeds,
     rollout_view,
@@ -20,29 +24,30 @@ from oleada_server.web import (
     status,
     words,
 )
-from oleada_server.web.rollout_view import Figures
+from oleada_server.web.rollout_view import Figures, WaveFigures
 
 ACTIVITY_MAX: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One rollout in the list."""
+    """One rollout in the list; share and limit are those of wave *position*."""
 
     figures: Figures
     failed_share: str
     limit: str
     is_over_limit: bool
+    position: int
 
 
-def load(rollout_id: int, now: datetime) -> dict[str, Any]:
-    """Return everything the templates of a rollout need.
+def load(rollout_id: int, now: datetime, person: Identity) -> dict[str, Any]:
+    """Return everything the templates of a rollout need, as *person* may see and do it.
 
     Raises:
         RolloutNotFoundError: There is none.
     """
     rollout = service.get(rollout_id)
-    found = _figures(rollout)
+    found = figures_of(rollout)
     checks = gate_view.checks(found.at_work, now)
     held = sum(check.kind == "ok" for check in checks)
     failures = service.why_failed(rollout_id)
@@ -54,8 +59,9 @@ def load(rollout_id: int, now: datetime) -> dict[str, Any]:
         "title": rollout_view.title(rollout),
         "pill": rollout_view.pill(found),
         "lede": sentence.of(found, now),
-        "deeds": rollout_deeds.open_deeds(rollout.state),
-        "questions": rollout_deeds.questions(found),
+        "deeds": rollout_deeds.open_deeds(rollout),
+        "decision": decision.of(found, person, now),
+        "seen": conflict.newest(rollout_id),
         "tiles": rollout_view.tiles(found),
         "gates": rollout_view.gates(found, held, len(checks)),
         "parts": parts,
@@ -68,6 +74,7 @@ def load(rollout_id: int, now: datetime) -> dict[str, Any]:
         "failure_href": lambda failure: failure_href(rollout, failure),
         "can_retry": rollout.state in {RolloutState.RUNNING, RolloutState.PAUSED},
         "checks": checks,
+        "next_step": gate_view.next_step(found),
         "events": audit.events_about(f"R-{rollout_id}", ACTIVITY_MAX),
         "reason_word": status.reason,
         "actor": activity.actor,
@@ -78,21 +85,22 @@ def load(rollout_id: int, now: datetime) -> dict[str, Any]:
 
 
 def line(rollout: Rollout) -> Line:
-    """Return the line of *rollout* in the list."""
-    found = _figures(rollout)
-    limit = min(wave.wave.failed_share_max for wave in found.waves)
-    share = found.bad / found.judged if found.judged else 0
+    """Return the line of *rollout* in a list, with the wave that is closest to its limit."""
+    found = figures_of(rollout)
+    worst = max(found.waves, key=_badness)
+    limit, bad = worst.wave.failed_share_max, worst.outcomes[Outcome.BAD]
     return Line(
         found,
-        words.percent(share, 2) if found.judged else "",
+        words.percent(bad / worst.judged, 2) if worst.judged else "",
         words.percent(limit),
-        share > limit,
+        worst.state is WaveState.HALTED or bad > exact(limit) * max(worst.judged, 1),
+        worst.wave.position,
     )
 
 
 def failure_href(rollout: Rollout, failure: Failure) -> str:
     """Return the address of the boxes that ended like *failure*."""
-    return rollout_view.boxes_href(rollout, None, (failure.state,))
+    return rollout_view.boxes_href(rollout, None, (failure.state,), failure.reason)
 
 
 def release_note(notes: dict[str, Any]) -> tuple[str, str]:
@@ -102,12 +110,22 @@ def release_note(notes: dict[str, Any]) -> tuple[str, str]:
     return found, str(notes.get(found, ""))
 
 
-def _figures(rollout: Rollout) -> Figures:
+def figures_of(rollout: Rollout) -> Figures:
+    """Return the counts of *rollout*; of a plan, what it would cover now."""
     counts = service.summary(rollout.id)
-    if rollout.state != RolloutState.DRAFT:
+    if rollout.state not in rollout_deeds.BEFORE_START:
         return rollout_view.figures(rollout, counts)
     try:
         planned = service.preview(service.spec_of(rollout)).waves
     except ServerError:  # the release was withdrawn: the page says so, and shows no boxes
         return rollout_view.figures(rollout, counts)
     return rollout_view.figures(rollout, counts, [wave.boxes for wave in planned])
+
+
+def _badness(figures: WaveFigures) -> tuple[bool, bool, float, bool]:
+    """Return how near a wave is to its limit, for comparing waves of one rollout."""
+    limit = figures.wave.failed_share_max
+    bad = figures.outcomes[Outcome.BAD]
+    share = bad / figures.judged if figures.judged else 0.0
+    is_over = bad > exact(limit) * figures.judged
+    return figures.state is WaveState.HALTED, is_over, share / max(limit, 1e-9), figures.judged > 0

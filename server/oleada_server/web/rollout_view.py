@@ -173,13 +173,19 @@ def pill(found: Figures) -> str:
     )
 
 
-def boxes_href(rollout: Rollout, wave: Wave | None, states: Sequence[BoxState] = ()) -> str:
-    """Return the address of the devices of *wave*, or of all waves, that are in *states*."""
+def boxes_href(
+    rollout: Rollout, wave: Wave | None, states: Sequence[BoxState] = (), why: str | None = None
+) -> str:
+    """Return the address of the devices of *wave*, or of all waves, that are in *states*.
+
+    *why* narrows it to those that ended for this reason.
+    """
     return url_for(
         "device_pages.index",
         rollout=f"R-{rollout.id}",
         wave=None if wave is None else wave.position,
         box=",".join(states) or None,
+        why=None if why == BoxState.SILENT else why,
     )
 
 

@@ -1,7 +1,8 @@
 """Rollouts: the list, the page of one, and what a person does with it.
 
 Each deed has a page that says its consequences before it asks; with JavaScript the same
-form opens as a dialog.
+form opens as a dialog, fetched when it opens, so that its numbers are those of the moment.
+Who changed the rollout in between is shown before anything is done.
 """
 
 from typing import Any
@@ -11,19 +12,20 @@ from flask.typing import ResponseReturnValue
 
 from oleada_server.accounts.access import identity, require_role
 from oleada_server.accounts.models import Role
+from oleada_server.accounts.rights import demand_role
 from oleada_server.clock import now_utc
 from oleada_server.db import db, read_only
 from oleada_server.errors import BadInputError
 from oleada_server.live import service as live
 from oleada_server.rollouts import service
-from oleada_server.rollouts.states import OPEN_ROLLOUTS, RolloutState
-from oleada_server.web import rollout_deeds, rollout_page, rollout_view, sentence, words
+from oleada_server.rollouts.errors import RolloutStateError, WaveNotHeldError
+from oleada_server.web import conflict, rollout_deeds, rollout_list, rollout_page, words
 from oleada_server.web.device_list import number_in
-from oleada_server.web.rollout_deeds import Deed
+from oleada_server.web.rollout_deeds import Deed, Typed
 from oleada_server.web.words import gettext
 
 REASON_CHARS_MAX = 500
-PAGE_SIZE = 25
+ONE = "/rollouts/R-<int(max=999999999):rollout_id>"
 
 blueprint = Blueprint("rollout_pages", __name__)
 
@@ -31,38 +33,21 @@ blueprint = Blueprint("rollout_pages", __name__)
 @blueprint.get("/rollouts")
 @require_role(Role.VIEWER)
 def index() -> ResponseReturnValue:
-    """List the rollouts, newest first, one line each."""
-    before = request.args.get("before", "")
+    """List the rollouts, newest first, one line each, under what waits for a person."""
     read_only()
-    found = service.list_rollouts(
-        before_id=number_in(before),
-        limit=PAGE_SIZE + 1,
-    )
-    shown = found[:PAGE_SIZE]
-    lines = [rollout_page.line(rollout) for rollout in shown]
-    return render_template(
-        "rollouts/index.html",
-        nav="rollouts",
-        lines=lines,
-        open_count=sum(RolloutState(one.state) in OPEN_ROLLOUTS for one in shown),
-        is_first=not before,
-        next_before=shown[-1].id if len(found) > PAGE_SIZE else None,
-        view=rollout_view,
-        sentence=sentence,
-    )
+    after = live.latest_id()
+    page = rollout_list.load(request.args, identity(), now_utc())
+    return render_template("rollouts/index.html", nav="rollouts", after=after, **page)
 
 
-@blueprint.get("/rollouts/R-<int(max=999999999):rollout_id>")
+@blueprint.get(ONE)
 @require_role(Role.VIEWER)
 def show(rollout_id: int) -> ResponseReturnValue:
     """Show one rollout; it stays live by itself."""
-    read_only()
-    after = live.latest_id()
-    page = rollout_page.load(rollout_id, now_utc())
-    return render_template("rollouts/show.html", nav="rollouts", after=after, **page)
+    return _shown(rollout_id)
 
 
-@blueprint.get("/rollouts/R-<int(max=999999999):rollout_id>/<any(start, pause, stop):verb>")
+@blueprint.get(f"{ONE}/<any(start, ask, pause, stop):verb>")
 @require_role(Role.OPERATOR)
 def ask(rollout_id: int, verb: str) -> ResponseReturnValue:
     """Show the consequences of a deed and the form that does it."""
@@ -70,25 +55,79 @@ def ask(rollout_id: int, verb: str) -> ResponseReturnValue:
     return _asked(rollout_id, Deed(verb))
 
 
-@blueprint.post(
-    "/rollouts/R-<int(max=999999999):rollout_id>/<any(start, pause, resume, stop):verb>"
-)
+@blueprint.post(f"{ONE}/<any(start, ask, pause, resume, stop):verb>")
 @require_role(Role.OPERATOR)
 def do(rollout_id: int, verb: str) -> ResponseReturnValue:
-    """Do it, and show the rollout as it now is."""
-    deed = Deed(verb)
-    reason = request.form.get("reason", "").strip()[:REASON_CHARS_MAX]
+    """Do it, and show the rollout as it now is; or what has changed in between."""
+    deed, typed = Deed(verb), _typed()
+    read_only()
+    rollout = service.get(rollout_id)
+    if _changes(rollout_id):
+        return _asked(rollout_id, deed), 409
     try:
-        rollout_deeds.check(deed, rollout_id, reason, request.form.get("confirm", ""))
+        rollout_deeds.check(deed, rollout, typed)
     except BadInputError as error:
-        read_only()
         return _asked(rollout_id, deed, error), error.status
-    rollout_deeds.do(deed, rollout_id, reason, actor=identity().actor, now=now_utc())
+    db.session.rollback()
+    try:
+        rollout_deeds.do(deed, rollout, typed, actor=identity().actor, now=now_utc())
+    except RolloutStateError as error:
+        read_only()
+        return _asked(rollout_id, deed, refused=str(error)), error.status
     flash(rollout_deeds.done(deed, rollout_id))
-    return redirect(url_for("rollout_pages.show", rollout_id=rollout_id), 303)
+    return _back(rollout_id)
 
 
-@blueprint.post("/rollouts/R-<int(max=999999999):rollout_id>/retry")
+@blueprint.post(f"{ONE}/<any(approve, 'send-back'):verb>")
+@require_role(Role.APPROVER)
+def decide(rollout_id: int, verb: str) -> ResponseReturnValue:
+    """Let a plan begin as the second person, or give it back with the reason."""
+    reason, actor = _typed().reason, identity().actor
+    if refusal := _refusal(rollout_id, needs_reason=verb == "send-back"):
+        return refusal
+    try:
+        if verb == "approve":
+            service.approve(rollout_id, actor=actor, now=now_utc(), reason=reason or None)
+            flash(gettext("Rollout %(ref)s is approved.", ref=f"R-{rollout_id}"))
+        else:
+            service.send_back(rollout_id, reason, actor=actor, now=now_utc())
+            flash(gettext("Rollout %(ref)s is sent back.", ref=f"R-{rollout_id}"))
+    except RolloutStateError as error:
+        return _shown(rollout_id, wrong=str(error)), error.status
+    return _back(rollout_id)
+
+
+@blueprint.post(f"{ONE}/take-back")
+@require_role(Role.OPERATOR)
+def take_back(rollout_id: int) -> ResponseReturnValue:
+    """Withdraw the question for approval, as whoever asked or planned it."""
+    read_only()
+    rollout, person = service.get(rollout_id), identity()
+    if person.actor not in {rollout.asked_by, rollout.created_by}:
+        demand_role(person, Role.APPROVER)
+    db.session.rollback()
+    reason = _typed().reason or gettext("taken back by who asked")
+    service.send_back(rollout_id, reason, actor=person.actor, now=now_utc())
+    flash(gettext("Rollout %(ref)s is a plan again.", ref=f"R-{rollout_id}"))
+    return _back(rollout_id)
+
+
+@blueprint.post(f"{ONE}/waves/<int(max=1000):position>/go-on")
+@require_role(Role.APPROVER)
+def go_on(rollout_id: int, position: int) -> ResponseReturnValue:
+    """Let a held wave go on with the numbers it has now."""
+    if refusal := _refusal(rollout_id, needs_reason=True):
+        return refusal
+    reason, actor = _typed().reason, identity().actor
+    try:
+        service.go_on(rollout_id, position, reason, actor=actor, now=now_utc())
+    except (RolloutStateError, WaveNotHeldError) as error:
+        return _shown(rollout_id, wrong=str(error)), error.status
+    flash(gettext("Wave %(n)s of %(ref)s goes on.", n=position, ref=f"R-{rollout_id}"))
+    return _back(rollout_id)
+
+
+@blueprint.post(f"{ONE}/retry")
 @require_role(Role.OPERATOR)
 def retry(rollout_id: int) -> ResponseReturnValue:
     """Try the boxes again that ended for one reason."""
@@ -99,18 +138,60 @@ def retry(rollout_id: int) -> ResponseReturnValue:
         ended_for=request.form.get("ended_for", "")[:40] or None,
     )
     flash(str(words.say_n("%(n)s box tries again.", "%(n)s boxes try again.", count)))
-    return redirect(url_for("rollout_pages.show", rollout_id=rollout_id), 303)
+    return _back(rollout_id)
 
 
-def _asked(rollout_id: int, deed: Deed, error: BadInputError | None = None) -> str:
-    page: dict[str, Any] = rollout_page.load(rollout_id, now_utc())
-    db.session.rollback()
-    return render_template(
-        "rollouts/ask.html",
-        nav="rollouts",
-        deed=deed,
-        error=error,
-        reason=request.form.get("reason", ""),
-        heading=gettext("Please confirm"),
-        **page,
+def _typed() -> Typed:
+    found = {name: request.form.get(name, "")[:40] for name in ("confirm", "count")}
+    return Typed(
+        reason=request.form.get("reason", "").strip()[:REASON_CHARS_MAX],
+        scope=request.form.get("scope", rollout_deeds.Scope.ROLLOUT)[:20],
+        **found,
     )
+
+
+def _changes(rollout_id: int) -> list[conflict.Changed]:
+    """Return what others did since the form was opened; nothing for a form that does not say."""
+    seen = number_in(request.form.get("seen", ""))
+    return [] if seen is None else conflict.since(rollout_id, seen, now_utc())
+
+
+def _refusal(rollout_id: int, *, needs_reason: bool) -> ResponseReturnValue | None:
+    """Return the page again if it changed meanwhile or the reason is missing."""
+    read_only()
+    if changes := _changes(rollout_id):
+        return _shown(rollout_id, changes=changes), 409
+    if needs_reason and not _typed().reason:
+        wrong = gettext("A reason is missing; the audit trail keeps it.")
+        return _shown(rollout_id, wrong=wrong), 400
+    db.session.rollback()
+    return None
+
+
+def _shown(rollout_id: int, **more: Any) -> str:
+    read_only()
+    after = live.latest_id()
+    page = rollout_page.load(rollout_id, now_utc(), identity())
+    more.setdefault("typed", _typed())
+    return render_template("rollouts/show.html", nav="rollouts", after=after, **page, **more)
+
+
+def _asked(
+    rollout_id: int, deed: Deed, error: BadInputError | None = None, refused: str = ""
+) -> str:
+    page = rollout_page.load(rollout_id, now_utc(), identity())
+    page |= {
+        "question": rollout_deeds.question(deed, page["found"]),
+        "typed": _typed(),
+        "error": error,
+        "refused": refused,
+        "changes": _changes(rollout_id),
+    }
+    is_piece = request.method == "GET" and "HX-Request" in request.headers
+    if is_piece and page["question"] is not None:
+        return render_template("rollouts/dialog.html", **page)
+    return render_template("rollouts/ask.html", nav="rollouts", **page)
+
+
+def _back(rollout_id: int) -> ResponseReturnValue:
+    return redirect(url_for("rollout_pages.show", rollout_id=rollout_id), 303)

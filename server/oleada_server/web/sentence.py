@@ -16,13 +16,22 @@ def of(found: Figures, now: datetime) -> Markup:
     match RolloutState(found.rollout.state):
         case RolloutState.DRAFT:
             waits = say("Nothing is sent yet: this is a plan that waits for its start.")
-            return _join(waits, _size(found))
+            return _join(waits, _size(found), _sent_back(found))
+        case RolloutState.AWAITING_APPROVAL:
+            waits = say("Nothing is sent yet: a second person has to approve it.")
+            return _join(_size(found), waits)
         case RolloutState.SCHEDULED:
             return _join(_size(found), _start(found, now))
         case RolloutState.RUNNING:
             return _join(_done(found), _limits(found), _next(found))
         case _:
             return _join(_done(found), _end(found))
+
+
+def _sent_back(found: Figures) -> Markup:
+    if not found.rollout.state_reason:
+        return Markup("")
+    return _join(say("It was sent back."), _reason(found.rollout.state_reason))
 
 
 def _start(found: Figures, now: datetime) -> Markup:

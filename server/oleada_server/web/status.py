@@ -24,23 +24,30 @@ class Status:
 
 def rollout(state: str) -> Status:
     """Return how a rollout in *state* is shown."""
-    match RolloutState(state):
-        case RolloutState.DRAFT:
-            return Status("off", gettext("Draft"), "skip")
-        case RolloutState.AWAITING_APPROVAL:
-            return Status("wait", gettext("Awaiting approval"), "wait")
-        case RolloutState.SCHEDULED:
-            return Status("off", gettext("Scheduled"), "sched")
-        case RolloutState.RUNNING:
-            return Status("live", gettext("Running"), "live")
-        case RolloutState.PAUSED:
-            return Status("wait", gettext("Paused"), "wait")
-        case RolloutState.FINISHED:
-            return Status("ok", gettext("Finished"), "ok")
-        case RolloutState.HALTED:
-            return Status("bad", gettext("Halted by a limit"), "bad")
-        case RolloutState.STOPPED:
-            return Status("bad", gettext("Stopped"), "bad")
+    kind, shape = _ROLLOUT_LOOK[RolloutState(state)]
+    spelt = {
+        RolloutState.DRAFT: gettext("Draft"),
+        RolloutState.AWAITING_APPROVAL: gettext("Awaiting approval"),
+        RolloutState.SCHEDULED: gettext("Scheduled"),
+        RolloutState.RUNNING: gettext("Running"),
+        RolloutState.PAUSED: gettext("Paused"),
+        RolloutState.FINISHED: gettext("Finished"),
+        RolloutState.HALTED: gettext("Halted by a limit"),
+        RolloutState.STOPPED: gettext("Stopped"),
+    }
+    return Status(kind, spelt[RolloutState(state)], shape)
+
+
+_ROLLOUT_LOOK: Final = {
+    RolloutState.DRAFT: ("off", "skip"),
+    RolloutState.AWAITING_APPROVAL: ("wait", "wait"),
+    RolloutState.SCHEDULED: ("off", "sched"),
+    RolloutState.RUNNING: ("live", "live"),
+    RolloutState.PAUSED: ("wait", "wait"),
+    RolloutState.FINISHED: ("ok", "ok"),
+    RolloutState.HALTED: ("bad", "bad"),
+    RolloutState.STOPPED: ("bad", "bad"),
+}
 
 
 def wave(state: str) -> Status:
@@ -131,6 +138,6 @@ def reason(code: str | None) -> str:
         "loop-breaker": gettext("Too many restarts in a row"),
         "silent": gettext("No report in time"),
     }
-    if not code:
+    if not code or code == "unknown":
         return gettext("No reason was given")
     return spelt.get(code, code)

@@ -1,0 +1,20 @@
+// A deed opens as a dialog whose form is fetched when it opens, so that its numbers are
+// those of the moment. Without this, or when the fetch fails, the link leads to a page.
+document.addEventListener("click", async (event) => {
+  const link = event.target.closest("a[data-ask]");
+  const dialog = document.getElementById("ask");
+  if (!link || !dialog || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  try {
+    const answer = await fetch(link.href, { headers: { "HX-Request": "true" } });
+    if (!answer.ok || answer.redirected) throw new Error("no form");
+    const html = await answer.text();
+    if (html.includes("<!doctype")) throw new Error("a page");
+    dialog.innerHTML = html;
+    dialog.setAttribute("aria-labelledby", `ask-${link.dataset.ask}-t`);
+    dialog.setAttribute("aria-describedby", `ask-${link.dataset.ask}-d`);
+    dialog.showModal();
+  } catch {
+    location.assign(link.href);
+  }
+});

@@ -1,0 +1,71 @@
+"""Loads what the list of rollouts shows; the page and its live parts share it."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from oleada_server.accounts.rights import Identity
+from oleada_server.rollouts import service
+from oleada_server.rollouts.states import OPEN_ROLLOUTS, RolloutState
+from oleada_server.web import decision, rollout_page, rollout_view, sentence, words
+from oleada_server.web.device_list import number_in
+from oleada_server.web.rollout_view import OVER
+
+PAGE_SIZE: Final = 25
+
+
+class Shown(StrEnum):
+    """Which rollouts the list shows."""
+
+    ALL = "all"
+    OPEN = "open"
+    PLANS = "plans"
+    ENDED = "ended"
+
+
+STATES: Final[dict[Shown, frozenset[RolloutState]]] = {
+    Shown.ALL: frozenset(RolloutState),
+    Shown.OPEN: OPEN_ROLLOUTS,
+    Shown.PLANS: frozenset({RolloutState.DRAFT, RolloutState.AWAITING_APPROVAL}),
+    Shown.ENDED: OVER,
+}
+
+
+def load(args: Mapping[str, str], person: Identity, now: datetime) -> dict[str, Any]:  # noqa: ARG001 - as rollout_page.load
+    """Return everything the templates of the list need.
+
+    Args:
+        args: The query of the address: *state* and *before*.
+        person: Who reads it; *Needs you* is theirs.
+        now: Aware time.
+    """
+    before, asked = args.get("before", ""), args.get("state", "")
+    shown_state = Shown(asked) if asked in set(Shown) else Shown.ALL
+    found = service.list_rollouts(
+        before_id=number_in(before), limit=PAGE_SIZE + 1, states=STATES[shown_state]
+    )
+    shown = found[:PAGE_SIZE]
+    needs = [n for one in service.list_waiting() if (n := decision.need(one, person))]
+    return {
+        "lines": [rollout_page.line(rollout) for rollout in shown],
+        "needs": sorted(needs, key=lambda need: not need.is_yours),
+        "open_count": service.count_in(OPEN_ROLLOUTS),
+        "state": shown_state,
+        "tabs": tabs(),
+        "before": before,
+        "is_first": not before,
+        "next_before": shown[-1].id if len(found) > PAGE_SIZE else None,
+        "view": rollout_view,
+        "sentence": sentence,
+    }
+
+
+def tabs() -> list[tuple[Shown, str]]:
+    """Return the choices above the list, and their words."""
+    return [
+        (Shown.ALL, words.gettext("All")),
+        (Shown.OPEN, words.gettext("Open")),
+        (Shown.PLANS, words.gettext("Plans")),
+        (Shown.ENDED, words.gettext("Ended")),
+    ]
