@@ -14,6 +14,8 @@ from oleada_wire.version import is_version
 
 IMAGE_BYTES_MAX: Final = 8 * 1024**3
 NOTES_CHARS_MAX: Final = 4000
+SECURITY_VERSION_MAX: Final = 2**31 - 1
+"""What every database of a server holds; it rises by one, a few times in a product's life."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class ReleaseInfo:
     Attributes:
         hardware_models: Models the image runs on; the target's path names the first.
         version: Dotted numbers.
-        security_version: At least 1; the only anti-rollback floor.
+        security_version: 1 to ``SECURITY_VERSION_MAX``; the only anti-rollback floor.
         min_version: The oldest version a box may come from; None for any.
         provides: What it can do, such as ``codec:hevc-main10`` or ``drm:widevine-l1``.
         fixes: Ids of faults it fixes, such as ``F-118``.
@@ -45,8 +47,8 @@ class ReleaseInfo:
             raise ValueError(f"version {self.version!r} is not dotted numbers, such as 5.8.2")
         if self.min_version is not None and not is_version(self.min_version):
             raise ValueError(f"min_version {self.min_version!r} is not dotted numbers")
-        if self.security_version < 1:
-            raise ValueError("security_version is at least 1")
+        if not 1 <= self.security_version <= SECURITY_VERSION_MAX:
+            raise ValueError(f"security_version is not 1 to {SECURITY_VERSION_MAX}")
         if "en" not in self.notes:
             raise ValueError("notes need at least the language 'en'")
         if any(len(text) > NOTES_CHARS_MAX for text in self.notes.values()):
