@@ -87,7 +87,8 @@ def fetch(url: str, root: bytes, hardware_model: str) -> TrustFiles:
             client.get_targetinfo(target_path(hardware_model, _NO_RELEASE))
         except (DownloadError, RepositoryError, HTTPError, OSError) as error:
             raise BadMetadataError(
-                f"The published metadata at {url} can not be used: {error}"
+                f"The published metadata at {url} can not be used: "
+                f"{str(error) or 'nobody answers there'}. Check the address and the root."
             ) from error
         directory = Path(name)
         newest = _read(directory / "root.json")
