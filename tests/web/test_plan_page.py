@@ -203,7 +203,19 @@ def test_a_plan_is_made_again_with_the_same_waves(filled_app: Flask, signed_in: 
     assert (fields["begin"], fields["end"], fields["w0-soak"]) == ("02:00", "05:00", "48 h")
 
 
-def test_boxes_of_an_open_rollout_are_left_out_and_an_empty_wave_is_refused(
+def test_a_wave_that_would_cover_no_box_is_refused(free_app: Flask, signed_in: SignIn) -> None:
+    client, sample = signed_in(free_app), free_app.extensions["test_sample"]
+    mine = next(one for one in sample.device_ids if one.startswith("VX410"))
+    fields = fields_of(client.get("/rollouts/new?release=VX-410/5.8.2").text)
+
+    typed = {"boxes": "first", "listed": mine, "w1-until": "0.01", "reason": "one in ten thousand"}
+    page = press(client, fields_of(press(client, fields, "look", **typed).text), "ask")
+
+    assert page.status_code == 400
+    assert "Wave 2 would cover no box, so it would prove nothing." in page.text
+
+
+def test_boxes_of_an_open_rollout_are_left_out_and_a_plan_for_nobody_is_refused(
     filled_app: Flask, signed_in: SignIn
 ) -> None:
     client = signed_in(filled_app)
@@ -213,7 +225,7 @@ def test_boxes_of_an_open_rollout_are_left_out_and_an_empty_wave_is_refused(
 
     assert "are in another open rollout" in page
     assert answer.status_code == 400
-    assert "Wave 1 would cover no box, so it would prove nothing." in answer.text
+    assert "No box is left that this plan could reach." in answer.text
 
 
 def test_a_preview_alone_is_a_piece_of_the_page(free_app: Flask, signed_in: SignIn) -> None:

@@ -101,6 +101,8 @@ def _line(position: int, wave: WavePreview, boxes: int) -> WaveLine:
 
 
 def _empty_waves(preview: Preview) -> list[Wrong]:
+    if not preview.boxes:
+        return [Wrong("release", gettext("No box is left that this plan could reach."))]
     return [
         Wrong(
             f"w{index}-until",
@@ -118,8 +120,9 @@ def _facts(spec: RolloutSpec, preview: Preview) -> list[Markup]:
         say("<b>Not before</b> %(span)s after its start is it finished: so long the waves soak. "
             "How fast boxes come depends on them, so no day is promised.",
             span=words.duration(soak)),
-        say("<b>%(size)s</b> is loaded by all boxes together.", size=words.size(load)),
     ]  # fmt: skip
+    if load:
+        facts.append(say("<b>%(size)s</b> is loaded by all boxes together.", size=words.size(load)))
     if spec.start_at is not None:
         facts.insert(0, say("<b>Starts</b> %(moment)s at the earliest, when it is approved.",
                             moment=words.moment(spec.start_at)))  # fmt: skip

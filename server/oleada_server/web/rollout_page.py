@@ -58,6 +58,7 @@ def load(rollout_id: int, now: datetime, person: Identity) -> dict[str, Any]:
         "found": found,
         "title": rollout_view.title(rollout),
         "pill": rollout_view.pill(found),
+        "look": rollout_view.state_of(found),
         "lede": sentence.of(found, now),
         "deeds": rollout_deeds.open_deeds(rollout),
         "decision": decision.of(found, person, now),

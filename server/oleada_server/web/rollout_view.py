@@ -160,6 +160,14 @@ def title(rollout: Rollout) -> str:
     )
 
 
+def state_of(found: Figures) -> Status:
+    """Return how the state of a rollout is shown: one with a held wave waits for a person."""
+    state = RolloutState(found.rollout.state)
+    if state is RolloutState.RUNNING and found.at_work.state is WaveState.HELD:
+        return Status("wait", gettext("Held"), "wait")
+    return status.rollout(state)
+
+
 def pill(found: Figures) -> str:
     """Return the words of the state beside the title: ``Running, wave 3 of 4``."""
     state = RolloutState(found.rollout.state)
@@ -167,7 +175,7 @@ def pill(found: Figures) -> str:
         return status.rollout(state).word
     return gettext(
         "%(state)s, wave %(wave)s of %(waves)s",
-        state=status.rollout(state).word,
+        state=state_of(found).word,
         wave=found.now_index + 1,
         waves=len(found.waves),
     )
