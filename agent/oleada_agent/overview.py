@@ -29,7 +29,8 @@ def look(box: Path) -> dict[str, Any]:
     try:
         booted = json.loads(disk.read(BOOTED)) if disk.exists(BOOTED) else {}
     except ValueError:
-        booted = {}
+        booted = None
+    booted = booted if isinstance(booted, dict) else {}
     found["running_slot"] = booted.get("slot", "unknown")
     found["version"] = booted.get("version", "unknown")
     found["boot_id"] = booted.get("boot_id", "none since power-on")

@@ -4,8 +4,8 @@ import multiprocessing
 from pathlib import Path
 
 import pytest
-from oleada_agent import status
-from oleada_agent.alone import alone
+from oleada_agent import overview, status
+from oleada_agent.alone import LOCK, alone
 from oleada_agent.boot.image import ImageHeader
 from oleada_agent.disk import RealDisk
 from oleada_agent.errors import AgentError, StorageError
@@ -23,7 +23,7 @@ def test_two_agents_do_not_run_on_one_box(tmp_path: Path) -> None:
         child.join()
         assert child.exitcode == 1
     with alone(tmp_path):
-        pass
+        assert (tmp_path / LOCK).exists()
 
 
 def _hold(box: Path) -> None:
@@ -38,7 +38,25 @@ def test_a_box_whose_disk_takes_no_lock_has_its_agent(tmp_path: Path) -> None:
     (tmp_path / "run").touch()
 
     with alone(tmp_path):
-        pass
+        assert not (tmp_path / LOCK).exists()
+
+
+@pytest.mark.parametrize("booted", ["[]", "{", "7", '{"slot": "B"}'])
+def test_a_box_can_be_looked_at_whatever_state_it_is_in(tmp_path: Path, booted: str) -> None:
+    for name, text in (
+        ("data/config.toml", 'serial = "x"\nhardware_model = "VX-410"\nenrol_url = "https://h/"'),
+        ("data/journal.0", "rotten"),
+        ("data/identity/identity.json", "{"),
+        ("run/booted.json", booted),
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+
+    found = overview.look(tmp_path)
+
+    assert (found["device_id"], found["stage"]) == ("not enrolled", "Idle")
+    assert found["running_slot"] in ("unknown", "B")
+    assert (tmp_path / "data/journal.0").exists()
 
 
 def test_a_wait_of_centuries_is_a_wait() -> None:
