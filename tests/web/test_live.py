@@ -19,6 +19,7 @@ from oleada_server.config import Config
 from oleada_server.db import db
 from oleada_server.live import service as live
 from oleada_server.up import web_command
+from oleada_server.web import live as live_pages
 from playwright.sync_api import Browser, expect
 
 from tests.support.postgres import free_port
@@ -80,7 +81,16 @@ def test_only_what_looks_different_is_sent_after_the_first_time(console: Console
         second_id = change(console)
         second = reader.next_news()
 
-    assert parts_of(first.text) == ["head", "waves", "now", "curve", "failed", "gate", "activity"]
+    assert parts_of(first.text) == [
+        "head",
+        "decide",
+        "waves",
+        "now",
+        "curve",
+        "failed",
+        "gate",
+        "activity",
+    ]
     assert parts_of(second.text) == ["head", "waves", "now", "curve", "gate"]
     assert [int(first.id), int(second.id)] == [first_id, second_id]
 
@@ -102,7 +112,7 @@ def test_who_comes_back_gets_everything_once(console: Console) -> None:
     with Reader(console.address, path, secret_of(console), last_id=str(known)) as reader:
         first, second = reader.next(), reader.next()
 
-    assert len(parts_of(first.text)) == 7
+    assert len(parts_of(first.text)) == 8
     assert second.name == "beat"
 
 

@@ -55,6 +55,7 @@ def inline_parts(html: str) -> list[str]:
 
 
 PATHS = ["/rollouts", "/rollouts/R-1", "/rollouts/R-2", "/rollouts/R-3", "/rollouts/R-2/stop",
+         "/rollouts/new", "/rollouts?state=open",
          "/devices", "/devices?model=none", "/settings", "/help", "/password", "/rollouts/R-99",
          "/nowhere"]  # fmt: skip
 
