@@ -258,7 +258,10 @@ class Service:
             case Stop():
                 return False
             case Received(topic, payload):
+                was_heard = self._inbound.is_hello_acked
                 self._inbound.take(topic, payload)
+                if self._inbound.is_hello_acked and not was_heard:
+                    self._ask_again()
             case Part() | Ended():
                 self._downloader.handle(message)
             case Connected():
@@ -266,7 +269,6 @@ class Service:
                 self._hellos = 0
                 self._outbox.forget_sent()
                 self._send_hello()
-                self._ask_again()
             case Disconnected(detail):
                 if detail != self._said:
                     self._said = detail
@@ -357,7 +359,11 @@ class Service:
         self._timers.set("hello", pause_ms + clock.below(pause_ms))
 
     def _ask_again(self) -> None:
-        """Repeat the question for a lease if the last connection took it, or its answer, along."""
+        """Ask for a lease again, now that the server hears: the question may be lost.
+
+        Not as soon as there is a connection: a broker that has just started forgets what
+        comes before the server has subscribed.
+        """
         if getattr(self._shell.state.stage, "gate", None) is not Gate.LEASE:
             self._asked = None
         self._send_lease()

@@ -233,6 +233,7 @@ class Desk:
 
     Attributes:
         heard: Every message of the box, in order of arrival.
+        grants: Whether a question for a lease is answered; else it is lost.
     """
 
     def __init__(self, house: House) -> None:
@@ -240,6 +241,7 @@ class Desk:
         self.repository = house.repository
         self.heard: queue.Queue[tuple[Up, bytes]] = queue.Queue()
         self.acknowledges = True
+        self.grants = True
         self._seq = 0
         self._client = Client(
             CallbackAPIVersion.VERSION2, client_id="desk", protocol=MQTTProtocolVersion.MQTTv5
@@ -318,7 +320,8 @@ class Desk:
         assert isinstance(topic.kind, Up)
         payload = bytes(message.payload)
         if topic.kind is Up.LEASE:
-            self._grant(messages.decode(LeaseRequest, payload))
+            if self.grants:
+                self._grant(messages.decode(LeaseRequest, payload))
         elif self.acknowledges:
             ack = Ack(self.header(), (json.loads(payload)["id"],))
             client.publish(topics.down(DEVICE, Down.ACK), messages.encode(ack), qos=0)

@@ -12,7 +12,7 @@ from oleada_agent.health import utc
 from oleada_lab.boxes import Box, BoxPlan, make_box
 from oleada_lab.firmware.image import BuiltImage, ImageSpec, build_small_image
 from oleada_wire import topics
-from oleada_wire.messages import Cmd, Health, Hello, Log, Report, Result
+from oleada_wire.messages import Cmd, Health, Hello, LeaseRequest, Log, Report, Result
 from oleada_wire.topics import Down
 from oleada_wire.words import BootReason, Phase, Reason, ResultStatus
 
@@ -142,6 +142,21 @@ def test_a_killed_broker_takes_nothing_with_it(desk: Desk, box: Box) -> None:
 
 def a_command(desk: Desk, verb: str, seq: int, expires_in_ms: int = HOUR_MS) -> Cmd:
     return Cmd(desk.header(), DEVICE, f"C-{seq}", seq, verb, clock.now_ms() + expires_in_ms)
+
+
+def test_a_lost_question_for_a_lease_is_asked_again_as_soon_as_the_server_hears(
+    desk: Desk, box: Box, images: dict[str, BuiltImage]
+) -> None:
+    desk.wait_for(Hello)
+    desk.grants = False
+    offer(desk, images["good"])
+    lost = desk.wait_for(LeaseRequest)
+    desk.house.kill_broker()
+    desk.house.start_broker()
+
+    again = desk.wait_for(LeaseRequest, lambda found: found.header.id != lost.header.id)
+
+    assert again.header.at_ms - lost.header.at_ms < 45_000, "not after the minute of patience"
 
 
 def test_commands_are_done_once_and_only_those_of_the_list(
