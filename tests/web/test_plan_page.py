@@ -238,6 +238,17 @@ def test_a_preview_alone_is_a_piece_of_the_page(free_app: Flask, signed_in: Sign
     assert len(boxes_shown(piece)) == 3
 
 
+def test_boxes_do_not_move_while_only_the_remark_is_written(
+    free_app: Flask, signed_in: SignIn
+) -> None:
+    client = signed_in(free_app)
+    fields = fields_of(client.get("/rollouts/new?release=VX-410/5.8.2").text)
+
+    for remark in ("f", "fi", "fix", "fixe", "fixes"):
+        piece = client.post("/rollouts/new/preview", data={**fields, "reason": remark}).text
+        assert f'name="salt" value="{fields["salt"]}"' in piece
+
+
 def test_only_who_may_plan_sees_the_page_and_no_write_goes_without_its_token(
     free_app: Flask, signed_in: SignIn
 ) -> None:

@@ -52,10 +52,14 @@ class Shown:
 
 
 def show(form: PlanForm, now: datetime, zone: str, *, keep_salt: bool = False) -> Shown:
-    """Return the preview of *form*; with *keep_salt* of exactly the boxes it named before."""
+    """Return the preview of *form*; with *keep_salt* of exactly the boxes it named before.
+
+    A plan that is the one that was shown keeps its boxes too: numbers do not move while
+    somebody writes the remark.
+    """
     try:
         spec = plan_form.spec_of(form, now, zone)
-        if keep_salt and form.salt:
+        if form.salt and (keep_salt or form.shown == plan_form.digest(spec)):
             spec = replace(spec, salt=form.salt)
         preview = service.preview(spec)
     except FormError as error:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from oleada_server.rollouts.plan import (
+    Accepted,
     Decision,
     Finish,
     Halt,
@@ -288,3 +289,50 @@ def test_time_alone_only_ends_waiting(wave: WaveFacts, later: timedelta) -> None
 
     if not isinstance(now, Wait):
         assert then == now
+
+
+held = replace(
+    opened, state=WaveState.HELD, tally=Tally(good=90, silent=10), held_for="too many are silent"
+)
+
+
+def test_a_hold_that_a_person_has_accepted_is_over() -> None:
+    accepted = replace(held, accepted=Accepted(silent=10, good=90))
+
+    assert decide(running(accepted, waiting), NOON) == StartSoak(1)
+    after = replace(accepted, state=WaveState.SOAKING, held_for=None, soak_from=NOON)
+    assert decide(running(after, waiting), NOON + HOUR) == PassWave(1)
+
+
+def test_more_silence_than_was_accepted_holds_again() -> None:
+    worse = replace(held, tally=Tally(good=89, silent=11), accepted=Accepted(silent=10, good=90))
+
+    assert isinstance(decide(running(worse, waiting), NOON), HoldWave)
+
+
+def test_fewer_updated_than_was_accepted_holds_again() -> None:
+    few = replace(held, tally=Tally(good=60, left_out=40), accepted=Accepted(silent=0, good=61))
+
+    assert isinstance(decide(running(few, waiting), NOON), HoldWave)
+
+
+def test_fewer_updated_are_enough_only_when_no_other_box_is_at_it() -> None:
+    busy = replace(
+        opened, tally=Tally(good=60, left_out=30, pending=10), accepted=Accepted(good=60)
+    )
+
+    assert isinstance(decide(running(busy, waiting), NOON), Wait)
+    done = replace(busy, tally=Tally(good=60, left_out=40))
+    assert decide(running(done, waiting), NOON) == StartSoak(1)
+
+
+def test_nothing_that_a_person_accepts_covers_harm_or_a_wave_without_a_good_box() -> None:
+    harmed = replace(
+        opened, tally=Tally(good=90, bad=4, silent=6), accepted=Accepted(silent=6, good=90)
+    )
+    empty = replace(opened, tally=Tally(silent=100), accepted=Accepted(silent=100))
+
+    assert isinstance(decide(running(harmed, waiting), NOON), Halt)
+    assert isinstance(decide(running(empty, waiting), NOON), HoldWave)
+    with pytest.raises(ImpossibleFactsError):
+        Accepted(good=0)
