@@ -1,0 +1,201 @@
+"""Who may ask for what: every route of the console and REST, by every role, really requested.
+
+A route that is missing here fails the test: whoever adds one says who may use it.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from oleada_server.accounts.models import Role
+from oleada_server.accounts.rights import RANK
+from werkzeug.routing import Rule
+from werkzeug.test import TestResponse
+
+from tests.web.forms import csrf_of
+
+PEOPLE = {
+    None: "",
+    Role.VIEWER: "v.dvorak",
+    Role.OPERATOR: "a.torres",
+    Role.APPROVER: "e.prieto",
+    Role.ADMIN: "m.novak",
+}
+ANYBODY = None
+VIEWER, OPERATOR, APPROVER, ADMIN = Role.VIEWER, Role.OPERATOR, Role.APPROVER, Role.ADMIN
+REASON = {"reason": "a reason"}
+PLAN = {
+    "hardware_model": "VX-410",
+    "version": "9.9.9",
+    "waves": [{"name": "Everyone", "share_until": 1.0}],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A request, and the least role that it is answered for; None is anybody."""
+
+    method: str
+    path: str
+    least: Role | None
+    json: dict[str, Any] | None = None
+    bundle: bool = False
+
+    def lets_in(self, role: Role | None) -> bool:
+        """Return whether somebody with *role* is let in."""
+        return self.least is None or (role is not None and RANK[role] >= RANK[self.least])
+
+
+# What is asked for does not exist wherever asking could change something.
+MATRIX = [
+    Row("GET", "/", ANYBODY),
+    Row("GET", "/healthz", ANYBODY),
+    Row("GET", "/static/mark.svg", ANYBODY),
+    Row("GET", "/tuf/timestamp.json", ANYBODY),
+    Row("GET", "/tuf/targets/VX-410/aa.1.0.0.img", ANYBODY),
+    Row("GET", "/artifacts/" + "0" * 64, ANYBODY),
+    Row("POST", "/device/v1/enrol", ANYBODY, {"token": "x", "serial": "y", "csr_pem": "z"}),
+    Row("GET", "/sign-in", ANYBODY),
+    Row("POST", "/sign-in", ANYBODY),
+    Row("GET", "/sign-in/link/none", ANYBODY),
+    Row("POST", "/sign-in/link/none", ANYBODY),
+    Row("POST", "/preferences", ANYBODY),
+    Row("GET", "/password", VIEWER),
+    Row("POST", "/password", VIEWER),
+    Row("GET", "/settings", VIEWER),
+    Row("GET", "/help", VIEWER),
+    Row("GET", "/search?q=nothing", VIEWER),
+    Row("GET", "/fleet", VIEWER),
+    Row("GET", "/live/fleet", VIEWER),
+    Row("GET", "/devices", VIEWER),
+    Row("GET", "/devices/AAAA00000000", VIEWER),
+    Row("GET", "/live/devices/AAAA00000000", VIEWER),
+    Row("GET", "/releases", VIEWER),
+    Row("POST", "/releases", OPERATOR),
+    Row("POST", "/releases/check", OPERATOR),
+    Row("GET", "/releases/VX-410/5.8.2", VIEWER),
+    Row("GET", "/releases/VX-410/5.8.2/withdraw", OPERATOR),
+    Row("POST", "/releases/VX-410/5.8.2/withdraw", OPERATOR),
+    Row("GET", "/audit", VIEWER),
+    Row("GET", "/audit.csv", VIEWER),
+    Row("GET", "/audit/chain", VIEWER),
+    Row("GET", "/users", ADMIN),
+    Row("POST", "/users", ADMIN),
+    Row("GET", "/users/nobody", ADMIN),
+    Row("POST", "/users/nobody/role", ADMIN),
+    Row("POST", "/users/nobody/link", ADMIN),
+    Row("POST", "/users/nobody/disable", ADMIN),
+    Row("GET", "/rollouts", VIEWER),
+    Row("GET", "/live/rollouts", VIEWER),
+    Row("GET", "/rollouts/R-2", VIEWER),
+    Row("GET", "/live/rollouts/R-2", VIEWER),
+    Row("GET", "/rollouts/new", OPERATOR),
+    Row("POST", "/rollouts/new", OPERATOR),
+    Row("POST", "/rollouts/new/preview", OPERATOR),
+    *(
+        Row("GET", f"/rollouts/R-999/{verb}", OPERATOR)
+        for verb in ("start", "ask", "pause", "stop")
+    ),
+    *(
+        Row("POST", f"/rollouts/R-999/{verb}", OPERATOR)
+        for verb in ("start", "ask", "pause", "resume", "stop", "retry", "take-back")
+    ),
+    *(Row("POST", f"/rollouts/R-999/{verb}", APPROVER) for verb in ("approve", "send-back")),
+    Row("POST", "/rollouts/R-999/waves/1/go-on", APPROVER),
+    Row("GET", "/api/v1/openapi.json", ANYBODY),
+    Row("GET", "/api/v1/me", VIEWER),
+    Row("POST", "/api/v1/claims", OPERATOR, {"serial": "", "hardware_model": "VX-410"}),
+    Row("GET", "/api/v1/devices", VIEWER),
+    Row("GET", "/api/v1/devices/AAAA00000000", VIEWER),
+    Row("GET", "/api/v1/releases", VIEWER),
+    Row("POST", "/api/v1/releases", OPERATOR, bundle=True),
+    Row("POST", "/api/v1/releases/check", OPERATOR, bundle=True),
+    Row("GET", "/api/v1/releases/VX-410/5.8.2", VIEWER),
+    Row("POST", "/api/v1/releases/VX-410/9.9.9/withdraw", OPERATOR, REASON),
+    Row("GET", "/api/v1/rollouts", VIEWER),
+    Row("POST", "/api/v1/rollouts", OPERATOR, PLAN),
+    Row("POST", "/api/v1/rollouts/preview", VIEWER, PLAN),
+    Row("GET", "/api/v1/rollouts/R-2", VIEWER),
+    Row("GET", "/api/v1/rollouts/R-2/boxes", VIEWER),
+    *(
+        Row("POST", f"/api/v1/rollouts/R-999/{verb}", OPERATOR, REASON)
+        for verb in ("ask", "start", "pause", "resume", "stop", "retry")
+    ),
+    *(
+        Row("POST", f"/api/v1/rollouts/R-999/{verb}", APPROVER, REASON)
+        for verb in ("approve", "send-back", "waves/1/go-on")
+    ),
+    Row("POST", "/sign-out", ANYBODY),  # the last: it ends the session
+]
+ONE_OF = re.compile(r"<any\(([^)]*)\):\w+>")
+
+
+def routes_of(app: Flask) -> set[tuple[str, str]]:
+    """Return (method, rule) of every route, one for each verb that a rule spells out."""
+    return {
+        (method, spelt)
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        for spelt in spelt_out(rule.rule)
+    }
+
+
+def spelt_out(rule: str) -> Iterator[str]:
+    found = ONE_OF.search(rule)
+    if found is None:
+        yield rule
+        return
+    for verb in found[1].split(","):
+        yield rule.replace(found[0], verb.strip(" '\""))
+
+
+def route_of(app: Flask, row: Row) -> tuple[str, str]:
+    """Return the route that answers *row*, with the verb that its path has."""
+    path = row.path.partition("?")[0]
+    rule, values = app.url_map.bind("localhost").match(path, row.method, return_rule=True)
+    assert isinstance(rule, Rule)
+    spelt = ONE_OF.sub(lambda _: str(values["verb"]), rule.rule)
+    return row.method, spelt
+
+
+def is_let_in(row: Row, answer: TestResponse) -> bool:
+    """Return whether the door opened, whatever was behind it."""
+    if row.path == "/sign-in":  # its 401 is about the password that was typed
+        return answer.status_code != 403
+    to_sign_in = answer.headers.get("Location", "").startswith("/sign-in?next=")
+    return answer.status_code not in {401, 403} and not to_sign_in
+
+
+def ask(client: FlaskClient, row: Row, token: str) -> TestResponse:
+    given: dict[str, Any] = {"headers": {"X-CSRFToken": token}}
+    if row.bundle:
+        given |= {"data": b"no bundle", "content_type": "application/vnd.oleada.bundle"}
+    elif row.method == "POST":
+        given |= {"json": row.json} if row.json is not None else {"data": {"csrf_token": token}}
+    answer = client.open(row.path, method=row.method, **given)
+    answer.close()  # a live page has no end
+    return answer
+
+
+def test_every_route_stands_in_the_matrix(empty_app: Flask) -> None:
+    assert {route_of(empty_app, row) for row in MATRIX} == routes_of(empty_app)
+
+
+@pytest.mark.parametrize("role", PEOPLE, ids=lambda role: role or "stranger")
+def test_each_cell_of_the_matrix_holds(
+    filled_app: Flask, signed_in: Callable[..., FlaskClient], role: Role | None
+) -> None:
+    client = signed_in(filled_app, PEOPLE[role]) if role else filled_app.test_client()
+    token = csrf_of(client.get("/settings" if role else "/sign-in").text)
+    wrong = []
+
+    for row in MATRIX:
+        answer = ask(client, row, token)
+        if is_let_in(row, answer) is not row.lets_in(role) or answer.status_code >= 500:
+            wrong.append((row.method, row.path, answer.status_code))
+
+    assert wrong == []
