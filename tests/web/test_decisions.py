@@ -282,3 +282,33 @@ def test_a_reason_leads_to_exactly_its_boxes(filled_app: Flask, signed_in: SignI
     for address, count in rows:
         found = client.get(address.replace("&amp;", "&")).text
         assert re.search(rf"<b>{count} box(es)?</b> of", found), address
+
+
+def test_a_plan_that_was_only_kept_is_asked_about_later_with_a_remark(
+    filled_app: Flask, signed_in: SignIn
+) -> None:
+    with filled_app.app_context():
+        spec = service.spec_of(service.get(3))
+        kept = service.create(
+            spec, actor=ANA, now=filled_app.extensions["test_sample"].now, in_console=True
+        )
+        db.session.remove()
+    client = signed_in(filled_app)
+    page = client.get(f"/rollouts/R-{kept}/ask").text
+
+    assert send(client, f"/rollouts/R-{kept}/start", page).status_code == 409
+    assert send(client, f"/rollouts/R-{kept}/ask", page).status_code == 400
+    assert send(client, f"/rollouts/R-{kept}/ask", page, reason="now").status_code == 303
+    assert state_of(filled_app, kept)[0] == "awaiting_approval"
+
+
+def test_a_question_that_is_fetched_for_a_dialog_is_a_form_and_no_page(
+    filled_app: Flask, signed_in: SignIn
+) -> None:
+    client = signed_in(filled_app)
+
+    piece = client.get("/rollouts/R-2/stop", headers={"HX-Request": "true"}).text
+    over = client.get("/rollouts/R-1/stop", headers={"HX-Request": "true"}).text
+
+    assert piece.lstrip().startswith("<form")
+    assert "That is not possible in this state" in over

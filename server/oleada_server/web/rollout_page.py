@@ -87,7 +87,7 @@ def load(rollout_id: int, now: datetime, person: Identity) -> dict[str, Any]:
 
 def line(rollout: Rollout) -> Line:
     """Return the line of *rollout* in a list, with the wave that is closest to its limit."""
-    found = figures_of(rollout)
+    found = rollout_view.figures(rollout, service.summary(rollout.id))
     worst = max(found.waves, key=_badness)
     limit, bad = worst.wave.failed_share_max, worst.outcomes[Outcome.BAD]
     return Line(
