@@ -4,7 +4,7 @@ T ?= tests
 S ?= bad_release
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint fix lab bench lock
+.PHONY: help setup run test lint fix lab bench gallery lock
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,10 @@ lab: setup ## play a story of the lab in virtual time (S=bad_release)
 bench: setup ## measure and store JSON under bench-results/
 	@tools/debian test
 	@$(BIN)/oleada-lab bench
+
+gallery: setup ## look at every page in all looks, widths and languages (O=gallery)
+	@tools/debian test
+	@$(BIN)/python -m tests.web.gallery $(or $(O),gallery)
 
 lock: setup ## choose dependency versions anew, with hashes
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

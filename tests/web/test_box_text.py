@@ -121,8 +121,8 @@ def test_a_payload_in_every_field_of_every_message_stays_text(
     filled_app: Flask, signed_in: SignIn, device_id: str, payload: str
 ) -> None:
     with filled_app.app_context():
-        box = db.session.scalars(select(BoxInWave).where(BoxInWave.device_id == device_id,
-                                                         BoxInWave.rollout_id == 2)).one()  # fmt: skip
+        query = select(BoxInWave).where(BoxInWave.device_id == device_id)
+        box = db.session.scalars(query.where(BoxInWave.rollout_id == 2)).one()
         told = said(device_id, payload, assignment_id(box.id))
         db.session.rollback()
         batch = [

@@ -4,6 +4,7 @@ import io
 import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import pytest
 from flask import Flask
@@ -16,6 +17,9 @@ from oleada_server.releases import service
 
 from tests.support.releases import Signers, hold_ceremony, some_info
 from tests.web.forms import csrf_of
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 SignIn = Callable[..., FlaskClient]
 MB = 1_000_000
@@ -153,7 +157,7 @@ def test_a_bundle_without_the_form_token_is_refused(
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"--x", b"--x\r\n", b'--x\r\nContent-Disposition: form-data; name="bundle"', b"\0" * 5000],
+    [b"", b"--x", b"--x\r\n", b'--x\r\nContent-Disposition: form-data; name="a"', b"\0" * 5000],
 )  # fmt: skip
 def test_a_form_that_is_cut_off_or_none_is_refused(client: FlaskClient, body: bytes) -> None:
     answer = client.post("/releases", data=body, content_type="multipart/form-data; boundary=x")
@@ -164,7 +168,7 @@ def test_a_form_that_is_cut_off_or_none_is_refused(client: FlaskClient, body: by
 def test_memory_stays_flat_while_a_large_bundle_arrives(
     empty_app: Flask, client: FlaskClient, signers: Signers, now: datetime
 ) -> None:
-    size = 64 * MB
+    size = 32 * MB
     head, tail = parts_of(signers, now, size)
     token = csrf_of(client.get("/releases").text)
     before = b'--x\r\nContent-Disposition: form-data; name="csrf_token"\r\n\r\n' + token.encode()
@@ -203,12 +207,18 @@ class Pieces(io.RawIOBase):
         """Return what the last :meth:`seek` said."""
         return self._place
 
-    def read(self, size: int = -1, /) -> bytes:
-        """Return at most *size* bytes."""
+    def readable(self) -> bool:
+        """Return that it can be read."""
+        return True
+
+    def readinto(self, room: "WriteableBuffer", /) -> int:
+        """Fill *room* from the next piece; return how many bytes that were."""
+        view = memoryview(room)
         if not self._rest:
             self._rest = next(self._pieces, b"")
-        found, self._rest = self._rest[:size], self._rest[size:]
-        return found
+        found, self._rest = self._rest[: len(view)], self._rest[len(view) :]
+        view[: len(found)] = found
+        return len(found)
 
 
 def chunks(before: bytes, size: int, after: bytes) -> Iterator[bytes]:

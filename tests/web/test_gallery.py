@@ -1,0 +1,125 @@
+"""A sample of the gallery: the pages around rollouts, one look and width after the other."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from oleada_server.clock import now_utc
+from oleada_server.db import db
+from oleada_server.devices.models import Device
+from oleada_server.live import service as live
+from oleada_server.releases import service
+from playwright.sync_api import Browser, BrowserContext, expect
+from sqlalchemy import update
+
+from tests.support.releases import hold_ceremony, some_info
+from tests.web.conftest import Console
+from tests.web.gallery import HIGH, Watched, violations_of
+
+pytestmark = pytest.mark.browser
+Inside = Callable[..., BrowserContext]
+
+
+@pytest.fixture
+def inside(browser: Browser, console: Console) -> Iterator[Inside]:
+    """Return a function that gives a browser in which a person is signed in."""
+    opened: list[BrowserContext] = []
+
+    def open_browser(name: str, width: int = 1440, look: str = "light") -> BrowserContext:
+        shape = {"width": width, "height": HIGH}
+        context = browser.new_context(viewport=shape, color_scheme=look)  # type: ignore[arg-type]  # as the test says
+        opened.append(context)
+        page = context.new_page()
+        page.goto(f"{console.address}/sign-in/link/{console.tokens[name]}")
+        page.locator("main button").click()
+        page.wait_for_url("**/password")
+        page.close()
+        return context
+
+    yield open_browser
+    for context in opened:
+        context.close()
+
+
+def paths_of(console: Console, is_admin: bool) -> list[str]:
+    box = console.sample.device_ids
+    shown = ["/fleet", f"/devices/{box[6]}", f"/devices/{box[22]}", "/releases",
+             "/releases/VX-410/5.8.2", "/audit", "/audit?object=R-2", "/audit/chain",
+             "/search?q=VX41", "/search?q=nothing", "/settings"]  # fmt: skip
+    of_admins = ["/users", "/users/a.torres", "/releases/VX-410/5.8.2/withdraw"]
+    return shown + of_admins if is_admin else shown
+
+
+@pytest.mark.parametrize(
+    "shown", [("m.novak", 1440, "dark"), ("l.ruiz", 320, "light"), ("v.dvorak", 390, "dark")]
+)
+def test_a_page_fits_is_quiet_and_can_be_read_by_everybody(
+    console: Console, browser: Browser, inside: Inside, shown: tuple[str, int, str]
+) -> None:
+    name, width, look = shown
+    context = inside(name, width, look)
+    watched = Watched(context)
+    state = context.storage_state()
+    for_axe = browser.new_context(
+        viewport={"width": width, "height": HIGH}, color_scheme=look,  # type: ignore[arg-type]  # as above
+        storage_state=state, bypass_csp=True,
+    )  # fmt: skip
+    page = for_axe.new_page()
+    wrong = []
+
+    for path in paths_of(console, name == "m.novak"):
+        wrong += [f"{path}: {text}" for text in watched.open(console.address + path)]
+        page.goto(console.address + path)
+        wrong += [f"{path}: {text}" for text in violations_of(page)]
+    for_axe.close()
+
+    assert wrong == []
+
+
+def test_the_page_of_a_box_moves_by_itself_and_keeps_what_is_open(
+    console: Console, inside: Inside
+) -> None:
+    device_id = console.sample.device_ids[6]
+    watched = Watched(inside("a.torres"))
+    page = watched.page
+    page.goto(f"{console.address}/devices/{device_id}")
+    page.locator("#q").fill("half typed")
+    page.get_by_text("2 lines").click()
+
+    with console.app.app_context():
+        now = now_utc()
+        db.session.execute(update(Device).where(Device.id == device_id).values(version="5.9.0"))
+        live.touch(f"device:{device_id}", now)
+        db.session.commit()
+        db.session.remove()
+
+    expect(page.locator("#p-head")).to_contain_text("5.9.0", timeout=8000)
+    expect(page.locator("#p-log details")).to_have_attribute("open", "")
+    expect(page.locator("#q")).to_have_value("half typed")
+    assert watched.said == []
+
+
+def test_a_bundle_says_what_is_signed_and_is_published_with_its_progress(
+    console: Console, inside: Inside, tmp_path: Path
+) -> None:
+    with console.app.app_context():
+        signers = hold_ceremony(console.app.extensions["oleada_config"].keys_dir, now_utc())
+        service.install_trust(signers.files, "user:anna", now_utc())
+        db.session.remove()
+    good, bad = tmp_path / "good.bundle", tmp_path / "bad.bundle"
+    good.write_bytes(signers.bundle(some_info("9.0.0", security_version=9), now=now_utc()))
+    bad.write_bytes(b"no bundle" * 1000)
+    watched = Watched(inside("a.torres"))
+    page = watched.page
+    page.goto(f"{console.address}/releases")
+
+    page.locator("#bundle").set_input_files(bad)
+    expect(page.locator("#said")).to_contain_text("This file is not a release bundle.")
+    page.locator("#bundle").set_input_files(good)
+    expect(page.locator("#said")).to_contain_text("The signatures hold")
+    expect(page.locator("#said")).to_contain_text("Version 9.0.0")
+    page.get_by_role("button", name="Publish").click()
+
+    page.wait_for_url("**/releases/VX-410/9.0.0")
+    expect(page.locator("h1")).to_contain_text("9.0.0 for VX-410")
+    assert [text for text in watched.said if "400" not in text] == []
