@@ -19,7 +19,6 @@ from oleada_server.config import Config
 from oleada_server.db import db
 from oleada_server.live import service as live
 from oleada_server.up import web_command
-from oleada_server.web import live as live_pages
 from playwright.sync_api import Browser, expect
 
 from tests.support.postgres import free_port

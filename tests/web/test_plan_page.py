@@ -205,10 +205,10 @@ def test_a_plan_is_made_again_with_the_same_waves(filled_app: Flask, signed_in: 
 
 def test_a_wave_that_would_cover_no_box_is_refused(free_app: Flask, signed_in: SignIn) -> None:
     client, sample = signed_in(free_app), free_app.extensions["test_sample"]
-    mine = next(one for one in sample.device_ids if one.startswith("VX410"))
+    everybody = "\n".join(one for one in sample.device_ids if one.startswith("VX410"))
     fields = fields_of(client.get("/rollouts/new?release=VX-410/5.8.2").text)
 
-    typed = {"boxes": "first", "listed": mine, "w1-until": "0.01", "reason": "one in ten thousand"}
+    typed = {"boxes": "first", "listed": everybody, "reason": "nobody is left for wave 2"}
     page = press(client, fields_of(press(client, fields, "look", **typed).text), "ask")
 
     assert page.status_code == 400
