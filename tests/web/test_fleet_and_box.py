@@ -202,3 +202,13 @@ def test_a_timeline_of_nothing_is_empty() -> None:
     found = lanes([], end - timedelta(hours=1), end, str, 90)
 
     assert (found.samples, found.heard, found.temperature) == (0, [], None)
+
+
+def test_each_box_of_the_list_leads_to_its_page(filled_app: Flask, signed_in: SignIn) -> None:
+    client = signed_in(filled_app)
+    found = re.findall(
+        r'<th scope="row"><a class="tlink mono" href="([^"]+)"', client.get("/devices").text
+    )
+
+    assert len(found) == 50
+    assert client.get(found[0]).status_code == 200
