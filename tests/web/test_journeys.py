@@ -157,6 +157,26 @@ def test_the_preview_follows_a_change_and_what_is_typed_elsewhere_stays(
     assert int(first.inner_text().split()[0]) > before
 
 
+def test_a_preview_that_can_not_be_made_is_said_and_nothing_typed_is_lost(
+    console: Console, inside: SignedIn
+) -> None:
+    page = inside("a.torres").new_page()
+    page.goto(f"{console.address}/rollouts/new?release=VX-410/5.8.2")
+    notice = page.get_by_text("The preview could not be made.")
+    expect(notice).to_be_hidden()
+
+    page.route("**/rollouts/new/preview", lambda route: route.abort())
+    page.get_by_label("Wave 1, Boxes up to").fill("20")
+    page.get_by_label("Wave 1, Boxes up to").press("Tab")
+    expect(notice).to_be_visible()
+    page.unroute("**/rollouts/new/preview")
+    page.get_by_label("Wave 1, Boxes up to").fill("21")
+    page.get_by_label("Wave 1, Boxes up to").press("Tab")
+
+    expect(notice).to_be_hidden()
+    expect(page.get_by_label("Wave 1, Boxes up to")).to_have_value("21")
+
+
 def hold_wave_three(console: Console) -> int:
     """Hold the third wave of R-2 for silence; return how many of its boxes are silent."""
     wave = db.session.query(Wave).filter_by(rollout_id=2, position=3).one()

@@ -18,3 +18,17 @@ document.addEventListener("click", async (event) => {
     location.assign(link.href);
   }
 });
+
+// The preview of a plan: dimmed while a newer one is made, and said when none could be.
+const plan = document.getElementById("plan");
+if (plan) {
+  const failed = document.getElementById("preview-failed");
+  const busy = (is) => document.getElementById("p-preview")?.setAttribute("aria-busy", String(is));
+  let dims = 0;
+  plan.addEventListener("htmx:before:request", () => { clearTimeout(dims); dims = setTimeout(busy, 300, true); });
+  plan.addEventListener("htmx:finally:request", () => { clearTimeout(dims); busy(false); });
+  plan.addEventListener("htmx:after:swap", () => { failed.hidden = true; });
+  for (const trouble of ["htmx:error", "htmx:response:error"]) {
+    plan.addEventListener(trouble, () => { failed.hidden = false; });
+  }
+}
