@@ -58,6 +58,11 @@ def wire(app: Flask) -> None:
     app.jinja_env.lstrip_blocks = True
     app.jinja_env.add_extension("jinja2.ext.do")
     app.jinja_env.globals.update(_GLOBALS)
+    app.jinja_env.install_gettext_callables(  # type: ignore[attr-defined]  # of the i18n extension
+        lambda text: words.translations().gettext(text),
+        lambda one, many, count: words.translations().ngettext(one, many, count),
+        newstyle=True,
+    )
     app.jinja_env.filters["serial"] = group
     for module in _PAGES:
         app.register_blueprint(module.blueprint)
@@ -86,6 +91,11 @@ def _every_page() -> dict[str, Any]:
 
 def asset(name: str) -> str:
     """Return the address of static file *name* with its content's hash in it."""
+    return _address(request.script_root, name)
+
+
+@cache
+def _address(script_root: str, name: str) -> str:  # noqa: ARG001 - url_for puts it in front
     return url_for("static", filename=name, v=_fingerprint(name))
 
 

@@ -4,10 +4,12 @@ A sentence is one message with named parts, so that a translator may reorder the
 are escaped, because a part may come from a box; only the message itself may have markup.
 """
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from gettext import NullTranslations
+from typing import cast
 from zoneinfo import ZoneInfo
 
-import flask_babel
 from babel import Locale, dates, numbers
 from flask import g, has_request_context, request
 from flask_babel import get_domain, get_locale
@@ -19,12 +21,13 @@ from oleada_server.accounts.views import LANGUAGE_COOKIE
 
 LANGUAGE_NAMES = {"en": "English", "es": "Español", "cs": "Čeština"}
 NO_BREAK = "\u00a0"
-_DAY = {"en": "EEE d MMM", "es": "EEE d MMM", "cs": "EEE d. M."}
+_DAY_PATTERN = {"en": "EEE d MMM", "es": "EEE d MMM", "cs": "EEE d. M."}
 
 
 def gettext(message: str, **parts: object) -> str:
     """Return *message* in the reader's language; for text that is not markup."""
-    return str(flask_babel.gettext(message, **parts))
+    found = translations().gettext(message)
+    return found % parts if parts else found
 
 
 def say(message: str, **parts: object) -> Markup:
@@ -34,8 +37,17 @@ def say(message: str, **parts: object) -> Markup:
 
 def say_n(one: str, many: str, count: int, **parts: object) -> Markup:
     """Return the form of the message for *count*; ``%(n)s`` is the count, written out."""
-    found = get_domain().get_translations().ungettext(one, many, count)
+    found = translations().ngettext(one, many, count)
     return Markup(found) % {"n": number(count), **parts}  # noqa: S704 - as in say
+
+
+def translations() -> NullTranslations:
+    """Return the catalogue of the reader, looked up once a request: a page asks 500 times."""
+    if not has_request_context():
+        return cast(NullTranslations, get_domain().get_translations())
+    if "oleada_translations" not in g:
+        g.oleada_translations = get_domain().get_translations()
+    return cast(NullTranslations, g.oleada_translations)
 
 
 def choose_language() -> str:
@@ -65,6 +77,15 @@ def zone_name() -> str:
 
 def number(value: float) -> str:
     """Return *value* as the reader writes numbers: ``46,931``, ``46 931``."""
+    return _number(value, _locale().language) if isinstance(value, int) else _written(value)
+
+
+@lru_cache(maxsize=4096)
+def _number(value: int, language: str) -> str:
+    return numbers.format_decimal(value, locale=language)
+
+
+def _written(value: float) -> str:
     return numbers.format_decimal(value, locale=_locale())
 
 
@@ -91,19 +112,22 @@ def size(size_bytes: int) -> str:
 
 def clock(at: datetime) -> str:
     """Return the time of day of *at*: ``10:42``."""
-    return dates.format_time(at, "HH:mm", tzinfo=_zone(), locale=_locale())
+    return f"{at.astimezone(_zone()):%H:%M}"
 
 
 def clock_s(at: datetime) -> str:
     """Return the time of day of *at* with seconds: ``10:42:07``."""
-    return dates.format_time(at, "HH:mm:ss", tzinfo=_zone(), locale=_locale())
+    return f"{at.astimezone(_zone()):%H:%M:%S}"
 
 
 def day(at: datetime) -> str:
     """Return the day of *at*: ``Thu 19 Nov``."""
-    local = at.astimezone(_zone())
-    pattern = _DAY.get(_locale().language, _DAY["en"])
-    return dates.format_date(local.date(), pattern, locale=_locale())
+    return _day(at.astimezone(_zone()).date(), _locale().language)
+
+
+@lru_cache(maxsize=1024)
+def _day(on: date, language: str) -> str:
+    return dates.format_date(on, _DAY_PATTERN.get(language, _DAY_PATTERN["en"]), locale=language)
 
 
 def midnight(at: datetime) -> datetime:
@@ -156,8 +180,12 @@ def duration(span: timedelta) -> str:
 
 
 def _locale() -> Locale:
-    return get_locale() or Locale("en")
+    if not has_request_context():
+        return get_locale() or Locale("en")
+    if "oleada_locale" not in g:
+        g.oleada_locale = get_locale() or Locale("en")
+    return cast(Locale, g.oleada_locale)
 
 
 def _zone() -> ZoneInfo:
-    return ZoneInfo(choose_zone())
+    return ZoneInfo(choose_zone())  # which keeps those that were asked for
