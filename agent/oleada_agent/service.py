@@ -36,7 +36,7 @@ from oleada_agent.machine_states import Gate, Limits, other_slot
 from oleada_agent.outbox import DiskOutbox, Stamp
 from oleada_agent.ports import Ports
 from oleada_agent.shell import ALIVE, Shell
-from oleada_agent.slots import FileSlots, slot_path
+from oleada_agent.slots import FileSlots
 from oleada_agent.timers import Timers
 from oleada_agent.transport import Address, Connected, Disconnected, Received, Transport
 from oleada_agent.trust.authority import Authority, Box
@@ -94,7 +94,7 @@ class Service:
             box / enrol.TRUST,
             now_ms=clock.now_ms,
             steady_ms=clock.steady_ms,
-            capacity_bytes=self._capacity_bytes,
+            capacity_bytes=lambda: self._slots.room_bytes(other_slot(self._facts.slot)),
         )
         self._authority.is_listening = False
         self._voice = Voice(
@@ -380,15 +380,6 @@ class Service:
     def _report_health(self) -> str:
         self._put_health()
         return "a health message is on its way"
-
-    def _capacity_bytes(self) -> int:
-        """Return what the spare slot takes: what it has, and what the disk still gives."""
-        path = slot_path(other_slot(self._facts.slot))
-        try:
-            has = self._disk.size_bytes(path) if self._disk.exists(path) else 0
-            return min(self._config.slot_bytes, has + self._disk.free_bytes())
-        except StorageError:
-            return 0
 
 
 def say(line: str) -> None:

@@ -48,6 +48,15 @@ class FileSlots:
         """Return the largest image *slot* takes."""
         return self._capacity_bytes
 
+    def room_bytes(self, slot: str) -> int:
+        """Return what *slot* takes now: what it has and what the disk still gives, if less."""
+        path = slot_path(slot)
+        try:
+            has = self._disk.size_bytes(path) if self._disk.exists(path) else 0
+            return min(self._capacity_bytes, has + self._disk.free_bytes())
+        except StorageError:
+            return 0
+
     def header(self, slot: str) -> ImageHeader | None:
         """Return what *slot* says it holds; None when it holds no image. Checks no body."""
         try:

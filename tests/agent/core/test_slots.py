@@ -164,6 +164,20 @@ def test_more_than_the_slot_takes_is_refused() -> None:
         slots.write("B", 29_000, bytes(1_001))
 
 
+def test_on_a_full_disk_a_slot_takes_what_it_has() -> None:
+    disk, slots = filled()
+    disk.full = True
+
+    assert slots.room_bytes("B") == len(DATA)
+    assert slots.room_bytes("A") == 0
+
+
+def test_a_slot_never_takes_more_than_its_capacity() -> None:
+    _, slots = filled()
+
+    assert slots.room_bytes("B") == 30_000
+
+
 def test_a_first_block_that_is_lost_is_not_made_up() -> None:
     disk = SimDisk()
     slots = slots_on(disk)
