@@ -14,8 +14,6 @@ from oleada_wire.ids import is_device_id, is_hardware_model
 
 PREFIX: Final = "oleada/v1"
 TOPIC_CHARS_MAX: Final = 120
-UP_SHARED_FILTER: Final = f"$share/oleada/{PREFIX}/d/+/up/+"
-"""What a worker subscribes to; N workers share the load (MQTT 5, 4.8.2)."""
 
 
 class Up(StrEnum):
