@@ -111,7 +111,7 @@ def _take(options: argparse.Namespace, engine: Engine | None) -> dict[str, Any]:
     )
 
     def subscribe(*_: Any) -> None:
-        client.subscribe(topics.UP_SHARED_FILTER, qos=1)
+        client.subscribe(f"$share/oleada/{topics.PREFIX}/d/+/up/+", qos=1)
 
     def say_ready(*_: Any) -> None:
         sys.stdout.write(READY + "\n")
