@@ -126,7 +126,9 @@ def test_a_box_that_knows_the_shared_group_by_its_usual_name_steals_nothing(
 ) -> None:
     with server_client(broker.config, "worker") as worker:
         worker.subscribe(up_filter(broker.config))
-        box.subscribe(f"$share/oleada/{topics.PREFIX}/d/+/up/+", f"$share/workers/{topics.PREFIX}/d/+/up/+")
+        box.subscribe(
+            f"$share/oleada/{topics.PREFIX}/d/+/up/+", f"$share/workers/{topics.PREFIX}/d/+/up/+"
+        )
 
         for number in range(20):
             assert box.publish(OWN_UP, b"%d" % number)
