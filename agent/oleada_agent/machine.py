@@ -286,7 +286,8 @@ def _booted_after_return(
             return _trial_goes_on(state, trial, event)
         case Trial(faults=faults):
             reason = Reason.HEALTH_CHECK if faults else Reason.POWER_CUT_IN_TRIAL
-            detail = f"the new version stopped by itself {faults} times" if faults else ""
+            count = "once" if faults == 1 else f"{faults} times"
+            detail = f"the new version stopped by itself {count}" if faults else ""
             return moves.roll_back(state, work, reason, detail)
         case _ if in_new_slot:
             return moves.enter_trial(state, work)
