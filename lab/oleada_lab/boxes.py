@@ -121,6 +121,8 @@ class Box:
                     *("setpriv", "--pdeathsig", "KILL"),
                     *(sys.executable, "-m", "oleada_agent.boot.program"),
                     *("--box", str(self.directory)),
+                    # ... and the box itself looks, in case the lab went before that.
+                    *("--dies-with", str(os.getpid())),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=console,

@@ -7,6 +7,7 @@ the process group a power cut. The agent's exit code 75 asks for a restart.
 """
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -128,12 +129,21 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=WATCHDOG_S,
         help="restart when the agent has not begun after this many seconds (default: %(default)s)",
     )
+    parser.add_argument(
+        "--dies-with",
+        type=int,
+        metavar="PID",
+        help="do not start when the process that started this box is no longer PID",
+    )
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a box until it is switched off; returns the exit code."""
     options = _parse(arguments)
+    if options.dies_with is not None and os.getppid() != options.dies_with:
+        _say(f"the process {options.dies_with} that gave this box its power is gone.")
+        return 1
     if not (options.box / "slots").is_dir():
         _say(f"{options.box} is not a box: it has no folder 'slots'.")
         return 2

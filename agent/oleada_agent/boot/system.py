@@ -165,7 +165,7 @@ def _run_once(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            preexec_fn=_dies_with_power,  # noqa: PLW1509 - there is one thread
+            preexec_fn=_dies_with(os.getpid()),  # noqa: PLW1509 - there is one thread
         )
     try:
         return _watch(process, folder / ALIVE, watchdog_s, is_switched_off)
@@ -238,6 +238,13 @@ def _waited(seconds: float, is_switched_off: Callable[[], bool]) -> bool:
     return is_switched_off()
 
 
-def _dies_with_power() -> None:
-    """Let the kernel kill the agent when the boot program is gone."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+def _dies_with(parent: int) -> Callable[[], None]:
+    """Return what lets the kernel kill the agent when the boot program *parent* is gone."""
+    libc = ctypes.CDLL(None)
+
+    def prepare() -> None:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it went before it could be asked for
+            os._exit(1)
+
+    return prepare

@@ -134,6 +134,25 @@ def test_boxes_die_with_the_lab_even_when_it_is_killed(tmp_path: Path, image: Bu
     wait_until(lambda: not _runs(process), 10, "the box is gone")
 
 
+def test_a_box_whose_lab_went_before_it_began_does_not_start(
+    tmp_path: Path, image: BuiltImage
+) -> None:
+    box = make_box(tmp_path / "box", PLAN, image.path)
+
+    started = subprocess.run(
+        [
+            *(sys.executable, "-m", "oleada_agent.boot.program"),
+            *("--box", str(box.directory), "--dies-with", "1"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert started.returncode == 1
+    assert "the process 1 that gave this box its power is gone" in started.stderr
+
+
 def test_a_box_is_made_once(tmp_path: Path, image: BuiltImage) -> None:
     make_box(tmp_path / "box", PLAN, image.path)
 
