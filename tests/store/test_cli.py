@@ -1,5 +1,6 @@
 """The signer's commands: what they print, what they ask, and how they fail."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +16,8 @@ from oleada_store.trust_files import read_directory
 class Shell:
     """A directory in which commands are typed, with a passphrase file beside."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, held: Path | None = None) -> None:
+        self.folder, self._held = folder, held
         (folder / "passphrase").write_text("correct horse\n")
         (folder / "box.img").write_bytes(b"an image" * 100)
 
@@ -25,7 +26,13 @@ class Shell:
         return CliRunner().invoke(group, [str(word) for word in words], input=keyboard)
 
     def ceremony(self) -> Path:
-        """Hold one, and return its directory."""
+        """Return the directory of a ceremony: a copy of the one that was held, or a new one.
+
+        A ceremony derives six keys with scrypt, which is slow on purpose.
+        """
+        if self._held is not None:
+            shutil.copytree(self._held, self.folder, dirs_exist_ok=True)
+            return self.folder / "c"
         keys.make_online_keys(self.folder / "online")
         done = self.type(
             keys_group, "init", "--out", self.folder / "c",
@@ -44,13 +51,19 @@ class Shell:
         )  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def held(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ceremony, held once by the command, and never changed afterwards."""
+    return Shell(tmp_path_factory.mktemp("held")).ceremony().parent
+
+
 @pytest.fixture
-def shell(tmp_path: Path) -> Shell:
-    return Shell(tmp_path)
+def shell(tmp_path: Path, held: Path) -> Shell:
+    return Shell(tmp_path, held)
 
 
-def test_a_ceremony_leaves_six_keys_and_the_first_metadata(shell: Shell) -> None:
-    folder = shell.ceremony()
+def test_a_ceremony_leaves_six_keys_and_the_first_metadata(held: Path) -> None:
+    folder = held / "c"
 
     assert {path.name for path in folder.glob("*.pem")} == {
         "root-1.pem", "root-2.pem", "root-3.pem", "targets.pem", "release-signer.pem",
