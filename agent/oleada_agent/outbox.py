@@ -37,6 +37,8 @@ RESEND_MS: Final = 30_000
 """The least pause before a message is sent again; half of it more at most."""
 LOG_BYTES_MAX: Final = messages.UP_BYTES_MAX - 1024
 """Of the lines of one message; the rest of it needs less than what is left."""
+PAUSE_S_MAX: Final = 3_600
+"""Longer pauses that the server asks for are cut to this."""
 SEQ_STEP: Final = 64
 """Sequence numbers are reserved in steps, so that not each one costs a write."""
 
@@ -50,6 +52,8 @@ SHAPES: Final[dict[Up, type[Kept]]] = {
 }
 """What is kept, the most important first."""
 RANKS: Final = {kind: rank for rank, kind in enumerate(SHAPES)}
+VITAL: Final = (Up.REPORT, Up.RESULT)
+"""What is sent also while the server asks for a pause of telemetry."""
 
 
 @dataclass(slots=True)
@@ -114,6 +118,7 @@ class DiskOutbox:
         self._stamp = stamp
         self._steady_ms = steady_ms
         self._entries: dict[str, Entry] = {}
+        self._paused_until_ms = 0
         self.dropped = 0
         for name in disk.list(DIRECTORY):
             self._take_up(name)
@@ -177,6 +182,8 @@ class DiskOutbox:
         for entry in self._by_importance():
             if recent + len(found) >= IN_FLIGHT_MAX:
                 break
+            if self._is_paused(entry, now_ms):
+                continue
             if _is_due(entry, now_ms) and (data := self._read(entry)) is not None:
                 entry.sent_ms = now_ms
                 found.append((entry.kind, data))
@@ -185,11 +192,7 @@ class DiskOutbox:
     def next_due_ms(self) -> int | None:
         """Return in how many milliseconds something is due again; None when empty."""
         now_ms = self._steady_ms()
-        waits = [
-            0 if entry.sent_ms is None else max(0, entry.sent_ms + _pause_ms(entry) - now_ms)
-            for entry in self._entries.values()
-        ]
-        return min(waits, default=None)
+        return min((self._wait_ms(entry, now_ms) for entry in self._entries.values()), default=None)
 
     def forget_sent(self) -> None:
         """Take it that nothing sent has arrived: the connection is a new one."""
@@ -197,7 +200,12 @@ class DiskOutbox:
             entry.sent_ms = None
 
     def acknowledge(self, ack: Ack) -> list[Event]:
-        """Remove what the server has counted or will never read; return the reports of it."""
+        """Remove what the server has counted or will never read; return the reports of it.
+
+        If the server asks for a pause, telemetry waits; what was sent of it was not kept.
+        """
+        if ack.pause_s is not None:
+            self._pause(ack.pause_s)
         events: list[Event] = []
         for message_id in (*ack.ids, *ack.refused):
             entry = self._entries.get(message_id)
@@ -229,6 +237,23 @@ class DiskOutbox:
             size_bytes -= entry.size_bytes
             self._remove(entry)
             self.dropped += 1
+
+    def _pause(self, pause_s: int) -> None:
+        """Let telemetry wait, and take none of it for under way: a verdict needs the place."""
+        pause_ms = min(max(pause_s, 0), PAUSE_S_MAX) * 1000
+        self._paused_until_ms = self._steady_ms() + pause_ms
+        for entry in self._entries.values():
+            if entry.kind not in VITAL:
+                entry.sent_ms = None
+
+    def _is_paused(self, entry: Entry, now_ms: int) -> bool:
+        return entry.kind not in VITAL and now_ms < self._paused_until_ms
+
+    def _wait_ms(self, entry: Entry, now_ms: int) -> int:
+        again_ms = now_ms if entry.sent_ms is None else entry.sent_ms + _pause_ms(entry)
+        if entry.kind not in VITAL:
+            again_ms = max(again_ms, self._paused_until_ms)
+        return max(0, again_ms - now_ms)
 
     def _by_importance(self) -> list[Entry]:
         return sorted(self._entries.values(), key=lambda e: (RANKS[e.kind], e.order))

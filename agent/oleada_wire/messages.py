@@ -218,11 +218,14 @@ class Ack:
     Attributes:
         ids: Counted, or recognised as duplicates of what was counted.
         refused: Can not be read, now or later; sending them again is of no use.
+        pause_s: This box is beyond its quota of telemetry: what it sent and is not named
+            was not kept, and may be sent again after so many seconds. Verdicts may be sent.
     """
 
     header: Header
     ids: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
+    pause_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,20 @@ class Config:
     inbox_batch_wait_ms: int = _setting(
         50, "How long the worker waits for a batch to fill, in milliseconds.", low=1, high=5_000
     )
+    box_messages_per_minute: int = _setting(
+        120,
+        "Messages that one box may send for ever, a minute: of what matters (hello, lease, "
+        "report, result) and of telemetry apart. One larger than 4 KiB counts once for each "
+        "4 KiB begun.",
+        low=1,
+        high=10_000_000,
+    )
+    box_messages_burst: int = _setting(
+        1000,
+        "Messages that one box may send at once after a silence, of each of the two.",
+        low=100,
+        high=10_000_000,
+    )
     rollout_approval: str = _setting(
         "console",
         "Which rollouts a second person has to approve: those planned in the `console`, "

@@ -1,9 +1,11 @@
 """The worker: MQTT on one side, the database on the other, one thread between them.
 
 The loop reads what the broker has, closes a batch by size or age, stores it, sends the
-acknowledgements and only then PUBACKs. While the database is away nothing is PUBACKed,
-so the broker stops sending at the receive window: two batches, of which one travels while
-the other is stored. One worker of many, chosen by a lease, also publishes the outbox.
+acknowledgements and only then PUBACKs. What a box sends beyond its quota is not stored:
+it is PUBACKed in its turn, and the box is asked to pause. While the database is away
+nothing is PUBACKed, so the broker stops sending at the receive window: two batches, of
+which one travels while the other is stored. One worker of many, chosen by a lease, also
+publishes the outbox.
 """
 
 import logging
@@ -30,7 +32,7 @@ from oleada_server import config as settings
 from oleada_server.config import Config
 from oleada_server.db import db
 from oleada_server.enrolment.pki import SERVER_NAME
-from oleada_server.messaging import inbox
+from oleada_server.messaging import excess, inbox, quota
 from oleada_server.messaging.connection import Connection
 from oleada_server.messaging.publisher import Publisher
 from oleada_server.messaging.service import next_header
@@ -62,8 +64,13 @@ class Worker:
         self._name = name
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._stopping = False
-        self._batch: list[tuple[int, int, inbox.Incoming]] = []
+        self._batch: list[tuple[int, int, inbox.Incoming | None]] = []
         self._batch_since = 0.0
+        self._quota = quota.Quota(
+            self._config.box_messages_per_minute, self._config.box_messages_burst
+        )
+        self._over_quota: dict[str, str] = {}
+        self._turned_s = clock.monotonic_s()
         self._connected = False
         self._try_after = 0.0
         self.database_failures = 0
@@ -85,6 +92,7 @@ class Worker:
 
     def turn(self) -> None:
         """Do whatever is due: read, store, publish. Waits 20 ms at most when nothing is."""
+        self._turned_s = clock.monotonic_s()
         if not self._connected and not self._connect():
             return
         if not self._client.turn(IDLE_S, self._config.inbox_batch_max - len(self._batch) or 1):
@@ -95,6 +103,8 @@ class Worker:
             self._guarded(self._store_batch, now_s)
         if now_s >= self._try_after:
             self._guarded(self._publisher.turn, now_s)
+        if now_s >= self._try_after:
+            self._guarded(self._tell_of_excess, now_s)
         if now_s >= self._counts_at:
             self._log_counts(now_s)
 
@@ -168,7 +178,15 @@ class Worker:
         if qos == 0 and len(self._batch) >= self._config.inbox_batch_max:
             self._count("dropped", 1)  # QoS 0 knows no window; the box keeps what matters
             return
-        self._batch.append((mid, qos, inbox.Incoming(topic, payload)))
+        self._batch.append((mid, qos, self._admitted(topic, payload)))
+
+    def _admitted(self, topic: str, payload: bytes) -> inbox.Incoming | None:
+        """Return the message to store; None for one beyond its box's quota."""
+        if self._quota.admit(topic, len(payload), self._turned_s):
+            return inbox.Incoming(topic, payload)
+        self._count("over-quota", 1)
+        self._over_quota[topic] = quota.device_of(topic)
+        return None
 
     def _batch_is_due(self, now_s: float) -> bool:
         if not self._batch or now_s < self._try_after:
@@ -181,13 +199,14 @@ class Worker:
         now = clock.now_utc()
         batch, self._batch = self._batch, []
         try:
-            stored = inbox.store([incoming for _, _, incoming in batch], now)
+            stored = inbox.store([one for _, _, one in batch if one is not None], now)
         except inbox.DatabaseAwayError:
             self._batch = batch
             raise
         for device_id in {**stored.counted, **stored.refused}:
             counted, refused = stored.counted.get(device_id, []), stored.refused.get(device_id, [])
             self._send_acks(device_id, counted, refused, now)
+        self._send_pauses(now)
         self._client.queue_pubacks(mid for mid, qos, _ in batch if qos)
         for outcome, number in stored.counts.items():
             self._count(outcome, number)
@@ -200,6 +219,31 @@ class Worker:
             ack = ack_bytes(next_header(now), counted[:ACK_IDS_MAX], refused[:ACK_IDS_MAX])
             self._client.queue_publish(topic, ack)
             counted, refused = counted[ACK_IDS_MAX:], refused[ACK_IDS_MAX:]
+
+    def _send_pauses(self, now: datetime) -> None:
+        """Ask each box whose telemetry was not kept to wait until there is room for some."""
+        for topic, device_id in self._over_quota.items():
+            if quota.is_vital(topic):
+                continue  # asked or sent again by itself, seldom enough to be within the quota
+            pause_s = self._quota.pause_s(topic, self._turned_s)
+            ack = ack_bytes(next_header(now), [], [], pause_s)
+            self._client.queue_publish(topics.down(device_id, topics.Down.ACK), ack)
+        self._over_quota.clear()
+
+    def _tell_of_excess(self) -> None:
+        """Log and store, at most once a minute for a box, how much it sent beyond its quota."""
+        found = self._quota.untold(self._turned_s)
+        if not found:
+            return
+        excess.record_excess(found, clock.now_utc())
+        db.session.commit()
+        self._quota.told(found, self._turned_s)
+        for device_id, number in found.items():
+            log.warning(
+                "box %s sends too much: %s messages beyond its quota were not kept",
+                device_id,
+                number,
+            )
 
     def _guarded(self, work: Callable[[], None], now_s: float) -> None:
         """Run *work*; if the database is away, wait longer each time before the next try."""
@@ -235,7 +279,9 @@ class Worker:
             log.info("inbox since start: %s", self.counts)
 
 
-def ack_bytes(header: Header, ids: list[str], refused: list[str]) -> bytes:
+def ack_bytes(
+    header: Header, ids: list[str], refused: list[str], pause_s: int | None = None
+) -> bytes:
     """Return what ``messages.encode`` makes of an acknowledgement, in a tenth of the time.
 
     Every id is hex digits, as the inbox has checked, and needs no escape in JSON.
@@ -244,9 +290,10 @@ def ack_bytes(header: Header, ids: list[str], refused: list[str]) -> bytes:
     def listed(found: list[str]) -> str:
         return '["' + '","'.join(found) + '"]' if found else "[]"
 
+    pause = "" if pause_s is None else f',"pause_s":{pause_s}'
     return (
         f'{{"at_ms":{header.at_ms},"boot":"{header.boot}","id":"{header.id}",'
-        f'"ids":{listed(ids)},"refused":{listed(refused)},"seq":{header.seq},"v":{WIRE_VERSION}}}'
+        f'"ids":{listed(ids)}{pause},"refused":{listed(refused)},"seq":{header.seq},"v":{WIRE_VERSION}}}'
     ).encode()
 
 

@@ -6,7 +6,7 @@ filled again from the database after it has lost its memory.
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Index, LargeBinary, String, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from oleada_server.db import Base
@@ -59,3 +59,16 @@ class Counter(Base):
     __tablename__ = "counter"
     name: Mapped[str] = mapped_column(String(60), primary_key=True)
     value: Mapped[int] = mapped_column(BigInteger)
+
+
+class DeviceExcess(Base):
+    """That a box sent more than its quota: its newest spell of doing so.
+
+    *messages* were not kept since *began_at*; *last_at* is when the newest were counted.
+    """
+
+    __tablename__ = "device_excess"
+    device_id: Mapped[str] = mapped_column(ForeignKey("device.id"), primary_key=True)
+    began_at: Mapped[datetime]
+    last_at: Mapped[datetime]
+    messages: Mapped[int] = mapped_column(BigInteger)
