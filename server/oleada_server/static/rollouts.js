@@ -19,6 +19,21 @@ document.addEventListener("click", async (event) => {
   }
 });
 
+// What was typed into a question outlives it: when somebody else has decided, it is shown.
+const kept = document.getElementById("kept");
+if (kept) {
+  const page = document.getElementById("live");
+  let typed = "";
+  page.addEventListener("input", (event) => {
+    if (event.target.id === "decide-reason") typed = event.target.value.trim();
+  });
+  new MutationObserver(() => {
+    if (!typed) return;
+    kept.hidden = Boolean(document.getElementById("decide-reason"));
+    kept.querySelector("[data-kept]").textContent = typed;
+  }).observe(page, { childList: true, subtree: true });
+}
+
 // The preview of a plan: dimmed while a newer one is made, and said when none could be.
 const plan = document.getElementById("plan");
 if (plan) {

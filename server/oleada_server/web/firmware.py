@@ -20,7 +20,7 @@ from oleada_server.errors import BadInputError, ConflictError, ServerError
 from oleada_server.releases import keys, service
 from oleada_server.releases.errors import NoRoomError
 from oleada_server.rollouts import service as rollouts
-from oleada_server.web import activity, firmware_view, multipart, status
+from oleada_server.web import activity, conflict, firmware_view, multipart, status
 from oleada_server.web.words import gettext
 
 ROLLOUTS_LOOKED_AT: Final = 100
@@ -105,11 +105,15 @@ def ask(hardware_model: str, version: str) -> ResponseReturnValue:
 def withdraw(hardware_model: str, version: str) -> ResponseReturnValue:
     """Withdraw a release, for a reason and with its version typed."""
     reason = request.form.get("reason", "").strip()[:REASON_CHARS_MAX]
+    read_only()
+    page = _page(hardware_model, version)
+    if changes := conflict.sent(page["object_ref"], now_utc()):
+        page |= {"changes": changes}
+        return render_template("firmware/withdraw.html", **page), 409
     error = _missing(reason, version)
     if error is not None:
-        read_only()
-        page = _page(hardware_model, version)
         return render_template("firmware/withdraw.html", **{**page, "error": error}), 400
+    db.session.rollback()
     service.withdraw(hardware_model, version, reason, identity().actor, now_utc())
     flash(gettext("%(version)s is withdrawn: no box installs it any more.", version=version))
     target = url_for("firmware_pages.show", hardware_model=hardware_model, version=version)
@@ -161,5 +165,8 @@ def _page(hardware_model: str, version: str) -> dict[str, Any]:
         "deed_word": activity.deed_word,
         "status": status,
         "error": None,
+        "changes": (),
+        "seen": conflict.newest(release.target_path),
+        "confirm": request.form.get("confirm", ""),
         "reason": request.form.get("reason", ""),
     }

@@ -1,5 +1,7 @@
 """Users, for administrators: who may do what, one-time links, roles, shutting out."""
 
+from collections.abc import Sequence
+
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
@@ -10,12 +12,13 @@ from oleada_server.accounts.errors import UserExistsError
 from oleada_server.accounts.models import Role
 from oleada_server.audit import service as audit
 from oleada_server.clock import now_utc
-from oleada_server.db import read_only
+from oleada_server.db import db, read_only
 from oleada_server.errors import BadInputError, ServerError
-from oleada_server.web import activity, pages, status
+from oleada_server.web import activity, conflict, pages, status
 from oleada_server.web.words import gettext
 
 ACTIVITY_SHOWN = 12
+CHANGE_USER = frozenset({"user.role", "user.disable"})
 
 blueprint = Blueprint("people_pages", __name__)
 
@@ -32,7 +35,6 @@ def index() -> ResponseReturnValue:
 @require_role(Role.ADMIN)
 def show(name: str) -> ResponseReturnValue:
     """Show one user: role, link, and what was done with them."""
-    read_only()
     return _show(name)
 
 
@@ -69,6 +71,8 @@ def link(name: str) -> ResponseReturnValue:
 def change_role(name: str) -> ResponseReturnValue:
     """Give somebody another role; it holds from their next request on."""
     role = _role()
+    if changes := _changes(name):
+        return _show(name, changes=changes), 409
     service.change_role(name, role, actor=identity().actor, now=now_utc())
     flash(gettext("%(name)s is %(role)s now.", name=name, role=status.role(role)))
     return redirect(url_for("people_pages.show", name=name), 303)
@@ -78,13 +82,14 @@ def change_role(name: str) -> ResponseReturnValue:
 @require_role(Role.ADMIN)
 def disable(name: str) -> ResponseReturnValue:
     """Shut somebody out: sessions, links and tokens end at once."""
+    if changes := _changes(name):
+        return _show(name, changes=changes), 409
     if request.form.get("confirm", "").strip() != name:
         error = BadInputError(
             gettext("Type %(wanted)s to confirm; you wrote “%(typed)s”.",
                     wanted=name, typed=request.form.get("confirm", "")[:40]),
             "confirm",
         )  # fmt: skip
-        read_only()
         return _show(name, error), error.status
     service.disable_user(name, actor=identity().actor, now=now_utc(), keep_admin=True)
     flash(gettext("%(name)s is shut out.", name=name))
@@ -121,7 +126,18 @@ def _index(error: ServerError | None = None) -> str:
     )
 
 
-def _show(name: str, error: ServerError | None = None) -> str:
+def _changes(name: str) -> list[conflict.Changed]:
+    """Return what others did to user *name* since the form was opened."""
+    read_only()
+    changes = conflict.sent(f"user:{name}", now_utc(), only=CHANGE_USER)
+    db.session.rollback()
+    return changes
+
+
+def _show(
+    name: str, error: ServerError | None = None, changes: Sequence[conflict.Changed] = ()
+) -> str:
+    read_only()
     user = service.find_user(name)
     return render_template(
         "people/show.html",
@@ -135,6 +151,9 @@ def _show(name: str, error: ServerError | None = None) -> str:
         actor=activity.actor,
         deed_word=activity.deed_word,
         error=error,
+        changes=changes,
+        seen=conflict.newest(f"user:{name}"),
+        typed=request.form,
     )
 
 

@@ -163,6 +163,11 @@ def done(deed: Deed, rollout_id: int) -> str:
             assert_never(deed)
 
 
+def opposite(deed: Deed) -> Deed | None:
+    """Return the deed that takes *deed* back, None if nothing does (ADR 0012)."""
+    return {Deed.PAUSE: Deed.RESUME, Deed.RESUME: Deed.PAUSE}.get(deed)
+
+
 def _start(found: Figures) -> Question:
     rollout = found.rollout
     first = found.waves[0]

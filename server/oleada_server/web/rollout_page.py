@@ -62,7 +62,7 @@ def load(rollout_id: int, now: datetime, person: Identity) -> dict[str, Any]:
         "lede": sentence.of(found, now),
         "deeds": rollout_deeds.open_deeds(rollout),
         "decision": decision.of(found, person, now),
-        "seen": conflict.newest(rollout_id),
+        "seen": conflict.newest(f"R-{rollout_id}"),
         "tiles": rollout_view.tiles(found),
         "gates": rollout_view.gates(found, held, len(checks)),
         "parts": parts,

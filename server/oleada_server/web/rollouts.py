@@ -15,12 +15,11 @@ from oleada_server.accounts.models import Role
 from oleada_server.accounts.rights import demand_role
 from oleada_server.clock import now_utc
 from oleada_server.db import db, read_only
-from oleada_server.errors import BadInputError
+from oleada_server.errors import BadInputError, ConflictError, ServerError
 from oleada_server.live import service as live
 from oleada_server.rollouts import service
-from oleada_server.rollouts.errors import RolloutStateError, WaveNotHeldError
+from oleada_server.rollouts.errors import SecondPersonError
 from oleada_server.web import conflict, rollout_deeds, rollout_list, rollout_page, words
-from oleada_server.web.device_list import number_in
 from oleada_server.web.rollout_deeds import Deed, Typed
 from oleada_server.web.words import gettext
 
@@ -58,11 +57,16 @@ def ask(rollout_id: int, verb: str) -> ResponseReturnValue:
 @blueprint.post(f"{ONE}/<any(start, ask, pause, resume, stop):verb>")
 @require_role(Role.OPERATOR)
 def do(rollout_id: int, verb: str) -> ResponseReturnValue:
-    """Do it, and show the rollout as it now is; or what has changed in between."""
+    """Do it, and show the rollout as it now is; or what has changed in between.
+
+    A pause makes things safe, so it waits for nothing: whatever changed, it is done.
+    """
     deed, typed = Deed(verb), _typed()
     read_only()
     rollout = service.get(rollout_id)
-    if _changes(rollout_id):
+    if deed is not Deed.PAUSE and (changes := _changes(rollout_id)):
+        if deed is Deed.RESUME:
+            return _shown(rollout_id, changes=changes), 409
         return _asked(rollout_id, deed), 409
     try:
         rollout_deeds.check(deed, rollout, typed)
@@ -71,10 +75,11 @@ def do(rollout_id: int, verb: str) -> ResponseReturnValue:
     db.session.rollback()
     try:
         rollout_deeds.do(deed, rollout, typed, actor=identity().actor, now=now_utc())
-    except RolloutStateError as error:
+    except ConflictError as error:
+        db.session.rollback()
         read_only()
         return _asked(rollout_id, deed, refused=str(error)), error.status
-    flash(rollout_deeds.done(deed, rollout_id))
+    flash(rollout_deeds.done(deed, rollout_id), rollout_deeds.opposite(deed) or "message")
     return _back(rollout_id)
 
 
@@ -92,8 +97,8 @@ def decide(rollout_id: int, verb: str) -> ResponseReturnValue:
         else:
             service.send_back(rollout_id, reason, actor=actor, now=now_utc())
             flash(gettext("Rollout %(ref)s is sent back.", ref=f"R-{rollout_id}"))
-    except RolloutStateError as error:
-        return _shown(rollout_id, wrong=str(error)), error.status
+    except (ConflictError, SecondPersonError) as error:
+        return _refused(rollout_id, error)
     return _back(rollout_id)
 
 
@@ -101,13 +106,18 @@ def decide(rollout_id: int, verb: str) -> ResponseReturnValue:
 @require_role(Role.OPERATOR)
 def take_back(rollout_id: int) -> ResponseReturnValue:
     """Withdraw the question for approval, as whoever asked or planned it."""
+    if refusal := _refusal(rollout_id, needs_reason=False):
+        return refusal
     read_only()
     rollout, person = service.get(rollout_id), identity()
     if person.actor not in {rollout.asked_by, rollout.created_by}:
         demand_role(person, Role.APPROVER)
     db.session.rollback()
     reason = _typed().reason or gettext("taken back by who asked")
-    service.send_back(rollout_id, reason, actor=person.actor, now=now_utc())
+    try:
+        service.send_back(rollout_id, reason, actor=person.actor, now=now_utc())
+    except ConflictError as error:
+        return _refused(rollout_id, error)
     flash(gettext("Rollout %(ref)s is a plan again.", ref=f"R-{rollout_id}"))
     return _back(rollout_id)
 
@@ -121,8 +131,8 @@ def go_on(rollout_id: int, position: int) -> ResponseReturnValue:
     reason, actor = _typed().reason, identity().actor
     try:
         service.go_on(rollout_id, position, reason, actor=actor, now=now_utc())
-    except (RolloutStateError, WaveNotHeldError) as error:
-        return _shown(rollout_id, wrong=str(error)), error.status
+    except (ConflictError, SecondPersonError) as error:
+        return _refused(rollout_id, error)
     flash(gettext("Wave %(n)s of %(ref)s goes on.", n=position, ref=f"R-{rollout_id}"))
     return _back(rollout_id)
 
@@ -131,12 +141,17 @@ def go_on(rollout_id: int, position: int) -> ResponseReturnValue:
 @require_role(Role.OPERATOR)
 def retry(rollout_id: int) -> ResponseReturnValue:
     """Try the boxes again that ended for one reason."""
-    count = service.retry(
-        rollout_id,
-        actor=identity().actor,
-        now=now_utc(),
-        ended_for=request.form.get("ended_for", "")[:40] or None,
-    )
+    if refusal := _refusal(rollout_id, needs_reason=False):
+        return refusal
+    try:
+        count = service.retry(
+            rollout_id,
+            actor=identity().actor,
+            now=now_utc(),
+            ended_for=request.form.get("ended_for", "")[:40] or None,
+        )
+    except ConflictError as error:
+        return _refused(rollout_id, error)
     flash(str(words.say_n("%(n)s box tries again.", "%(n)s boxes try again.", count)))
     return _back(rollout_id)
 
@@ -151,9 +166,7 @@ def _typed() -> Typed:
 
 
 def _changes(rollout_id: int) -> list[conflict.Changed]:
-    """Return what others did since the form was opened; nothing for a form that does not say."""
-    seen = number_in(request.form.get("seen", ""))
-    return [] if seen is None else conflict.since(rollout_id, seen, now_utc())
+    return conflict.sent(f"R-{rollout_id}", now_utc())
 
 
 def _refusal(rollout_id: int, *, needs_reason: bool) -> ResponseReturnValue | None:
@@ -166,6 +179,12 @@ def _refusal(rollout_id: int, *, needs_reason: bool) -> ResponseReturnValue | No
         return _shown(rollout_id, wrong=wrong), 400
     db.session.rollback()
     return None
+
+
+def _refused(rollout_id: int, error: ServerError) -> ResponseReturnValue:
+    """Return the rollout as it is, with why nothing was done and what was typed."""
+    db.session.rollback()
+    return _shown(rollout_id, wrong=str(error)), error.status
 
 
 def _shown(rollout_id: int, **more: Any) -> str:
