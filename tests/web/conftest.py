@@ -13,12 +13,30 @@ from oleada_server.config import Config
 from oleada_server.db import db
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
-from tests.server.conftest import config, online_keys, sqlite_config, sqlite_template
+from tests.server.conftest import (
+    cluster,
+    config,
+    database_config,
+    online_keys,
+    postgresql_config,
+    postgresql_template,
+    sqlite_config,
+    sqlite_template,
+)
 from tests.web.console import launched, served
 from tests.web.forms import use_link
 from tests.web.sample import Sample, add_people, fill
 
-__all__ = ["config", "online_keys", "sqlite_config", "sqlite_template"]
+__all__ = [
+    "cluster",
+    "config",
+    "database_config",
+    "online_keys",
+    "postgresql_config",
+    "postgresql_template",
+    "sqlite_config",
+    "sqlite_template",
+]
 
 
 @dataclass(frozen=True, slots=True)

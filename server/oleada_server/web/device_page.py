@@ -15,6 +15,7 @@ from oleada_server.audit import service as audit
 from oleada_server.clock import now_utc
 from oleada_server.db import read_only
 from oleada_server.devices import service as devices
+from oleada_server.devices.models import Device
 from oleada_server.live import service as live
 from oleada_server.releases import service as releases
 from oleada_server.rollouts import of_device
@@ -22,7 +23,8 @@ from oleada_server.telemetry import reading as telemetry
 from oleada_server.telemetry import service as events
 from oleada_server.web import activity, device_events, device_lanes, device_view, status, words
 from oleada_server.web.health import HOT_C
-from oleada_server.web.rollout_page import release_note
+from oleada_server.web.parts import Parts
+from oleada_server.web.words import gettext
 
 EVENTS_SHOWN: Final = 12
 ACTIVITY_SHOWN: Final = 8
@@ -46,38 +48,64 @@ def show(device_id: str) -> ResponseReturnValue:
 
 
 def load(device_id: str, span: str = RANGE_USUAL) -> dict[str, Any]:
-    """Return everything the templates of a box need.
+    """Return everything the templates of a box need; a part that is not read says so.
 
     Raises:
         DeviceNotFoundError: There is none.
     """
     now = now_utc()
     device = devices.get(device_id)
-    silent_after = timedelta(seconds=config.current().silent_after_s)
-    places = of_device.places(device_id)
-    wanted = device_view.wanted(places, releases.list_releases(device.hardware_model))
-    last = places[0] if places else None
-    return {
+    parts = Parts("devices/parts", titles())
+    page: dict[str, Any] = {
+        "reading": parts,
         "device": device,
-        "contact": device_view.contact(device, silent_after, now),
-        "verdict": device_view.verdict(device, wanted, last, silent_after, now),
-        "wanted": wanted,
-        "places": places,
         "slots": device_view.slots(device),
         "readings": device_view.readings(device.health),
-        "lanes": _lanes(device_id, span, now),
         "range": span,
         "ranges": list(device_lanes.RANGES),
-        "log": [device_events.shown(event) for event in events.events_of(device_id, EVENTS_SHOWN)],
-        "events": audit.events_about(f"device:{device_id}", ACTIVITY_SHOWN),
         "object_ref": f"device:{device_id}",
-        "note": release_note(wanted.newest.notes) if wanted.newest else ("en", ""),
         "actor": activity.actor,
         "deed_word": activity.deed_word,
         "reason_word": status.reason,
         "boot_word": device_events.boot_word,
         "now": now,
     }
+    silent_after = timedelta(seconds=config.current().silent_after_s)
+    page |= {"contact": device_view.contact(device, silent_after, now)}
+    page |= parts.read(("verdict", "wanted", "history"), lambda: _places(device, silent_after, now))
+    page |= parts.read(("timeline",), lambda: {"lanes": _lanes(device_id, span, now)})
+    page |= parts.read(("log",), lambda: {"log": _log(device_id)})
+    page |= parts.read(
+        ("activity",), lambda: {"events": audit.events_about(f"device:{device_id}", ACTIVITY_SHOWN)}
+    )
+    return page
+
+
+def titles() -> dict[str, str]:
+    """Return what the parts are called."""
+    return {
+        "verdict": gettext("What to know first"),
+        "timeline": gettext("Timeline"),
+        "history": gettext("Updates of this box"),
+        "log": gettext("What it sent by itself"),
+        "wanted": gettext("What it should run, and why"),
+        "activity": gettext("Activity"),
+    }
+
+
+def _places(device: Device, silent_after: timedelta, now: datetime) -> dict[str, Any]:
+    places = of_device.places(device.id)
+    wanted = device_view.wanted(places, releases.list_releases(device.hardware_model))
+    last = places[0] if places else None
+    return {
+        "places": places,
+        "wanted": wanted,
+        "verdict": device_view.verdict(device, wanted, last, silent_after, now),
+    }
+
+
+def _log(device_id: str) -> list[device_events.Shown]:
+    return [device_events.shown(event) for event in events.events_of(device_id, EVENTS_SHOWN)]
 
 
 def _lanes(device_id: str, span: str, now: datetime) -> device_lanes.Lanes:

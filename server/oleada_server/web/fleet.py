@@ -18,6 +18,8 @@ from oleada_server.rollouts import progress
 from oleada_server.rollouts import service as rollouts
 from oleada_server.rollouts.states import OPEN_ROLLOUTS, RolloutState
 from oleada_server.web import fleet_view, rollout_page, rollout_view, words
+from oleada_server.web.parts import Parts
+from oleada_server.web.words import gettext
 
 ROLLOUTS_LOOKED_AT: Final = 40
 ROLLOUTS_SHOWN: Final = 5
@@ -36,28 +38,55 @@ def index() -> ResponseReturnValue:
 
 
 def load() -> dict[str, Any]:
-    """Return everything the templates of the fleet need."""
-    now, silent_after_s = now_utc(), config.current().silent_after_s
-    groups = counts.fleet(now - timedelta(seconds=silent_after_s))
-    found = fleet_view.fleet(groups, releases.list_releases(), counts.titles())
+    """Return everything the templates of the fleet need; a part that is not read says so."""
+    now = now_utc()
+    silent_after = timedelta(seconds=config.current().silent_after_s)
+    parts = Parts("fleet/parts", titles())
+    page: dict[str, Any] = {"reading": parts, "view": rollout_view, "now": now}
+    page |= {"silent_after": silent_after}
+    page |= parts.read(("figures", "firmware"), lambda: _boxes(now - silent_after))
+    page |= parts.read(("figures", "rollouts"), _rollouts)
+    page |= parts.read(("needs",), lambda: _needs(page, now), after=("figures",))
+    page |= parts.read(("days",), lambda: {"days": _days(now)})
+    return page
+
+
+def titles() -> dict[str, str]:
+    """Return what the parts are called."""
+    return {
+        "figures": gettext("Key figures"),
+        "days": gettext("Updates by day"),
+        "rollouts": gettext("Rollouts"),
+        "needs": gettext("Needs you"),
+        "firmware": gettext("Firmware by model"),
+    }
+
+
+def _boxes(silent_before: datetime) -> dict[str, Any]:
+    groups = counts.fleet(silent_before)
+    return {"found": fleet_view.fleet(groups, releases.list_releases(), counts.titles())}
+
+
+def _rollouts() -> dict[str, Any]:
     latest = rollouts.list_rollouts(limit=ROLLOUTS_LOOKED_AT)
-    waiting = fleet_view.needs(found, latest, now)
     opened = [one for one in latest if RolloutState(one.state) in OPEN_ROLLOUTS]
     rest = [one for one in latest if one not in opened]
     busy = [rollout_page.line(one) for one in opened]
     lines = busy + [rollout_page.line(one) for one in rest[: max(0, ROLLOUTS_SHOWN - len(busy))]]
     return {
-        "found": found,
-        "lede": fleet_view.sentence(found, len(opened), len(waiting)),
-        "needs": waiting,
-        "days": _days(now),
+        "latest": latest,
         "lines": lines[:ROLLOUTS_SHOWN],
         "open_count": len(opened),
         "at_work": sum(fleet_view.at_work(line.figures) for line in busy),
         "failed": sum(line.figures.failed for line in busy),
-        "silent_after": timedelta(seconds=silent_after_s),
-        "view": rollout_view,
-        "now": now,
+    }
+
+
+def _needs(page: dict[str, Any], now: datetime) -> dict[str, Any]:
+    waiting = fleet_view.needs(page["found"], page["latest"], now)
+    return {
+        "needs": waiting,
+        "lede": fleet_view.sentence(page["found"], page["open_count"], len(waiting)),
     }
 
 

@@ -27,6 +27,7 @@ from oleada_server.devices import service as devices
 from oleada_server.live import service as live
 from oleada_server.rollouts import service as rollouts
 from oleada_server.web import device_page, fleet, rollout_list, rollout_page, words
+from oleada_server.web.parts import Parts
 
 POLL_S: Final = 0.25
 PAUSE_S: Final = 0.5  # at most two events a second
@@ -38,7 +39,7 @@ PARTS: Final = ("head", "decide", "waves", "now", "curve", "failed", "gate", "ac
 LIST_PARTS: Final = ("lede", "needs", "list")
 FLEET_PARTS: Final = ("head", "figures", "days", "rollouts", "needs", "firmware")
 FLEET_PAUSE_S: Final = 5.0  # boxes talk all the time; the whole fleet moves slowly
-DEVICE_PARTS: Final = ("head", "verdict", "wanted", "slots", "health", "history", "log")
+DEVICE_PARTS: Final = ("head", "verdict", "wanted", "slots", "health", "history", "log", "activity")
 DEVICE_PAUSE_S: Final = 2.0
 
 blueprint = Blueprint("live_pages", __name__)
@@ -78,7 +79,7 @@ class _Stream:
         page = self.watched.load()
         pieces = []
         for name in self.watched.parts:
-            html = render_template(f"{self.watched.folder}/{name}.html", **page)
+            html = self._drawn(name, page)
             digest = sha256(html.encode()).hexdigest()
             if self.sent.get(name) != digest:
                 self.sent[name] = digest
@@ -88,6 +89,12 @@ class _Stream:
         db.session.remove()
         if pieces:
             yield event("".join(pieces), self.last_id)
+
+    def _drawn(self, name: str, page: dict[str, Any]) -> str:
+        found: Parts | None = page.get("reading")
+        if found is not None:
+            return str(found.render(name, page))
+        return render_template(f"{self.watched.folder}/{name}.html", **page)
 
     def has_changed(self) -> bool:
         """Return whether something it shows was announced after what this reader knows."""

@@ -7,6 +7,7 @@ inline code or style, nothing from elsewhere.
 from secrets import token_hex
 from typing import Final
 
+import structlog
 from flask import Flask, Response, g, request
 
 CONTENT_SECURITY_POLICY: Final = "; ".join(
@@ -51,12 +52,18 @@ def add_headers(answer: Response) -> Response:
 
 
 def name_request() -> None:
-    """Give the request the id that the audit trail and the log know it by."""
+    """Give the request the id that the audit trail and every line of its log know it by."""
     if "request_id" not in g:
         g.request_id = token_hex(8)
+    structlog.contextvars.bind_contextvars(request_id=g.request_id)
+
+
+def _forget_name(error: BaseException | None) -> None:  # noqa: ARG001 - Flask passes it
+    structlog.contextvars.unbind_contextvars("request_id")
 
 
 def secure(app: Flask) -> None:
     """Name every request of *app* and add the headers to every answer."""
     app.before_request_funcs.setdefault(None, []).insert(0, name_request)
     app.after_request(add_headers)
+    app.teardown_request(_forget_name)
