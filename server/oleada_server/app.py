@@ -33,6 +33,8 @@ FEATURES: Final = (
 WITHOUT_PAGES: Final = tuple(name for name in FEATURES if name != PAGES)
 BODY_BYTES_MAX: Final = 1024 * 1024
 BUNDLE_TYPE: Final = "application/vnd.oleada.bundle"
+CONNECT_S: Final = 5
+"""How long a request waits for a connection to the database, in seconds."""
 DOOR_PATHS: Final = ("/device/", "/artifacts/", "/tuf/", "/healthz")
 
 assert models, "every table is known before a query is made"  # noqa: S101
@@ -98,4 +100,18 @@ def _limit_body() -> None:
 def _engine_options(config: Config) -> dict[str, object]:
     if config.database.startswith("sqlite"):
         return {}
-    return {"pool_pre_ping": True, "pool_size": 10, "max_overflow": config.web_threads}
+    return {
+        "pool_pre_ping": True,
+        "pool_size": 10,
+        "max_overflow": config.web_threads,
+        "pool_timeout": CONNECT_S,
+        # A host that is gone without a word must not hold a thread for the minutes that
+        # TCP allows; the names are libpq's.
+        "connect_args": {
+            "connect_timeout": CONNECT_S,
+            "keepalives_idle": CONNECT_S,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 3 * CONNECT_S * 1000,
+        },
+    }

@@ -1,16 +1,23 @@
 """Errors as answers: problem+json (RFC 9457) for programs, a page for people."""
 
+import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from http import HTTPStatus
 from importlib import import_module
 from typing import Any
 
-from flask import Flask, Response, current_app, json, request
+from flask import Flask, Response, current_app, g, json, request
 from flask.typing import ResponseReturnValue
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
 
+from oleada_server import outage
+from oleada_server.clock import monotonic_s
 from oleada_server.db import db
 from oleada_server.errors import BadInputError, ServerError
+from oleada_server.outage import RETRY_AFTER_S, DiskFullError, Spell
 
 FIELDS_NAMED_MAX = 10
 MACHINE_PATHS = ("/api/", "/device/", "/artifacts/", "/tuf/")
@@ -33,10 +40,44 @@ def register_error_handlers(app: Flask) -> None:
     """Answer every error of *app*: as problem+json on machines' paths, else as a page."""
     app.register_error_handler(ServerError, _server_error)
     app.register_error_handler(HTTPException, _http_error)
+    for kind in (DBAPIError, PoolTimeoutError, OSError):
+        app.register_error_handler(kind, _outage)
+    app.after_request(_note_that_it_works)
+
+
+def spell(app: Flask, what: str) -> Spell:
+    """Return the process's only record of whether *what*, such as ``database``, is away."""
+    held: dict[str, Spell] = app.extensions.setdefault("oleada_spells", {})
+    return held.setdefault(what, Spell(logging.getLogger(__name__), what))
+
+
+def _outage(error: Exception) -> ResponseReturnValue:
+    """Answer what a database or a disk refused, in words; any other error is our bug."""
+    found = outage.meaning(error)
+    if found is None:
+        raise error
+    what = "disk" if isinstance(found, DiskFullError) else "database"
+    spell(current_app, what).failed(found, monotonic_s())
+    with suppress(SQLAlchemyError):  # what is gone can not be rolled back
+        db.session.rollback()
+    db.session.remove()
+    answer = current_app.make_response(_server_error(found))
+    answer.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return answer
+
+
+def _note_that_it_works(answer: Response) -> Response:
+    """End the database's spell when a request that asked it has been answered."""
+    if g.get("identity") is not None and answer.status_code < 500:
+        spell(current_app, "database").worked(monotonic_s())
+        if request.method not in {"GET", "HEAD"} and answer.status_code < 400:
+            spell(current_app, "disk").worked(monotonic_s())
+    return answer
 
 
 def _server_error(error: ServerError) -> ResponseReturnValue:
-    db.session.rollback()
+    with suppress(SQLAlchemyError):  # of a database that is gone
+        db.session.rollback()
     if _asked_by_program():
         field = getattr(error, "field", None) if isinstance(error, BadInputError) else None
         return problem(error.status, error.code, str(error), **({"field": field} if field else {}))

@@ -26,6 +26,7 @@ class Device(Base):
 
     *last_seen_at* is when the server last received anything from it, by the server's
     clock; *health* holds the latest TR-181 parameters, *health_at* their age.
+    *clock_ahead_s* is how far the box's clock was ahead at its newest message.
     """
 
     __tablename__ = "device"
@@ -55,5 +56,6 @@ class Device(Base):
     provides: Mapped[list[str] | None]
     health: Mapped[dict[str, Any] | None]
     health_at: Mapped[datetime | None]
+    clock_ahead_s: Mapped[int | None]
     assignment_seq: Mapped[int] = mapped_column(BigInteger, default=0)
     cmd_seq: Mapped[int] = mapped_column(BigInteger, default=0)

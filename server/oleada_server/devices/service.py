@@ -17,7 +17,7 @@ from oleada_wire.messages import Header, Health, Hello, SlotInfo
 from sqlalchemy import ColumnElement, and_, case, func, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute
 
-from oleada_server.clock import box_time
+from oleada_server.clock import box_time, to_ms
 from oleada_server.db import TIME_TEXT, db, insert, listed, run_on_rows, time_text
 from oleada_server.devices.errors import DeviceNotFoundError
 from oleada_server.devices.models import Device, HardwareModel
@@ -54,6 +54,8 @@ __all__ = [
 
 DROPPED: Final = "X_OLEADA_DroppedMessages"
 """Where a box's number of dropped telemetry messages stands among its parameters."""
+CLOCK_OFF_S_MAX: Final = 10**9
+"""Thirty years: a clock that is wrong by more says no more."""
 _MAC: Final = re.compile(r"[0-9A-F]{12}")
 
 
@@ -98,6 +100,7 @@ def record_hello(device_id: str, hello: Hello, now: datetime) -> bool:
         Device.slots: slots_by_name(hello.slots),
         Device.provides: list(hello.provides),
         Device.assignment_seq: _at_least(Device.assignment_seq, hello.assignment_seq),
+        Device.clock_ahead_s: _ahead_s(hello.header, now),
         **_numbers(hello.header),
     }
     if (mac := normalise_mac(hello.mac or "")) is not None:
@@ -192,6 +195,15 @@ def _order(header: Header) -> tuple[int, int]:
     return header.boot.count, header.seq
 
 
+def _ahead_s(header: Header, now: datetime) -> int:
+    """Return by how much the clock of a box that sends at once is ahead, in seconds.
+
+    A message that had to wait makes a clock look behind, until the next one comes.
+    """
+    ahead_s = round((header.at_ms - to_ms(now)) / 1000)
+    return max(-CLOCK_OFF_S_MAX, min(CLOCK_OFF_S_MAX, ahead_s))
+
+
 def _at_least(column: InstrumentedAttribute[int], value: int) -> ColumnElement[int]:
     return case((column < value, value), else_=column)
 
@@ -209,6 +221,7 @@ def _health_row(
         "slots": _slots_text(health.slots),
         "health": json.dumps(parameters_of(health)),
         "health_at": time_text(box_time(health.header.at_ms, now)),
+        "clock_ahead_s": _ahead_s(health.header, now),
         "seen_at": seen_at,
     }
 
@@ -230,6 +243,7 @@ _HEALTH_TYPES: Final = {
     "slots": "jsonb",
     "health": "jsonb",
     "health_at": TIME_TEXT,
+    "clock_ahead_s": "integer",
     "seen_at": TIME_TEXT,
 }
 _WRITE_HEALTH: Final = """
@@ -242,6 +256,7 @@ _WRITE_HEALTH: Final = """
         slots = new.slots,
         health = new.health,
         health_at = new.health_at,
+        clock_ahead_s = new.clock_ahead_s,
         first_seen_at = coalesce(device.first_seen_at, new.seen_at),
         last_seen_at = CASE
             WHEN device.last_seen_at > new.seen_at THEN device.last_seen_at ELSE new.seen_at

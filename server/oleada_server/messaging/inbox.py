@@ -24,6 +24,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from oleada_server.db import db
 from oleada_server.devices import service as devices
 from oleada_server.errors import ServerError
+from oleada_server.outage import DatabaseAwayError
 from oleada_server.rollouts import service as rollouts
 from oleada_server.telemetry import service as telemetry
 
@@ -40,13 +41,6 @@ SHAPES: Final[dict[Up, type[messages.Message]]] = {
 }
 SEQ_MAX: Final = 2**31 - 1
 _MESSAGE_ID: Final = re.compile(r"[0-9a-f]{32}")
-
-
-class DatabaseAwayError(ServerError):
-    """The database does not answer or is busy; the batch may be tried again as it is."""
-
-    status = 503
-    code = "database-away"
 
 
 class Incoming(NamedTuple):

@@ -12,7 +12,8 @@ from oleada_server.app import create_app
 from oleada_server.db import db
 from oleada_server.devices import service as devices
 from oleada_server.messaging import inbox
-from oleada_server.messaging.inbox import DatabaseAwayError, Incoming, store
+from oleada_server.messaging.inbox import Incoming, store
+from oleada_server.outage import DatabaseAwayError
 from oleada_server.telemetry.models import DeviceEvent, HealthSample
 from oleada_wire import messages, topics
 from oleada_wire.messages import Log, Message
