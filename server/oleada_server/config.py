@@ -82,6 +82,13 @@ class Config:
     claim_ttl_s: int = _setting(
         30 * DAY_S, "How long a claim token may be used, in seconds.", low=60, high=366 * DAY_S
     )
+    enrol_tries_per_minute: int = _setting(
+        30,
+        "Vain tries to enrol from one address (or IPv6 /64), and repeated ones with one token, "
+        "in a minute; more are answered 429.",
+        low=1,
+        high=1_000_000,
+    )
     certificate_days: int = _setting(
         90, "How long a box's certificate is valid, in days.", low=1, high=825
     )

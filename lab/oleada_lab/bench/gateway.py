@@ -241,6 +241,9 @@ def _worker(server: Server) -> Iterator[psutil.Process]:
         "OLEADA_DATA_DIR": str(server.data_dir),
         "OLEADA_BROKER_PORT": str(config.broker_port),
         "OLEADA_BROKER_SERVICES_PORT": str(config.broker_services_port),
+        # Few boxes stand for a fleet here, so each may say what a thousand would.
+        "OLEADA_BOX_MESSAGES_PER_MINUTE": "10000000",
+        "OLEADA_BOX_MESSAGES_BURST": "10000000",
     }
     command = oleada_command("worker")
     with _running(command, server.data_dir / "worker.log", environment) as pid:

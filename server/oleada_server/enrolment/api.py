@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Flask
+from flask import Flask, Response, request
 from flask.typing import ResponseReturnValue
 from flask.views import MethodView
 from flask_smorest import Api, Blueprint
@@ -12,8 +12,11 @@ from marshmallow.validate import Length
 from oleada_server import config as settings
 from oleada_server.accounts.access import identity, require_scope
 from oleada_server.clock import now_utc
+from oleada_server.db import db
 from oleada_server.enrolment import service
+from oleada_server.enrolment.errors import EnrolTooOftenError
 from oleada_server.enrolment.pki import CSR_BYTES_MAX
+from oleada_server.problems import problem
 from oleada_server.releases.errors import TrustMissingError, TufFileNotFoundError
 from oleada_server.releases.service import tuf_file
 
@@ -75,7 +78,9 @@ class Enrol(MethodView):
     def post(self, asked: dict[str, Any]) -> ResponseReturnValue:
         """Return the box's certificate; the same token and key get the same answer."""
         root_json = _root()
-        enrolled = service.enrol(asked["token"], asked["serial"], asked["csr_pem"], now_utc())
+        enrolled = service.enrol(
+            asked["token"], asked["serial"], asked["csr_pem"], now_utc(), request.remote_addr or ""
+        )
         config = settings.current()
         return {
             "device_id": enrolled.device_id,
@@ -111,7 +116,15 @@ def _root() -> str:
         raise TrustMissingError from error
 
 
-def register(app: Flask, api: Api) -> None:  # noqa: ARG001 - every feature is called alike
+def _too_often(error: EnrolTooOftenError) -> Response:
+    db.session.rollback()
+    answer = problem(error.status, error.code, str(error))
+    answer.headers["Retry-After"] = str(error.wait_s)
+    return answer
+
+
+def register(app: Flask, api: Api) -> None:
     """Add both doors."""
+    app.register_error_handler(EnrolTooOftenError, _too_often)
     api.register_blueprint(door)
     api.register_blueprint(desk)

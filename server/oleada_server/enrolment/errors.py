@@ -1,6 +1,6 @@
 """Errors of enrolment: why a box does not get a certificate."""
 
-from oleada_server.errors import BadInputError, ConflictError, NotAllowedError
+from oleada_server.errors import BadInputError, ConflictError, NotAllowedError, ServerError
 
 
 class BadRequestForCertificateError(BadInputError):
@@ -47,3 +47,16 @@ class ClaimUsedError(ConflictError):
             "The claim token was used already, with another key. If the box was wiped, make a "
             "new token with `oleada device claim`; if not, someone has a copy of the token."
         )
+
+
+class EnrolTooOftenError(ServerError):
+    """Too many vain tries to enrol from one address or with one token; Retry-After says when."""
+
+    status = 429
+    code = "enrol-too-often"
+
+    def __init__(self, wait_s: int) -> None:
+        super().__init__(
+            f"Too many tries to enrol in vain. Check the claim token, and try again in {wait_s} s."
+        )
+        self.wait_s = wait_s

@@ -3,6 +3,9 @@
 A token is 24 random bytes, stored only as SHA-256, of one serial. The first key that
 uses it is bound to it: the same key again (a lost answer, a power cut) gets the same
 certificate, another key is refused and written into the audit trail as an alarm.
+
+Vain tries are counted by address, repeated ones by token (tries.py); a good token is
+looked at however many bad ones come from the same address.
 """
 
 import hashlib
@@ -20,17 +23,20 @@ from sqlalchemy import select, update
 
 from oleada_server import config as settings
 from oleada_server.audit import service as audit
-from oleada_server.db import db, insert
+from oleada_server.db import db, insert, read_only
 from oleada_server.devices import service as devices
 from oleada_server.devices.models import Device
 from oleada_server.enrolment import pki
 from oleada_server.enrolment.errors import (
+    BadRequestForCertificateError,
     ClaimExpiredError,
     ClaimNotValidError,
     ClaimUsedError,
+    EnrolTooOftenError,
 )
 from oleada_server.enrolment.models import Certificate, ClaimToken
-from oleada_server.errors import BadInputError
+from oleada_server.enrolment.tries import Tries, network_of
+from oleada_server.errors import BadInputError, ServerError
 from oleada_server.live import service as live
 
 TOKEN_BYTES: Final = 24
@@ -84,23 +90,40 @@ def create_claim(
     return token
 
 
-def enrol(token: str, serial: str, csr_pem: str, now: datetime) -> Enrolled:
+def enrol(token: str, serial: str, csr_pem: str, now: datetime, source: str = "") -> Enrolled:
     """Return the certificate of the box with *serial*, for the key of *csr_pem*.
 
     Idempotent: the same token and key get the same answer while the certificate is valid.
 
+    Args:
+        token: As `create_claim` has returned it.
+        serial: The one that the token was made for.
+        csr_pem: PKCS#10; only its key counts.
+        now: Aware time.
+        source: The address that asks.
+
     Raises:
+        EnrolTooOftenError: too many vain tries from *source* or with *token*.
         BadRequestForCertificateError: *csr_pem* is not a request for a P-256 key of its own.
         ClaimNotValidError: the token is unknown or of another serial.
         ClaimExpiredError: it was not used in time.
         ClaimUsedError: it was used by another key; the audit trail has an alarm.
     """
-    key = pki.read_request(csr_pem)
+    digest = _digest(token)
+    if not _fits(digest, serial):
+        _count_try(f"source:{network_of(source)}", now, ClaimNotValidError())
+        raise ClaimNotValidError
+    try:
+        key = pki.read_request(csr_pem)
+    except BadRequestForCertificateError as error:
+        _count_try(f"claim:{digest}", now, error)
+        raise
     spki = pki.spki_sha256(key)
-    claim = db.session.get(ClaimToken, _digest(token), with_for_update=True)
-    if claim is None or not secrets.compare_digest(claim.serial.encode(), serial.encode()):
+    claim = db.session.get(ClaimToken, digest, with_for_update=True)
+    if claim is None:
         raise ClaimNotValidError
     if claim.used_at is not None:
+        _count_try(f"claim:{digest}", now)
         return _again(claim, spki, now)
     if claim.expires_at <= now:
         raise ClaimExpiredError
@@ -136,6 +159,23 @@ def new_device_id(hardware_model: str) -> str:
     letters = [c for c in hardware_model if c in DEVICE_ID_ALPHABET][:PREFIX_CHARS]
     rest = DEVICE_ID_CHARS - len(letters)
     return "".join(letters) + "".join(secrets.choice(DEVICE_ID_ALPHABET) for _ in range(rest))
+
+
+def _fits(digest: str, serial: str) -> bool:
+    """Return whether there is such a claim for *serial*; on SQLite nobody waits for it."""
+    read_only()
+    found = db.session.scalar(select(ClaimToken.serial).where(ClaimToken.token_sha256 == digest))
+    db.session.rollback()
+    return found is not None and secrets.compare_digest(found.encode(), serial.encode())
+
+
+def _count_try(name: str, now: datetime, instead_of: ServerError | None = None) -> None:
+    held: dict[str, Any] = current_app.extensions
+    if "oleada_enrol_tries" not in held:
+        held["oleada_enrol_tries"] = Tries(settings.current().enrol_tries_per_minute)
+    wait_s = held["oleada_enrol_tries"].count(name, now.timestamp())
+    if wait_s:
+        raise EnrolTooOftenError(wait_s) from instead_of
 
 
 def _again(claim: ClaimToken, spki: str, now: datetime) -> Enrolled:
