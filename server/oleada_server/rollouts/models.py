@@ -25,6 +25,7 @@ class Rollout(Base):
     """
 
     __tablename__ = "rollout"
+    __table_args__ = ({"sqlite_autoincrement": True},)  # a restore raises the next number
     id: Mapped[int] = mapped_column(primary_key=True)
     release_id: Mapped[int] = mapped_column(ForeignKey("release.id"))
     name: Mapped[str] = mapped_column(String(120))
@@ -64,7 +65,10 @@ class Wave(Base):
     """
 
     __tablename__ = "wave"
-    __table_args__ = (UniqueConstraint("rollout_id", "position"),)
+    __table_args__ = (
+        UniqueConstraint("rollout_id", "position"),
+        {"sqlite_autoincrement": True},  # as of a rollout
+    )
     id: Mapped[int] = mapped_column(primary_key=True)
     rollout_id: Mapped[int] = mapped_column(ForeignKey("rollout.id"))
     position: Mapped[int]
