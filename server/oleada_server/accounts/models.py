@@ -6,7 +6,7 @@ from enum import StrEnum
 from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from oleada_server.db import Base
+from oleada_server.db import Base, Json
 
 
 class Role(StrEnum):
@@ -54,6 +54,25 @@ class Session(Base):
     last_used_at: Mapped[datetime]
     expires_at: Mapped[datetime]
     user: Mapped[User] = relationship()
+
+
+class KeptForm(Base):
+    """What somebody had typed when their session ended, until they send it again.
+
+    It belongs to the session that they signed in to afterwards, at most one to each.
+    *action* is the path that the form is sent to; *fields* are ``[name, value]`` in order,
+    without passwords and form tokens; *had_file* says that a file was chosen, which is
+    never kept.
+    """
+
+    __tablename__ = "kept_form"
+    session_sha256: Mapped[str] = mapped_column(
+        ForeignKey("user_session.token_sha256", ondelete="CASCADE"), primary_key=True
+    )
+    action: Mapped[str] = mapped_column(String(400))
+    fields: Mapped[list[list[str]]] = mapped_column(Json)
+    had_file: Mapped[bool]
+    kept_at: Mapped[datetime]
 
 
 class ApiToken(Base):

@@ -59,3 +59,23 @@ class Device(Base):
     clock_ahead_s: Mapped[int | None]
     assignment_seq: Mapped[int] = mapped_column(BigInteger, default=0)
     cmd_seq: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class FleetCount(Base):
+    """The fleet as it was counted at one moment; kept for some weeks.
+
+    *heard* of the *boxes* were heard lately, *never* not once, the others are silent;
+    *updating* of the boxes held a lease of a rollout.
+    """
+
+    __tablename__ = "fleet_count"
+    at: Mapped[datetime] = mapped_column(primary_key=True)
+    boxes: Mapped[int]
+    heard: Mapped[int]
+    never: Mapped[int]
+    updating: Mapped[int]
+
+    @property
+    def silent(self) -> int:
+        """Return how many were heard once, but not lately."""
+        return self.boxes - self.heard - self.never
