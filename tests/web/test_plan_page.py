@@ -2,13 +2,18 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from oleada_server.db import db
+from oleada_server.devices.models import Device
 from oleada_server.rollouts import service
+from oleada_server.web import plan_view
+from oleada_server.web.plan_form import PlanForm
 from werkzeug.test import TestResponse
 
 from tests.web.forms import csrf_of
@@ -259,6 +264,37 @@ def test_only_who_may_plan_sees_the_page_and_no_write_goes_without_its_token(
     assert viewer.get("/rollouts/new").status_code == 403
     assert press(viewer, fields | {"csrf_token": token}, "ask", reason="x").status_code == 403
     assert press(operator, fields | {"csrf_token": ""}, "ask", reason="x").status_code == 400
+
+
+NIGHTS = [
+    ("02:00", "05:00", datetime(2026, 11, 21, tzinfo=UTC),
+     "<b>Sun 28 Mar 2027:</b> the clocks skip a part of the window (Prague): for 96 boxes it is "
+     "open 2\N{NO-BREAK SPACE}h instead of 3\N{NO-BREAK SPACE}h."),
+    ("02:00", "03:00", datetime(2026, 11, 21, tzinfo=UTC),
+     "<b>Sun 28 Mar 2027:</b> the clocks change (Prague) and skip the whole window; 96 boxes can "
+     "begin a day later."),
+    ("02:00", "03:00", datetime(2027, 6, 1, tzinfo=UTC),
+     "<b>Sun 31 Oct 2027:</b> a part of the window comes twice (Prague): for 96 boxes it is open "
+     "2\N{NO-BREAK SPACE}h instead of 1\N{NO-BREAK SPACE}h."),
+]  # fmt: skip
+
+
+def test_the_preview_says_which_night_the_clocks_skip_or_double_the_window(
+    free_app: Flask,
+) -> None:
+    with free_app.app_context():
+        db.session.execute(db.update(Device).values(version="5.8.1"))
+        db.session.commit()
+    form = PlanForm(release="VX-410/5.8.2")
+    for begin, end, now, says in NIGHTS:
+        with free_app.test_request_context("/"):
+            night = plan_view.show(replace(form, begin=begin, end=end), now, "UTC").facts
+            noon = plan_view.show(replace(form, begin="12:00", end="14:00"), now, "UTC").facts
+            always = plan_view.show(replace(form, window="any"), now, "UTC").facts
+            db.session.remove()
+
+        assert says in night
+        assert len(noon) == len(always) == len(night) - 1
 
 
 def test_without_firmware_the_page_says_what_to_do(empty_app: Flask, signed_in: SignIn) -> None:

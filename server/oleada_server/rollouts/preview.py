@@ -41,10 +41,11 @@ class LeftOut(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A box that a wave covers, and the version it runs before."""
+    """A box that a wave covers, the version it runs before, and the zone of its clock."""
 
     device_id: str
     version: str
+    zone: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,10 @@ class WavePreview:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a rollout would do if it started now; *left_out* counts boxes by reason."""
+    """What a rollout would do if it started now.
+
+    *left_out* counts boxes by reason, *zones* those of the waves by the zone of their clock.
+    """
 
     hardware_model: str
     version: str
@@ -76,12 +80,14 @@ class Preview:
     waves: tuple[WavePreview, ...]
     left_out: dict[LeftOut, int]
     boxes: int
+    zones: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
     device_id: str
     version: str | None
+    zone: str
     security_version: int | None
     claimed: bool
 
@@ -94,7 +100,7 @@ def membership(spec: RolloutSpec, release: Release, salts: Sequence[str]) -> Mem
         if reason := _why_not(candidate, release):
             left_out[reason] += 1
         else:
-            eligible.append(Member(candidate.device_id, candidate.version or ""))
+            eligible.append(Member(candidate.device_id, candidate.version or "", candidate.zone))
     listed = {device_id for wave in spec.waves for device_id in wave.device_ids or ()}
     left_out[LeftOut.OTHER_MODEL] = len(listed - _of_model(listed, release.hardware_model))
     salt = spec.salt or _evenest(spec.waves, eligible, salts)
@@ -117,6 +123,7 @@ def shown(spec: RolloutSpec, release: Release, found: Membership) -> Preview:
         waves,
         found.left_out,
         sum(wave.boxes for wave in waves),
+        dict(Counter(member.zone for members in found.waves for member in members)),
     )
 
 
@@ -127,7 +134,7 @@ def _candidates(hardware_model: str) -> Iterator[_Candidate]:
         .where(Rollout.state.in_(OPEN_ROLLOUTS), BoxInWave.device_id == Device.id)
     )
     query = (
-        select(Device.id, Device.version, Device.security_version, claimed.exists())
+        select(Device.id, Device.version, Device.zone, Device.security_version, claimed.exists())
         .where(Device.hardware_model == hardware_model)
         .order_by(Device.id)
     )

@@ -8,13 +8,16 @@ from markupsafe import Markup
 
 from oleada_server.errors import ServerError
 from oleada_server.rollouts import service
+from oleada_server.rollouts.clock_change import Shift, next_shift
 from oleada_server.rollouts.preview import LeftOut, Preview, WavePreview
 from oleada_server.rollouts.spec import RolloutSpec
+from oleada_server.rollouts.ticks import zone_of
 from oleada_server.web import plan_form, words
 from oleada_server.web.plan_form import FormError, PlanForm, Wrong
 from oleada_server.web.words import gettext, say, say_n
 
 VERSIONS_SHOWN: Final = 3
+ZONES_SHOWN: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ def show(form: PlanForm, now: datetime, zone: str, *, keep_salt: bool = False) -
         digest=plan_form.digest(spec),
         waves=[_line(at, wave, preview.boxes) for at, wave in enumerate(preview.waves, start=1)],
         left_out=[(boxes, why_left_out(reason)) for reason, boxes in preview.left_out.items()],
-        facts=_facts(spec, preview),
+        facts=_facts(spec, preview, now),
         wrong=_empty_waves(preview),
     )
 
@@ -117,7 +120,7 @@ def _empty_waves(preview: Preview) -> list[Wrong]:
     ]
 
 
-def _facts(spec: RolloutSpec, preview: Preview) -> list[Markup]:
+def _facts(spec: RolloutSpec, preview: Preview, now: datetime) -> list[Markup]:
     soak = timedelta(seconds=sum(wave.soak_s for wave in spec.waves))
     load = preview.boxes * preview.size_bytes
     facts = [
@@ -135,4 +138,48 @@ def _facts(spec: RolloutSpec, preview: Preview) -> list[Markup]:
             say_n("At most <b>%(n)s box</b> is at work at one time.",
                   "At most <b>%(n)s boxes</b> are at work at one time.", spec.in_flight_max)
         )  # fmt: skip
-    return facts
+    return facts + _clock_changes(spec, preview, now)
+
+
+def _clock_changes(spec: RolloutSpec, preview: Preview, now: datetime) -> list[Markup]:
+    """Return what the next change of the clocks does to the window, the nearest day first."""
+    if spec.window is None:
+        return []
+    hit: dict[Shift, dict[str, int]] = {}
+    for name, boxes in preview.zones.items():
+        shift = next_shift(spec.window, zone_of(name), max(now, spec.start_at or now))
+        if shift is not None:
+            hit.setdefault(shift, {})[name] = boxes
+    return [
+        _said(shift, hit[shift])
+        for shift in sorted(hit, key=lambda shift: (shift.on, shift.then_min))
+    ]
+
+
+def _said(shift: Shift, zones: dict[str, int]) -> Markup:
+    day, boxes = words.on_day(shift.on), sum(zones.values())
+    named = [zone.rpartition("/")[2].replace("_", " ") for zone in sorted(zones)]
+    where = ", ".join(named[:ZONES_SHOWN]) + (" …" if len(named) > ZONES_SHOWN else "")
+    usual, then = (
+        words.duration(timedelta(minutes=minutes)) for minutes in (shift.usual_min, shift.then_min)
+    )
+    if not shift.then_min:
+        return say_n(
+            "<b>%(day)s:</b> the clocks change (%(where)s) and skip the whole window; %(n)s box "
+            "can begin a day later.",
+            "<b>%(day)s:</b> the clocks change (%(where)s) and skip the whole window; %(n)s boxes "
+            "can begin a day later.",
+            boxes, day=day, where=where)  # fmt: skip
+    if shift.then_min < shift.usual_min:
+        return say_n(
+            "<b>%(day)s:</b> the clocks skip a part of the window (%(where)s): for %(n)s box it is "
+            "open %(then)s instead of %(usual)s.",
+            "<b>%(day)s:</b> the clocks skip a part of the window (%(where)s): for %(n)s boxes it "
+            "is open %(then)s instead of %(usual)s.",
+            boxes, day=day, where=where, then=then, usual=usual)  # fmt: skip
+    return say_n(
+        "<b>%(day)s:</b> a part of the window comes twice (%(where)s): for %(n)s box it is open "
+        "%(then)s instead of %(usual)s.",
+        "<b>%(day)s:</b> a part of the window comes twice (%(where)s): for %(n)s boxes it is open "
+        "%(then)s instead of %(usual)s.",
+        boxes, day=day, where=where, then=then, usual=usual)  # fmt: skip

@@ -125,6 +125,11 @@ def day(at: datetime) -> str:
     return _day(at.astimezone(_zone()).date(), _locale().language)
 
 
+def on_day(on: date) -> str:
+    """Return a day of a calendar with its year: ``Sun 28 Mar 2027``."""
+    return f"{_day(on, _locale().language)} {on.year}"
+
+
 @lru_cache(maxsize=1024)
 def _day(on: date, language: str) -> str:
     return dates.format_date(on, _DAY_PATTERN.get(language, _DAY_PATTERN["en"]), locale=language)
