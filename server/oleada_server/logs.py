@@ -29,5 +29,6 @@ def configure(level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    for name in ("apscheduler", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    # It warns each time that a tick still waits, once a second while the database is away.
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)

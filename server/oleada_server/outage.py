@@ -54,6 +54,14 @@ def meaning(error: BaseException) -> ServerError | None:
     return _of_postgresql(error)
 
 
+def of_all(error: BaseException) -> ServerError | None:
+    """Return what *error* means, as :func:`meaning`; of a group only if all of it is outage."""
+    if not isinstance(error, BaseExceptionGroup):
+        return meaning(error)
+    found = [of_all(one) for one in error.exceptions]
+    return found[0] if all(found) else None
+
+
 def _of_sqlite(error: sqlite3.Error) -> ServerError | None:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in _SQLITE_FULL:
@@ -88,6 +96,8 @@ def _no_room() -> DiskFullError:
 class Spell:
     """One outage of something: told when it begins and when it is over, not in between.
 
+    It is over when every *part* of the work that failed has worked again.
+
     Args:
         log: Where it is told.
         what: Such as ``database``; begins both lines.
@@ -99,26 +109,31 @@ class Spell:
         self._lock = threading.Lock()
         self._since_s: float | None = None
         self._failures = 0
+        self._parts: set[str] = set()
 
     @property
     def is_on(self) -> bool:
         """Whether it goes on now."""
         return self._since_s is not None
 
-    def failed(self, error: object, now_s: float) -> None:
+    def failed(self, error: object, now_s: float, part: str = "") -> None:
         """Take note of a failure at *now_s* of the steady clock; the first is told."""
         with self._lock:
+            self._parts.add(part)
             self._failures += 1
             if self._since_s is not None:
                 return
             self._since_s = now_s
         self._log.error("%s: %s It is tried again until it works.", self._what, error)
 
-    def worked(self, now_s: float) -> None:
-        """Take note that it works; told if it did not before."""
+    def worked(self, now_s: float, part: str = "") -> None:
+        """Take note that *part* works; told if with it all is well again."""
         if self._since_s is None:
             return
         with self._lock:
+            self._parts.discard(part)
+            if self._parts:
+                return
             since_s, self._since_s = self._since_s, None
             failures, self._failures = self._failures, 0
         if since_s is not None:

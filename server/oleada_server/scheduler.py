@@ -11,19 +11,22 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from flask import Flask
+from sqlalchemy.exc import SQLAlchemyError
 
-from oleada_server import clock
+from oleada_server import clock, outage
 from oleada_server.db import db
 from oleada_server.live import service as live
 from oleada_server.messaging import leader
 from oleada_server.releases import service as releases
 from oleada_server.rollouts import service as rollouts
+from oleada_server.system import service as system
 from oleada_server.telemetry import service as telemetry
 
 log = logging.getLogger(__name__)
@@ -56,6 +59,8 @@ class Scheduler:
         self._ticks = ticks
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._lease: leader.Lease | None = None
+        self._database = outage.Spell(log, "database")
+        self._owed: set[str] = set()
         self._jobs = BackgroundScheduler(
             timezone="UTC",
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": 60},
@@ -63,10 +68,10 @@ class Scheduler:
 
     def start(self) -> None:
         """Begin: lead if nobody does, tick while leading."""
-        self.lead(clock.now_utc())
-        self._jobs.add_job(
-            lambda: self.lead(clock.now_utc()), "interval", seconds=leader.RENEW_S, id="lead"
-        )
+        self.beat()
+        self._lead_by_database()
+        self._jobs.add_job(self._lead_by_database, "interval", seconds=leader.RENEW_S, id="lead")
+        self._jobs.add_job(self.beat, "interval", seconds=system.BEAT_S, id="beat")
         for tick in self._ticks:
             self._jobs.add_job(
                 self._job(tick),
@@ -81,24 +86,56 @@ class Scheduler:
         """End after the ticks that run now, and let another process lead at once."""
         self._jobs.shutdown(wait=True)
         with self._app.app_context():
-            if self._lease is not None:
-                leader.give_up(self._lease)
+            with suppress(SQLAlchemyError):  # it runs out by itself
+                if self._lease is not None:
+                    leader.give_up(self._lease)
             db.session.remove()
 
     def lead(self, now: datetime) -> bool:
-        """Take or renew the lease; return whether this process leads."""
+        """Take or renew the lease at *now* of the database; return whether this process leads."""
+        lease: leader.Lease | None = None
         with self._app.app_context():
             try:
                 lease = leader.take(ROLE, self._owner, now)
-            except Exception:
+            except Exception as error:
                 # a database that is away: the lease runs out by itself, and we try again
-                log.exception("the lease could not be renewed")
-                db.session.rollback()
-                lease = None
+                self._failed("lead", error)
+            else:
+                self._worked("lead")
         if (lease is None) != (self._lease is None):
             log.info("leading: %s", lease is not None)
         self._lease = lease
         return lease is not None
+
+    def beat(self) -> None:
+        """Say that this scheduler lives and whether it leads; go by the database's clock."""
+        host = socket.gethostname()
+        facts = {"host": host, "leading": self._lease is not None}
+        with self._app.app_context():
+            try:
+                system.beat(f"scheduler {os.getpid()} on {host}"[:80], system.SCHEDULER, facts)
+            except Exception as error:
+                self._failed("beat", error)
+            else:
+                self._worked("beat")
+
+    def _lead_by_database(self) -> None:
+        """Lead by the clock that every scheduler shares; two machines' clocks may differ."""
+        with self._app.app_context():
+            try:
+                now = system.database_now()
+            except Exception as error:
+                self._failed("lead", error)
+                self._lease = None
+                return
+        if self.lead(now):
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Let what an outage has kept from running run now; its next turn may be far."""
+        owed, self._owed = self._owed, set()
+        for name in owed:
+            self._jobs.modify_job(name, next_run_time=clock.now_utc())
 
     def run_once(self, tick: Tick, now: datetime) -> bool:
         """Run *tick* if this process leads; return whether it ran to its end."""
@@ -114,12 +151,27 @@ class Scheduler:
                 self._lease = None
                 log.warning("tick %s: %s", tick.name, error)
                 return False
-            except Exception:
+            except Exception as error:
                 # a tick that fails must not end the others; the next one begins anew
-                db.session.rollback()
-                log.exception("tick %s failed", tick.name)
+                self._failed(tick.name, error)
                 return False
+            self._worked(tick.name)
         return True
+
+    def _failed(self, part: str, error: Exception) -> None:
+        """Tell of an outage once, and of anything else with its traceback."""
+        with suppress(SQLAlchemyError):  # what is gone can not be rolled back
+            db.session.rollback()
+        found = outage.of_all(error)
+        if found is None:
+            log.error("%s failed", part, exc_info=error)
+            return
+        self._database.failed(found, clock.monotonic_s(), part)
+        if any(part == tick.name for tick in self._ticks):
+            self._owed.add(part)
+
+    def _worked(self, part: str) -> None:
+        self._database.worked(clock.monotonic_s(), part)
 
     def _job(self, tick: Tick) -> Callable[[], None]:
         def work() -> None:

@@ -15,6 +15,7 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -25,9 +26,9 @@ from oleada_wire.messages import WIRE_VERSION, Header
 from paho.mqtt import client as mqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from oleada_server import broker, clock
+from oleada_server import broker, clock, outage
 from oleada_server import config as settings
 from oleada_server.config import Config
 from oleada_server.db import db
@@ -36,6 +37,7 @@ from oleada_server.messaging import excess, inbox, quota
 from oleada_server.messaging.connection import Connection
 from oleada_server.messaging.publisher import Publisher
 from oleada_server.messaging.service import next_header
+from oleada_server.system import service as system
 
 log = logging.getLogger(__name__)
 
@@ -73,10 +75,18 @@ class Worker:
         self._turned_s = clock.monotonic_s()
         self._connected = False
         self._try_after = 0.0
-        self.database_failures = 0
+        self._beat_at = 0.0
+        self._failures: dict[str, int] = {}
+        self._database = outage.Spell(log, "database")
+        self._broker = outage.Spell(log, "broker")
         self._counts_at = 0.0
         self.counts: dict[str, int] = {}
         self._client, self._publisher = self._new_connection()
+
+    @property
+    def database_failures(self) -> int:
+        """How often the database has failed since it last worked."""
+        return max(self._failures.values(), default=0)
 
     def run(self) -> None:
         """Work until :meth:`stop`; store what is at hand, then leave."""
@@ -93,6 +103,8 @@ class Worker:
     def turn(self) -> None:
         """Do whatever is due: read, store, publish. Waits 20 ms at most when nothing is."""
         self._turned_s = clock.monotonic_s()
+        if self._turned_s >= max(self._beat_at, self._try_after):
+            self._guarded("beat", self._beat, self._turned_s)
         if not self._connected and not self._connect():
             return
         if not self._client.turn(IDLE_S, self._config.inbox_batch_max - len(self._batch) or 1):
@@ -100,11 +112,11 @@ class Worker:
             return
         now_s = clock.monotonic_s()
         if self._batch_is_due(now_s):
-            self._guarded(self._store_batch, now_s)
+            self._guarded("inbox", self._store_batch, now_s)
         if now_s >= self._try_after:
-            self._guarded(self._publisher.turn, now_s)
+            self._guarded("outbox", self._publisher.turn, now_s)
         if now_s >= self._try_after:
-            self._guarded(self._tell_of_excess, now_s)
+            self._guarded("excess", self._tell_of_excess, now_s)
         if now_s >= self._counts_at:
             self._log_counts(now_s)
 
@@ -133,7 +145,7 @@ class Worker:
                 properties=properties,
             )
         except OSError as error:
-            log.warning("the broker does not answer: %s", error)
+            self._broker.failed(f"it does not answer ({error}).", clock.monotonic_s())
             clock.wait_s(RECONNECT_S)
             return False
         self._connected = True
@@ -157,8 +169,9 @@ class Worker:
         self, client: mqtt.Client, _userdata: Any, _flags: Any, reason: Any, _properties: Any
     ) -> None:
         if reason.is_failure:
-            log.error("the broker refuses this worker: %s", reason)
+            self._broker.failed(f"it refuses this worker ({reason}).", clock.monotonic_s())
             return
+        self._broker.worked(clock.monotonic_s())
         self._publisher.connected()
         client.subscribe(broker.up_filter(self._config), qos=1)
 
@@ -166,8 +179,11 @@ class Worker:
         self, _client: mqtt.Client, _userdata: Any, _mid: int, _reasons: Any, _properties: Any
     ) -> None:
         path = self._ready_file()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{os.getpid()}\n")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{os.getpid()}\n")
+        except OSError as error:  # a full disk is no reason to hear no box
+            log.error("%s can not be written: %s", path, error.strerror)
 
     def _heard(self, mid: int, qos: int, topic: str, payload: bytes) -> None:
         if self._publisher.heard(topic, payload):
@@ -200,7 +216,7 @@ class Worker:
         batch, self._batch = self._batch, []
         try:
             stored = inbox.store([one for _, _, one in batch if one is not None], now)
-        except inbox.DatabaseAwayError:
+        except outage.DatabaseAwayError:
             self._batch = batch
             raise
         for device_id in {**stored.counted, **stored.refused}:
@@ -245,27 +261,39 @@ class Worker:
                 number,
             )
 
-    def _guarded(self, work: Callable[[], None], now_s: float) -> None:
+    def _beat(self) -> None:
+        """Say that this worker lives and whether it reaches the broker."""
+        self._beat_at = self._turned_s + system.BEAT_S
+        host = socket.gethostname()
+        facts = {"host": host, "broker": self._connected and not self._broker.is_on}
+        system.beat(f"worker {self._name} on {host}"[:80], system.WORKER, facts)
+
+    def _guarded(self, part: str, work: Callable[[], None], now_s: float) -> None:
         """Run *work*; if the database is away, wait longer each time before the next try."""
+        if now_s < self._try_after:
+            return
         try:
             work()
-        except (inbox.DatabaseAwayError, DBAPIError) as error:
-            db.session.rollback()
-            wait_s = DATABASE_RETRY_S[min(self.database_failures, len(DATABASE_RETRY_S) - 1)]
-            self.database_failures += 1
-            self._try_after = now_s + wait_s
-            log.error("database: %s; next try in %s s", error, wait_s)
+        except (outage.DatabaseAwayError, DBAPIError) as error:
+            with suppress(SQLAlchemyError):  # what is gone can not be rolled back
+                db.session.rollback()
+            failures = self._failures[part] = self._failures.get(part, 0) + 1
+            now_s = clock.monotonic_s()  # a busy database takes its time to say so
+            self._try_after = now_s + DATABASE_RETRY_S[min(failures, len(DATABASE_RETRY_S)) - 1]
+            self._database.failed(outage.meaning(error) or error, now_s, part)
         else:
-            self.database_failures = 0
+            self._failures.pop(part, None)
+            self._database.worked(now_s, part)
 
     def _leave(self) -> None:
         if self._connected:
             if self._batch:
-                self._guarded(self._store_batch, clock.monotonic_s())
-            self._guarded(self._publisher.give_up, clock.monotonic_s())
+                self._guarded("inbox", self._store_batch, clock.monotonic_s())
+            self._guarded("outbox", self._publisher.give_up, clock.monotonic_s())
             self._client.leave()
         self._ready_file().unlink(missing_ok=True)
-        db.session.remove()
+        with suppress(SQLAlchemyError):
+            db.session.remove()
 
     def _ready_file(self) -> Path:
         return self._config.data_dir / "run" / f"worker-{self._name}.ready"

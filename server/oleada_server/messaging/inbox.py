@@ -21,6 +21,7 @@ from oleada_wire.messages import Crash, Health, Hello, LeaseRequest, Log, Report
 from oleada_wire.topics import DeviceTopic, Up
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
+from oleada_server import outage
 from oleada_server.db import db
 from oleada_server.devices import service as devices
 from oleada_server.errors import ServerError
@@ -92,16 +93,21 @@ def store(batch: Sequence[Incoming], now: datetime) -> Stored:
         db.session.commit()
     except (OperationalError, InterfaceError) as error:
         db.session.rollback()
-        raise DatabaseAwayError(f"The database does not answer: {error.orig}") from error
+        raise _away(error) from error
     except DBAPIError as error:
         db.session.rollback()
         if error.connection_invalidated:
-            raise DatabaseAwayError(f"The database went away: {error.orig}") from error
+            raise _away(error) from error
         raise
     for item in accepted:
         stored.counted[item.device_id].append(item.message.header.id)
         stored.counts[item.kind] += 1
     return stored
+
+
+def _away(error: DBAPIError) -> DatabaseAwayError:
+    """Return that nothing was stored, and why: a full disk is as good as none."""
+    return DatabaseAwayError(str(outage.meaning(error) or f"The database fails: {error.orig}"))
 
 
 def _read(one: Incoming, stored: Stored) -> Item | None:

@@ -15,6 +15,7 @@ from paho.mqtt.properties import Properties
 from oleada_server import clock
 from oleada_server.messaging import leader, outbox
 from oleada_server.messaging.outbox import CANARY_TOPIC, Sending
+from oleada_server.system.service import database_now
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ class Publisher:
             self._lease = None
 
     def _renew(self, now_s: float) -> None:
-        before, self._lease = self._lease, leader.take(ROLE, self._owner, clock.now_utc())
+        before, self._lease = self._lease, leader.take(ROLE, self._owner, database_now())
         self._lease_at = now_s + leader.RENEW_S
         if self._lease != before:
             self._broker_is_whole = False

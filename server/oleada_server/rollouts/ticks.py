@@ -20,6 +20,7 @@ from sqlalchemy.orm import aliased
 from oleada_server.db import chunks, db, read_only
 from oleada_server.devices.models import Device
 from oleada_server.devices.sequences import raise_assignment_seqs
+from oleada_server.messaging.leader import LeaseLostError
 from oleada_server.rollouts import authorise, plan, plan_box, rows
 from oleada_server.rollouts.advance import advance, next_decision
 from oleada_server.rollouts.authorise import Addressee
@@ -58,6 +59,8 @@ def tick(now: datetime) -> None:
         try:
             if _has_work(rollout_id, now):
                 step(rollout_id, now)
+        except LeaseLostError:
+            raise
         except Exception as error:
             crashed.append(error)
         finally:
