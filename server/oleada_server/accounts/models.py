@@ -61,8 +61,7 @@ class KeptForm(Base):
 
     It belongs to the session that they signed in to afterwards, at most one to each.
     *action* is the path that the form is sent to; *fields* are ``[name, value]`` in order,
-    without passwords and form tokens; *had_file* says that a file was chosen, which is
-    never kept.
+    without passwords, files and form tokens.
     """
 
     __tablename__ = "kept_form"
@@ -71,7 +70,6 @@ class KeptForm(Base):
     )
     action: Mapped[str] = mapped_column(String(400))
     fields: Mapped[list[list[str]]] = mapped_column(Json)
-    had_file: Mapped[bool]
     kept_at: Mapped[datetime]
 
 

@@ -27,7 +27,6 @@ def upgrade() -> None:
         sa.Column("session_sha256", sa.String(length=64), nullable=False),
         sa.Column("action", sa.String(length=400), nullable=False),
         sa.Column("fields", JSON, nullable=False),
-        sa.Column("had_file", sa.Boolean(), nullable=False),
         sa.Column("kept_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
             ["session_sha256"],
