@@ -23,7 +23,8 @@ from oleada_lab.errors import LabError
 WINDOW: Final = 60
 """Unacknowledged messages of one client; below what the generated broker configuration takes."""
 READ_BYTES: Final = 65_536
-_CONNACK, _PUBLISH, _PUBACK, _SUBACK = 2, 3, 4, 9
+CONNACK, PUBLISH, PUBACK, SUBACK = 2, 3, 4, 9
+_SESSION_EXPIRY: Final = 0x11
 
 
 def remaining_length(number: int) -> bytes:
@@ -36,10 +37,12 @@ def remaining_length(number: int) -> bytes:
             return bytes(found)
 
 
-def connect_packet(client_id: str, keepalive_s: int) -> bytes:
-    """Return CONNECT with a clean start."""
-    body = _text("MQTT") + bytes([5, 2]) + keepalive_s.to_bytes(2, "big") + b"\0"
-    return _packet(0x10, body + _text(client_id))
+def connect_packet(client_id: str, keepalive_s: int, session_s: int | None = None) -> bytes:
+    """Return CONNECT with a clean start; with *session_s* one to a session that is kept."""
+    head = _text("MQTT") + bytes([5, 2 if session_s is None else 0])
+    kept = b"" if session_s is None else bytes([_SESSION_EXPIRY]) + session_s.to_bytes(4, "big")
+    properties = remaining_length(len(kept)) + kept
+    return _packet(0x10, head + keepalive_s.to_bytes(2, "big") + properties + _text(client_id))
 
 
 def subscribe_packet(topic_filter: str) -> bytes:
@@ -50,6 +53,30 @@ def subscribe_packet(topic_filter: str) -> bytes:
 def publish_packet(topic: str, payload: bytes, packet_id: int) -> bytes:
     """Return PUBLISH at QoS 1."""
     return _packet(0x32, _text(topic) + packet_id.to_bytes(2, "big") + b"\0" + payload)
+
+
+def puback_packet(packet_id: int) -> bytes:
+    """Return PUBACK with success."""
+    return b"\x40\x02" + packet_id.to_bytes(2, "big")
+
+
+def read_publish(first: int, body: bytes) -> tuple[str, int | None, bytes]:
+    """Return topic, packet id (None at QoS 0) and payload of a PUBLISH.
+
+    Args:
+        first: The packet's first byte.
+        body: Everything behind its length.
+    """
+    at = 2 + int.from_bytes(body[:2], "big")
+    topic, packet_id = body[2:at].decode(), None
+    if first & 0x06:
+        packet_id, at = int.from_bytes(body[at : at + 2], "big"), at + 2
+    length, shift = 0, 0
+    while True:  # the properties' length, a variable byte integer
+        length |= (body[at] & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if not body[at - 1] & 0x80:
+            return topic, packet_id, body[at + length :]
 
 
 @dataclass(slots=True)
@@ -101,10 +128,10 @@ class _Sender:
         self.buffer += data
         while (split := split_packet(self.buffer)) is not None:
             kind, body, end = split
-            if kind == _PUBACK:
+            if kind == PUBACK:
                 self.in_flight -= 1
                 self.load.puback += 1
-            elif kind == _PUBLISH:
+            elif kind == PUBLISH:
                 self.load.acknowledged += _acknowledged(body)
                 self.load.last_ack_s = monotonic_s()
             del self.buffer[:end]
@@ -176,7 +203,7 @@ async def _connect(
     writer.write(connect_packet(identity.device_id, 300))
     writer.write(subscribe_packet(topics.down(identity.device_id, topics.Down.ACK)))
     ready = set[int]()
-    while not {_CONNACK, _SUBACK} <= ready:
+    while not {CONNACK, SUBACK} <= ready:
         data = await reader.read(READ_BYTES)
         if not data:
             raise LabError(f"The broker closed the connection of {identity.device_id}.")
@@ -218,9 +245,7 @@ def split_packet(buffer: bytearray) -> tuple[int, bytes, int] | None:
 
 def _acknowledged(body: bytes) -> int:
     """Return how many ids a PUBLISH of QoS 0 on ``down/ack`` names."""
-    at = 2 + int.from_bytes(body[:2], "big")
-    at += 1 + body[at]  # properties shorter than 128 bytes: the server sends few
-    return len(json.loads(body[at:])["ids"])
+    return len(json.loads(read_publish(0x30, body)[2])["ids"])
 
 
 def _packet(first: int, body: bytes) -> bytes:
