@@ -27,7 +27,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from tests.support.certificates import a_key, key_pem
 from tests.support.postgres import free_port
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 class RunningBroker:

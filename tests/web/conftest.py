@@ -11,7 +11,7 @@ from oleada_server.app import create_app
 from oleada_server.clock import now_utc
 from oleada_server.config import Config
 from oleada_server.db import db
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
 from tests.server.conftest import (
     cluster,
@@ -88,9 +88,14 @@ def console(filled_app: Flask) -> Iterator[Console]:
         )
 
 
+PATIENCE_MS = 60_000
+"""A machine with two busy cores needs seconds for what takes an instant on an idle one."""
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium, started once."""
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         found = launched(playwright)
         yield found

@@ -22,7 +22,7 @@ class Reader:
     """Reads one stream; leaves it at the end of ``with``."""
 
     def __init__(self, address: str, path: str, secret: str, last_id: str | None = None) -> None:
-        self._connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=15)
+        self._connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=60)
         headers = {"Cookie": f"{SESSION_COOKIE}={secret}"}
         if last_id is not None:
             headers["Last-Event-ID"] = last_id
@@ -44,7 +44,7 @@ class Reader:
         self._connection.close()
 
     def next(self) -> Event:
-        """Return the next event; waits at most 15 seconds."""
+        """Return the next event; waits at most 60 seconds."""
         fields: dict[str, list[str]] = {}
         while line := self._answer.readline().decode().rstrip("\n"):
             key, _, value = line.partition(": ")

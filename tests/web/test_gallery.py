@@ -93,7 +93,7 @@ def test_the_page_of_a_box_moves_by_itself_and_keeps_what_is_open(
         db.session.commit()
         db.session.remove()
 
-    expect(page.locator("#p-head")).to_contain_text("5.9.0", timeout=8000)
+    expect(page.locator("#p-head")).to_contain_text("5.9.0", timeout=60_000)
     expect(page.locator("#p-log details")).to_have_attribute("open", "")
     expect(page.locator("#q")).to_have_value("half typed")
     assert watched.said == []

@@ -272,7 +272,7 @@ def test_what_a_lead_has_typed_survives_what_changes_around_it(
     facts = page.locator("#p-decide .cons").inner_text()
     of_database(console, one_more_is_heard)
 
-    expect(page.locator("#p-decide .cons")).not_to_have_text(facts, timeout=3000)
+    expect(page.locator("#p-decide .cons")).not_to_have_text(facts, timeout=60_000)
     expect(page.locator("#decide-reason")).to_have_value("half a sen")
     expect(page.locator("#decide-reason")).to_be_focused()
 
@@ -286,5 +286,5 @@ def test_a_new_plan_appears_under_needs_you_without_a_reload(
 
     of_database(console, lambda: service.ask_approval(3, "please", actor=ANA, now=now_utc()))
 
-    expect(page.get_by_role("link", name="Review R-3")).to_be_visible(timeout=3000)
+    expect(page.get_by_role("link", name="Review R-3")).to_be_visible(timeout=60_000)
     expect(page.locator("#p-list")).to_contain_text("Awaiting approval")

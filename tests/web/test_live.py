@@ -50,7 +50,7 @@ def latest(console: Console) -> int:
     return found
 
 
-def waited_for(condition: Callable[[], bool], seconds: float = 15.0) -> bool:
+def waited_for(condition: Callable[[], bool], seconds: float = 60.0) -> bool:
     """Return whether *condition* came true in time."""
     ends_at, pause = monotonic_s() + seconds, threading.Event()
     while not condition():
@@ -168,7 +168,7 @@ def a_web_process(config: Config) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait(10)
+        process.wait(60)
         log.close()
 
 
@@ -187,7 +187,7 @@ def test_a_page_survives_a_restart_of_the_server_without_reload_or_doubles(
     link = f"{config.console_url}/sign-in/link/{tokens['a.torres']}"
 
     with a_web_process(config):
-        assert waited_for(lambda: answers(config), 30), shown(config)
+        assert waited_for(lambda: answers(config)), shown(config)
         page.goto(link)
         page.locator("main button").click()
         page.wait_for_url("**/password")
@@ -196,14 +196,14 @@ def test_a_page_survives_a_restart_of_the_server_without_reload_or_doubles(
         updated = page.locator("#p-now .split li").first.locator("b")
         before = int(updated.inner_text())
         move(app, sample)
-        expect(updated).to_have_text(str(before + 1), timeout=10_000)
+        expect(updated).to_have_text(str(before + 1), timeout=60_000)
 
     move(app, sample)
     with a_web_process(config):
-        assert waited_for(lambda: answers(config), 30), shown(config)
-        expect(updated).to_have_text(str(before + 2), timeout=20_000)
+        assert waited_for(lambda: answers(config)), shown(config)
+        expect(updated).to_have_text(str(before + 2), timeout=60_000)
         move(app, sample)
-        expect(updated).to_have_text(str(before + 3), timeout=10_000)
+        expect(updated).to_have_text(str(before + 3), timeout=60_000)
         assert page.evaluate("window.sameDocument") is True
         assert page.locator("#p-now").count() == 1
         assert page.locator("#p-now .split li").count() == 7

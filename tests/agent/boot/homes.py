@@ -21,7 +21,7 @@ from oleada_agent.boot import control, image
 from oleada_agent.boot.disk import RealDisk
 
 MODEL = "VX-410"
-ANSWER_LIMIT_S = 30
+ANSWER_LIMIT_S = 60
 AGENT = """
 import json, os, pathlib, signal, socket, sys
 box = pathlib.Path(sys.argv[sys.argv.index("--box") + 1])

@@ -182,7 +182,7 @@ class Agent:
         """Fetch, and return the event that ends it."""
         self.downloader.fetch(ASSIGNED, "B", from_bytes)
         while not (self.events and isinstance(self.events[-1], Fetched | FetchFailed)):
-            self.downloader.handle(self.posted.get(timeout=30))
+            self.downloader.handle(self.posted.get(timeout=60))
         return self.events[-1]
 
 
@@ -320,7 +320,7 @@ def test_a_slot_without_room_ends_the_download_as_storage(door: Door) -> None:
 def test_parts_of_a_stopped_download_are_not_written(door: Door) -> None:
     agent = Agent(door)
     agent.downloader.fetch(ASSIGNED, "B", 0)
-    part = agent.posted.get(timeout=30)
+    part = agent.posted.get(timeout=60)
 
     agent.downloader.stop()
     agent.downloader.handle(part)

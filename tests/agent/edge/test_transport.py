@@ -57,7 +57,7 @@ class Line:
     def wait_for(self, shape: type[N]) -> N:
         """Return the next news of *shape*."""
         while True:
-            found = self.news.get(timeout=30)
+            found = self.news.get(timeout=60)
             if isinstance(found, shape):
                 return found
 
@@ -75,7 +75,7 @@ def test_what_is_retained_comes_and_what_is_said_arrives(box: Path, house: House
             topic = line.wait_for(Received).topic
 
             assert topic.startswith(f"oleada/v1/m/{MODEL}/")
-            assert desk.heard.get(timeout=30) == (Up.LOG, b'{"id":"x"}')
+            assert desk.heard.get(timeout=60) == (Up.LOG, b'{"id":"x"}')
 
 
 def test_a_killed_broker_is_sought_again_with_growing_pauses(box: Path, house: House) -> None:

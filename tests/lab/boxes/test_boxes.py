@@ -61,7 +61,7 @@ def test_one_flipped_byte_in_the_only_image_leaves_the_box_dark(
         file.write(bytes([byte ^ 1]))
 
     with powered([box]):
-        wait_until(lambda: not box.is_on, 20, "the boot program gives up")
+        wait_until(lambda: not box.is_on, 60, "the boot program gives up")
 
     assert "can not boot" in box.console()
     assert box.booted() is None
@@ -71,13 +71,13 @@ def test_a_power_cut_takes_every_process_of_the_box(tmp_path: Path, image: Built
     box = make_box(tmp_path / "box", PLAN, image.path)
     with powered([box]):
         _boot(box)
-        wait_until(lambda: len(_family(box)) == 2, 20, "the image's process runs")
+        wait_until(lambda: len(_family(box)) == 2, 60, "the image's process runs")
         family = _family(box)
 
         box.power_cut()
 
         assert not box.is_on
-        wait_until(lambda: not any(map(_runs, family)), 10, "all processes are gone")
+        wait_until(lambda: not any(map(_runs, family)), 60, "all processes are gone")
 
 
 def test_a_box_boots_again_after_a_power_cut(tmp_path: Path, image: BuiltImage) -> None:
@@ -88,7 +88,7 @@ def test_a_box_boots_again_after_a_power_cut(tmp_path: Path, image: BuiltImage) 
 
         box.power_on()
 
-        wait_until(lambda: _boot(box)["boot_id"] != first, 20, "it boots again")
+        wait_until(lambda: _boot(box)["boot_id"] != first, 60, "it boots again")
         assert str(_boot(box)["boot_id"]) > str(first)
 
 
@@ -131,7 +131,7 @@ def test_boxes_die_with_the_lab_even_when_it_is_killed(tmp_path: Path, image: Bu
 
         lab.kill()
 
-    wait_until(lambda: not _runs(process), 10, "the box is gone")
+    wait_until(lambda: not _runs(process), 60, "the box is gone")
 
 
 def test_a_box_whose_lab_went_before_it_began_does_not_start(
@@ -176,14 +176,14 @@ def test_what_makes_a_box_peculiar_is_where_the_boot_program_looks(
 
     with powered([box, other]):
         _boot(box)
-        wait_until((other.directory / "run/player.ready").exists, 20, "the other's player is ready")
-        wait_until((box.directory / "run/agent.log").exists, 20, "the image runs")
+        wait_until((other.directory / "run/player.ready").exists, 60, "the other's player is ready")
+        wait_until((box.directory / "run/agent.log").exists, 60, "the image runs")
 
     assert not (box.directory / "run/player.ready").exists()
 
 
 def _boot(box: Box) -> dict[str, object]:
-    wait_until(lambda: box.booted() is not None, 20, "the box has booted")
+    wait_until(lambda: box.booted() is not None, 60, "the box has booted")
     found = box.booted()
     assert found is not None
     return found

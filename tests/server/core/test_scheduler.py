@@ -78,7 +78,7 @@ def test_ticks_run_by_themselves_until_the_scheduler_stops(app: Flask) -> None:
 
     scheduler.start()
     for _ in range(3):
-        assert three.acquire(timeout=10)
+        assert three.acquire(timeout=60)
     scheduler.stop()
 
     assert leader.take("scheduler", "another", NOON), "the lease was given up"

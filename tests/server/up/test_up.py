@@ -74,7 +74,7 @@ class Up:
     def end(self, number: int) -> int:
         """Send it signal *number* and return its exit code."""
         self.process.send_signal(number)
-        return self.process.wait(30)
+        return self.process.wait(60)
 
 
 @contextmanager
@@ -181,7 +181,7 @@ def test_killed_with_9_it_takes_its_children_along_and_starts_again(home: Path) 
     up.wait_ready()
     up.end(signal.SIGKILL)
 
-    wait_until(lambda: up.family() == [], "no process is left", 30)
+    wait_until(lambda: up.family() == [], "no process is left")
     with running(home, times=2) as again:
         assert again.client.get("/api/v1/devices")["total"] == 0
 
