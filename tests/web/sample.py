@@ -1,6 +1,7 @@
 """A small operator to look at: two models, boxes with health, and rollouts in all states."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -14,6 +15,7 @@ from oleada_server.db import db
 from oleada_server.devices.models import Device, HardwareModel
 from oleada_server.live import service as live
 from oleada_server.releases.models import Release, ReleaseState
+from oleada_server.rollouts import service as rollouts
 from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
 from oleada_server.rollouts.states import BoxState, RolloutState, WaveState
 from oleada_server.telemetry.models import DeviceEvent, HealthSample
@@ -24,6 +26,13 @@ HOUR = timedelta(hours=1)
 ANA = "user:a.torres"
 REGIONS = ("Praha", "Brno", "Valencia", "Ostrava")
 SERIAL_WITH_MARKUP = "<img src=x onerror=alert(1)>"
+PEOPLE = {
+    "a.torres": ("Ana Torres", Role.OPERATOR, "en", "Europe/Prague"),
+    "v.dvorak": ("Věra Dvořák", Role.VIEWER, "cs", "Europe/Prague"),
+    "l.ruiz": ("Luis Ruiz", Role.OPERATOR, "es", "Europe/Madrid"),
+    "e.prieto": ("Elena Prieto", Role.APPROVER, "en", "Europe/Madrid"),
+    "m.novak": ("Marek Novák", Role.ADMIN, "en", "Europe/Prague"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +46,11 @@ class Sample:
 
 def add_people(now: datetime) -> dict[str, str]:
     """Add one person per role; return a sign-in link's token by name."""
-    people = {
-        "a.torres": ("Ana Torres", Role.OPERATOR, "en", "Europe/Prague"),
-        "v.dvorak": ("Věra Dvořák", Role.VIEWER, "cs", "Europe/Prague"),
-        "l.ruiz": ("Luis Ruiz", Role.OPERATOR, "es", "Europe/Madrid"),
-        "e.prieto": ("Elena Prieto", Role.APPROVER, "en", "Europe/Madrid"),
-        "m.novak": ("Marek Novák", Role.ADMIN, "en", "Europe/Prague"),
-    }
+    return add_named(PEOPLE, now)
+
+
+def add_named(people: Mapping[str, tuple[str, Role, str, str]], now: datetime) -> dict[str, str]:
+    """Add *people* (full name, role, language, zone by name); return link tokens by name."""
     tokens = {}
     for name, (full_name, role, language, zone) in people.items():
         accounts.add_user(
@@ -70,6 +77,22 @@ def fill(now: datetime, boxes: int = 120, seed: int = 7) -> Sample:
     live.touch("rollouts", now)
     db.session.commit()
     return Sample(rollout_id, ids, now)
+
+
+def add_decisions(sample: Sample) -> tuple[int, int]:
+    """Add a plan that awaits approval and a rollout whose wave is held; return their numbers."""
+    plan = db.session.get_one(Rollout, sample.rollout_id + 1)
+    asked = rollouts.create(rollouts.spec_of(plan), actor=ANA, now=sample.now, in_console=True)
+    rollouts.ask_approval(asked, "lab run L-342 is clean", actor=ANA, now=sample.now)
+    held = _rollout(plan.release, RolloutState.RUNNING, sample.now, started_at=sample.now - HOUR)
+    mine = [one for number, one in enumerate(sample.device_ids) if not number % 5][:20]
+    wave = _wave(held, 1, "Staff homes", WaveState.HELD, share_until=0.2, boxes=len(mine),
+                 opened_at=sample.now - 30 * HOUR, state_reason="too many are silent")  # fmt: skip
+    mix = [BoxState.UPDATED] * 3 + [BoxState.SILENT]
+    _members(wave, mine, mix, sample.now, Random(2))
+    _wave(held, 2, "Wave 2", WaveState.WAITING, share_until=1.0, boxes=0)
+    db.session.commit()
+    return asked, held.id
 
 
 def move_one(sample: Sample, now: datetime) -> None:

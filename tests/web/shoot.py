@@ -6,21 +6,23 @@ the browser's console says.
 
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from oleada_server import config
+from oleada_server.accounts.models import Role
 from oleada_server.app import create_app
 from oleada_server.clock import now_utc
 from oleada_server.db import db
 from playwright.sync_api import BrowserContext, ViewportSize, sync_playwright
 
 from tests.web.console import launched, served
-from tests.web.sample import Sample, add_people, fill
+from tests.web.sample import Sample, add_decisions, add_named, add_people, fill
 
 BOXES = 4824
 Look = Literal["light", "dark"]
@@ -28,10 +30,25 @@ LOOKS: list[tuple[Look, int]] = [
     (look, width) for width in (1440, 1100, 390, 320) for look in get_args(Look)
 ]
 NEVER = "0" * 12
+LOOKERS = {
+    "look.en": ("Iva Ferrer", Role.ADMIN, "en", "Europe/Prague"),
+    "look.es": ("Luz Ibarra", Role.ADMIN, "es", "Europe/Madrid"),
+    "look.cs": ("Jan Kolář", Role.ADMIN, "cs", "Europe/Prague"),
+}
 
 
-def pages(rollout_id: int, device_ids: Sequence[str]) -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A console that is served: sign-in tokens by person, and the pages by name."""
+
+    address: str
+    tokens: dict[str, str]
+    pages: dict[str, str]
+
+
+def pages(sample: Sample, asked_id: int, held_id: int) -> dict[str, str]:
     """Return the address of each page by its name."""
+    rollout_id, device_ids = sample.rollout_id, sample.device_ids
     return {
         "fleet": "/fleet",
         "box": f"/devices/{device_ids[6]}",
@@ -41,6 +58,7 @@ def pages(rollout_id: int, device_ids: Sequence[str]) -> dict[str, str]:
         "release": "/releases/VX-410/5.8.2",
         "withdraw": "/releases/VX-410/5.8.2/withdraw",
         "audit": "/audit",
+        "audit-none": "/audit?object=R-999",
         "audit-of": f"/audit?object=R-{rollout_id}",
         "chain": "/audit/chain",
         "users": "/users",
@@ -51,7 +69,13 @@ def pages(rollout_id: int, device_ids: Sequence[str]) -> dict[str, str]:
         "rollout": f"/rollouts/R-{rollout_id}",
         "halted": "/rollouts/R-1",
         "draft": f"/rollouts/R-{rollout_id + 1}",
+        "approval": f"/rollouts/R-{asked_id}",
+        "held": f"/rollouts/R-{held_id}",
+        "plan": "/rollouts/new?release=VX-240/5.7.9",
+        "pause": f"/rollouts/R-{rollout_id}/pause",
         "stop": f"/rollouts/R-{rollout_id}/stop",
+        "rollouts-ended": "/rollouts?state=ended",
+        "rollouts-none": "/rollouts?before=1",
         "devices": "/devices",
         "filtered": f"/devices?rollout=R-{rollout_id}&wave=3&box=failed,rolled_back",
         "nothing": f"/devices?model=VX-410&contact=never&q={NEVER}",
@@ -63,8 +87,8 @@ def pages(rollout_id: int, device_ids: Sequence[str]) -> dict[str, str]:
 
 
 @contextmanager
-def console() -> Iterator[tuple[str, dict[str, str], Sample]]:
-    """Serve a filled console; yield its address, sign-in tokens and what is in it."""
+def console() -> Iterator[Filled]:
+    """Serve a console with a fleet in it, and an administrator for each language."""
     with tempfile.TemporaryDirectory() as home:
         settings = config.load(Path(home), {})
         settings.keys_dir.mkdir(mode=0o700)
@@ -76,11 +100,12 @@ def console() -> Iterator[tuple[str, dict[str, str], Sample]]:
         app = create_app(settings)
         with app.app_context():
             db.create_all()
-            tokens = add_people(now_utc())
+            tokens = add_people(now_utc()) | add_named(LOOKERS, now_utc())
             sample = fill(now_utc(), BOXES)
+            found = pages(sample, *add_decisions(sample))
             db.session.remove()
         with served(app) as address:
-            yield address, tokens, sample
+            yield Filled(address, tokens, found)
 
 
 def shoot(context: BrowserContext, address: str, name: str, path: str, file: Path) -> None:
@@ -99,18 +124,19 @@ def shoot(context: BrowserContext, address: str, name: str, path: str, file: Pat
 def main(out: Path, wanted: list[str]) -> None:
     """Shoot the *wanted* pages, all if none is named, into directory *out*."""
     out.mkdir(parents=True, exist_ok=True)
-    with console() as (address, tokens, sample), sync_playwright() as playwright:
+    with console() as filled, sync_playwright() as playwright:
+        address = filled.address
         browser = launched(playwright)
         signed_in = browser.new_context()
         page = signed_in.new_page()
-        page.goto(f"{address}/sign-in/link/{tokens['m.novak']}")
+        page.goto(f"{address}/sign-in/link/{filled.tokens['look.en']}")
         page.click("main button")
         state = signed_in.storage_state()
         for look, width in LOOKS:
             shape = ViewportSize(width=width, height=900 if width > 400 else 844)
             inside = browser.new_context(viewport=shape, color_scheme=look, storage_state=state)
             outside = browser.new_context(viewport=shape, color_scheme=look)
-            for name, path in pages(sample.rollout_id, sample.device_ids).items():
+            for name, path in filled.pages.items():
                 if not wanted or name in wanted:
                     shoot(inside, address, name, path, out / f"{name}-{width}-{look}.png")
             if not wanted or "sign-in" in wanted:
