@@ -3,6 +3,7 @@
 import argparse
 import json
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -45,7 +46,8 @@ def _run(options: argparse.Namespace) -> int:
         only=tuple(one.strip() for one in options.only.split(",") if one.strip()),
         kills_per_rollout=options.kills_per_rollout,
     )
-    # What was refused must be said before a server is started.
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell had it ignored
+        signal.signal(number, signal.default_int_handler)
     home = Path(tempfile.mkdtemp(prefix="oleada-chaos-"))
     home.chmod(0o755)  # PostgreSQL's user must reach its cluster
     at = now_utc()

@@ -25,6 +25,8 @@ def _ends_by_itself(facts: Facts) -> Iterator[str]:
         yield f"is {facts.state}, not finished"
     if facts.people:
         yield f"a person had to act: {', '.join(facts.people)}"
+    if facts.images.get(facts.version) != facts.sha256:
+        yield f"the image that was assigned is not the one of {facts.version}"
     if facts.rollouts_of_release != 1:
         yield f"the release has {facts.rollouts_of_release} rollouts, one was planned"
 

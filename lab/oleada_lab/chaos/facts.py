@@ -77,7 +77,8 @@ class Facts:
     Attributes:
         rollout: Such as ``R-7``.
         rollouts_of_release: How many rollouts of this release there are.
-        images: SHA-256 of every published image, by version.
+        sha256: Of the image that was assigned, as the database has it.
+        images: SHA-256 of every image as it was built, by version.
         planned: By device id, how its attempt must end: ``updated`` or ``rolled_back``.
         counts: Boxes by state, as the pages count them.
         boxes: By device id.
@@ -92,6 +93,7 @@ class Facts:
     state: str
     rollouts_of_release: int
     version: str
+    sha256: str
     images: Mapping[str, str]
     planned: Mapping[str, str]
     rows: tuple[Row, ...]

@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -19,7 +20,6 @@ from oleada_server.db import db, read_only
 from oleada_server.devices.models import Device
 from oleada_server.messaging.models import OutboxMessage, RetainedMessage
 from oleada_server.messaging.outbox import CANARY_TOPIC
-from oleada_server.releases.models import Release
 from oleada_server.rollouts import service as rollouts
 from oleada_server.rollouts.authorise import assignment_id
 from oleada_server.rollouts.models import BoxInWave, ReportRow, Rollout
@@ -33,6 +33,14 @@ EXPIRES_SOON: Final = timedelta(minutes=5)
 BOOTED: Final = re.compile(
     r"^oleada-boot: slot [AB]: (\S+), boot \d{8}-[0-9a-f]{8}, ", re.MULTILINE
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What the lab has made, and what it expects of it; see ``Facts`` for the shapes."""
+
+    planned: Mapping[str, str]
+    images: Mapping[str, str]
 
 
 def device_id_of(box: Box) -> str | None:
@@ -53,7 +61,7 @@ def state_of(rollout_id: int) -> str:
 
 def read(
     rollout_id: int,
-    planned: Mapping[str, str],
+    built: Built,
     boxes: Sequence[Box],
     broker: Mapping[str, str],
     now: datetime,
@@ -62,7 +70,7 @@ def read(
 
     Args:
         rollout_id: The rollout, without its letter.
-        planned: By device id, how its attempt must end.
+        built: What must come out.
         boxes: All that are enrolled.
         broker: What the broker holds (``retained.held_by_broker``).
         now: Aware time.
@@ -74,17 +82,15 @@ def read(
     left = select(func.count()).select_from(OutboxMessage)
     unsent = select(func.count()).where(RetainedMessage.sent_revision < RetainedMessage.revision)
     same = select(func.count()).where(Rollout.release_id == release.id)
-    images = select(Release.version, Release.sha256).where(
-        Release.hardware_model == release.hardware_model
-    )
     on_boxes = (_box(box, release.version) for box in boxes)
     found = Facts(
         rollout=f"R-{rollout_id}",
         state=str(rollout.state),
         rollouts_of_release=db.session.scalar(same) or 0,
         version=release.version,
-        images=dict(db.session.execute(images).tuples().all()),
-        planned=planned,
+        sha256=release.sha256,
+        images=built.images,
+        planned=built.planned,
         rows=rows_of(rollout_id),
         reports=_reports(rollout_id),
         counts=_counts(rollout_id),
