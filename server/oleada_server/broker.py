@@ -28,6 +28,8 @@ from oleada_server.enrolment.pki import SERVER_NAME
 from oleada_server.secret import secret_key
 
 CONFIGURATION: Final = "mosquitto.conf"
+STORE: Final = "mosquitto.db"
+"""Where the broker keeps sessions and retained messages, written every minute."""
 PACKET_BYTES_MAX: Final = DOWN_BYTES_MAX + 4096
 """The largest payload of the wire with its topic and properties."""
 QUEUED_MESSAGES_MAX: Final = 100_000

@@ -16,6 +16,7 @@ from oleada_server.errors import ServerError
 COMMANDS: Final = {
     "db": ("oleada_server.cli_run:db_group", "The database: upgrade, show its revision."),
     "device": ("oleada_server.devices.cli:device_group", "Devices: list, show, claim."),
+    "doctor": ("oleada_server.system.cli:doctor", "Say what of this server needs a person."),
     "door": ("oleada_server.cli_run:door", "Run the device door (HTTPS)."),
     "init": ("oleada_server.cli_run:init", "Make keys, certificates, database, broker set-up."),
     "keys": ("oleada_store.cli:keys_group", "The signer's keys: the ceremony, new models."),

@@ -118,6 +118,16 @@ class Config:
         low=100,
         high=10_000_000,
     )
+    disk_low_bytes: int = _setting(
+        2 * 1024**3,
+        "Less free room than this on a disk of the server is told on every page.",
+        low=0,
+    )
+    disk_keep_bytes: int = _setting(
+        128 * 1024**2,
+        "Room that no image may take, so that the database can go on; less counts as a full disk.",
+        low=0,
+    )
     rollout_approval: str = _setting(
         "console",
         "Which rollouts a second person has to approve: those planned in the `console`, "

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from flask import current_app
 from oleada_wire.ids import DEVICE_ID_ALPHABET, is_hardware_model
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from oleada_server import config as settings
 from oleada_server.audit import service as audit
@@ -144,6 +144,25 @@ def device_authority() -> pki.Authority:
         held["oleada_device_ca"] = pki.load_authority(settings.current().pki_dir, "device-ca")
     found: pki.Authority = held["oleada_device_ca"]
     return found
+
+
+def boxes_expired(now: datetime) -> int:
+    """Return how many boxes have no certificate that is valid at *now*, in the caller's read."""
+    newest = (
+        select(Certificate.device_id)
+        .where(Certificate.revoked_at.is_(None))
+        .group_by(Certificate.device_id)
+        .having(func.max(Certificate.not_after) <= now)
+    )
+    return db.session.scalar(select(func.count()).select_from(newest.subquery())) or 0
+
+
+def certificate_ends(device_id: str) -> datetime | None:
+    """Return when the newest certificate of a box ends; None if it never had one."""
+    query = select(func.max(Certificate.not_after)).where(
+        Certificate.device_id == device_id, Certificate.revoked_at.is_(None)
+    )
+    return db.session.scalar(query)
 
 
 def service_ca_pem() -> str:

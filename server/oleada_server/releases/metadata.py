@@ -5,6 +5,7 @@ leaves the old state or the new one (ADR 0010). Only snapshot and timestamp are 
 here; everything else was signed offline and is kept as the bytes that came.
 """
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -50,6 +51,15 @@ def current() -> dict[str, TufFile]:
         latest, (TufFile.name == latest.c.name) & (TufFile.version == latest.c.version)
     )
     return {row.name: row for row in db.session.scalars(query)}
+
+
+def expiries() -> dict[str, datetime]:
+    """Return when each role that is published now expires; part of the caller's read."""
+    found = {}
+    for name, row in current().items():
+        said = json.loads(row.body)["signed"]["expires"]
+        found[name] = datetime.fromisoformat(said)
+    return found
 
 
 def roots() -> list[bytes]:

@@ -23,7 +23,7 @@ from oleada_server.releases.errors import (
     ArtifactWithdrawnError,
     ReleaseNotFoundError,
 )
-from oleada_server.releases.metadata import tuf_file
+from oleada_server.releases.metadata import expiries, tuf_file
 from oleada_server.releases.models import DenyList, Release, ReleaseState
 from oleada_server.releases.publishing import Judged, check, publish
 from oleada_server.releases.trust import install_trust
@@ -32,6 +32,7 @@ __all__ = [
     "Judged",
     "artifact_path",
     "check",
+    "expiries",
     "get",
     "install_trust",
     "list_releases",

@@ -18,6 +18,7 @@ TEMPLATE: Final = HOME / "messages.pot"
 LANGUAGES: Final = ("es", "cs")
 _METHODS: Final = [
     ("accounts/**.py", "python"),
+    ("system/**.py", "python"),
     ("web/**.py", "python"),
     ("templates/**.html", "jinja2"),
 ]

@@ -16,12 +16,14 @@ from oleada_server.clock import now_utc
 from oleada_server.db import read_only
 from oleada_server.devices import service as devices
 from oleada_server.devices.models import Device
+from oleada_server.enrolment import service as enrolment
 from oleada_server.live import service as live
 from oleada_server.releases import service as releases
 from oleada_server.rollouts import of_device
 from oleada_server.telemetry import reading as telemetry
 from oleada_server.telemetry import service as events
 from oleada_server.web import activity, device_events, device_lanes, device_view, status, words
+from oleada_server.web.device_troubles import troubles
 from oleada_server.web.health import HOT_C
 from oleada_server.web.parts import Parts
 from oleada_server.web.words import gettext
@@ -101,6 +103,7 @@ def _places(device: Device, silent_after: timedelta, now: datetime) -> dict[str,
         "places": places,
         "wanted": wanted,
         "verdict": device_view.verdict(device, wanted, last, silent_after, now),
+        "troubles": troubles(device, enrolment.certificate_ends(device.id), now),
     }
 
 

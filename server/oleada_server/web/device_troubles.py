@@ -1,0 +1,56 @@
+"""What a box's page warns of beside its verdict: a clock that is wrong, a certificate that ends."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from markupsafe import Markup
+
+from oleada_server.devices.models import Device
+from oleada_server.web import words
+from oleada_server.web.words import say
+
+CLOCK_OFF: Final = timedelta(minutes=2)
+"""Less is a message that waited a little, or harmless."""
+CERTIFICATE_WARN: Final = timedelta(days=14)
+FREE_BYTES: Final = "X_OLEADA_FreeBytes"
+FREE_BYTES_MIN: Final = 1 << 20
+"""As the agent's own ``free_bytes_min``: with less a new slot is not well."""
+
+
+def troubles(device: Device, certificate_ends: datetime | None, now: datetime) -> list[Markup]:
+    """Return what to know of *device* beside its verdict, in words."""
+    found = [_of_certificate(certificate_ends, now), _of_disk(device), _of_clock(device)]
+    return [sentence for sentence in found if sentence is not None]
+
+
+def _of_certificate(ends: datetime | None, now: datetime) -> Markup | None:
+    if ends is None or ends - now > CERTIFICATE_WARN:
+        return None
+    when = words.moment(ends)
+    if ends > now:
+        return say("The certificate of this box ends %(when)s.", when=when)
+    return say(
+        "The certificate of this box has expired, %(when)s: it runs on, but the broker does not "
+        "let it in. Enrol it again with a new claim token.",
+        when=when,
+    )
+
+
+def _of_disk(device: Device) -> Markup | None:
+    free = (device.health or {}).get(FREE_BYTES)
+    if not isinstance(free, int) or free >= FREE_BYTES_MIN:
+        return None
+    return say(
+        "The disk of this box is full: %(free)s are free, so it can not begin an update.",
+        free=words.size(max(0, free)),
+    )
+
+
+def _of_clock(device: Device) -> Markup | None:
+    ahead = timedelta(minutes=round((device.clock_ahead_s or 0) / 60))
+    if abs(ahead) < CLOCK_OFF:
+        return None
+    span = words.duration(abs(ahead))
+    if ahead > timedelta():
+        return say("The clock of this box is %(span)s ahead.", span=span)
+    return say("The clock of this box is %(span)s behind.", span=span)
