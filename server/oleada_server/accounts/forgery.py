@@ -37,12 +37,20 @@ def demand_token(token: str) -> None:
     Raises:
         CSRFError: It is missing, of another session, or the request comes from elsewhere.
     """
+    g.oleada_form_refused = True
     try:
         validate_csrf(token)
     except ValueError as error:  # what WTForms raises is one
         raise CSRFError(str(error)) from error
     if request.is_secure and not same_origin(request.referrer or "", request.host_url):
         raise CSRFError("The form was sent from another site.")
+    g.oleada_form_refused = False
+
+
+def is_refused() -> bool:
+    """Return whether the form of this request was refused for its token or its origin."""
+    found: bool = g.get("oleada_form_refused", False)
+    return found
 
 
 def register(app: Flask) -> None:
@@ -71,4 +79,6 @@ def _check() -> None:
         if found is None or found.scopes is not None:
             return  # nobody, or a token: the view refuses or demands the scope
     g.pop("csrf_valid", None)
+    g.oleada_form_refused = True
     csrf.protect()
+    g.oleada_form_refused = False

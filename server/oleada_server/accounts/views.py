@@ -13,7 +13,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext
 
 from oleada_server import config
-from oleada_server.accounts import access, service
+from oleada_server.accounts import access, kept, service
 from oleada_server.accounts.errors import TooManyAttemptsError, WrongPasswordError
 from oleada_server.clock import now_utc
 from oleada_server.errors import BadInputError
@@ -38,6 +38,9 @@ def sign_in_page() -> ResponseReturnValue:
 def sign_in() -> ResponseReturnValue:
     """Sign in with name and password; a refusal keeps the name."""
     name = request.form.get("name", "")[:80]
+    form = kept.unseal(request.form.get("kept", ""))
+    if form is not None and request.form.get("do") == "back":
+        return _signed_in_elsewhere(name, form)
     try:
         secret, _ = service.sign_in_by_password(
             name, request.form.get("password", ""), now=now_utc()
@@ -47,6 +50,8 @@ def sign_in() -> ResponseReturnValue:
     except TooManyAttemptsError as error:
         text = gettext("Too many attempts. Wait %(wait_s)s s, then try again.", wait_s=error.wait_s)
         return _refused(name, error.status, text)
+    if form is not None:
+        return _with_session(_back_to(form, secret), secret)
     return _with_session(redirect(_next(), 303), secret)
 
 
@@ -134,8 +139,29 @@ def _next() -> str:
 
 
 def _refused(name: str, status: int, text: str) -> ResponseReturnValue:
-    page = render_template("accounts/sign_in.html", next=_next(), error=text, name=name)
+    page = render_template(
+        "accounts/sign_in.html",
+        next=_next(),
+        error=text,
+        name=name,
+        kept=request.form.get("kept", ""),
+    )
     return page, status
+
+
+def _signed_in_elsewhere(name: str, form: kept.Typed) -> ResponseReturnValue:
+    """Go back to *form* with the session that this browser got in another tab meanwhile."""
+    secret = access.session_secret()
+    if access.load_identity() is None or secret is None:
+        return _refused(name, 401, gettext("Nobody is signed in in this browser yet."))
+    return _back_to(form, secret)
+
+
+def _back_to(form: kept.Typed, secret: str) -> ResponseReturnValue:
+    """Lead to the page of *form*, which fills it from what waits with the session."""
+    kept.keep(secret, form, now_utc())
+    page = local_path(form.page) or url_for("web.home")
+    return redirect(f"{page}{'&' if '?' in page else '?'}kept=1", 303)
 
 
 def _with_session(answer: Response | ResponseReturnValue, secret: str) -> Response:

@@ -3,6 +3,8 @@
 from flask import Response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from oleada_server.accounts import forgery
+from oleada_server.web import kept_forms
 from oleada_server.web.words import gettext
 
 
@@ -18,6 +20,10 @@ def error_page(status: int, code: str, detail: str) -> ResponseReturnValue:
         return Response(f"{detail}\n", status, content_type="text/plain; charset=utf-8")
     if status == 401 and request.method == "GET":
         return redirect(url_for("account_pages.sign_in_page", next=request.full_path.rstrip("?")))
+    if status == 401 and request.method == "POST":
+        return kept_forms.sign_in_on_top()
+    if forgery.is_refused() and (way := kept_forms.back_to_form()) is not None:
+        return way
     page = render_template(
         "error.html", http_status=status, code=code, title=_title(status, code), detail=detail
     )
@@ -27,17 +33,18 @@ def error_page(status: int, code: str, detail: str) -> ResponseReturnValue:
 def _title(status: int, code: str) -> str:
     if code == "link-not-valid":
         return gettext("This sign-in link does not work any more")
-    known = {
-        401: gettext("Your session has ended"),
-        403: gettext("You do not have the right to do this"),
-        404: gettext("There is nothing here"),
-        409: gettext("That is not possible in this state"),
-        429: gettext("Too many attempts"),
-        503: gettext("The database does not answer"),
-        507: gettext("A disk of the server is full"),
-    }
-    if status in known:
-        return known[status]
-    if status < 500:
-        return gettext("That could not be understood")
-    return gettext("Something went wrong on our side")
+    match status:
+        case 401:
+            return gettext("Your session has ended")
+        case 403:
+            return gettext("You do not have the right to do this")
+        case 404:
+            return gettext("There is nothing here")
+        case 409:
+            return gettext("That is not possible in this state")
+        case 429:
+            return gettext("Too many attempts")
+        case _ if status < 500:
+            return gettext("That could not be understood")
+        case _:
+            return gettext("Something went wrong on our side")

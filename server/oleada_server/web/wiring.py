@@ -20,6 +20,7 @@ from oleada_server.web import (
     devices,
     firmware,
     fleet,
+    kept_forms,
     live,
     pages,
     parts,
@@ -29,7 +30,6 @@ from oleada_server.web import (
     search_page,
     security,
     status,
-    system_strip,
     words,
 )
 from oleada_server.web.serials import group
@@ -54,6 +54,7 @@ def wire(app: Flask) -> None:
     """Add the console to *app*."""
     Babel(app, locale_selector=words.choose_language, timezone_selector=words.choose_zone)
     security.secure(app)
+    kept_forms.watch(app)
     app.before_request(_know_person)
     app.context_processor(_every_page)
     app.jinja_env.trim_blocks = True
@@ -134,7 +135,6 @@ _GLOBALS: dict[str, Any] = {
     "size": words.size,
     "stack_bars": chart.stack,
     "status": status,
-    "system_notices": system_strip.notices,
     "tracks": chart.tracks,
     "zone_name": words.zone_name,
 }
