@@ -18,6 +18,7 @@ from oleada_server.config import Config
 from oleada_server.db import db
 from oleada_server.inputs import check_request
 from oleada_server.problems import register_error_handlers
+from oleada_server.restored import check_finished
 from oleada_server.secret import secret_key
 
 PAGES: Final = "oleada_server.web"
@@ -49,8 +50,11 @@ def create_app(config: Config | None = None, features: Sequence[str] = FEATURES)
 
     Raises:
         BadSettingError: a setting is unknown, of the wrong kind or out of range.
+        RestoreUnfinishedError: a restore into the data directory was interrupted.
     """
-    config = config or settings.load()
+    if config is None:
+        config = settings.load()
+        check_finished(config.data_dir)
     app = Flask("oleada_server")
     app.extensions["oleada_config"] = config
     app.config.update(

@@ -14,6 +14,7 @@ from oleada_wire.errors import WireError
 from oleada_server.errors import ServerError
 
 COMMANDS: Final = {
+    "backup": ("oleada_server.backup.cli:backup", "Write everything into one file."),
     "db": ("oleada_server.cli_run:db_group", "The database: upgrade, show its revision."),
     "device": ("oleada_server.devices.cli:device_group", "Devices: list, show, claim."),
     "doctor": ("oleada_server.system.cli:doctor", "Say what of this server needs a person."),
@@ -24,6 +25,7 @@ COMMANDS: Final = {
         "oleada_server.releases.cli:release_group",
         "Releases: build, sign, publish.",
     ),
+    "restore": ("oleada_server.backup.cli:restore", "Fill an empty server from a backup."),
     "rollout": ("oleada_server.rollouts.cli:rollout_group", "Rollouts: plan, start, watch, stop."),
     "scheduler": ("oleada_server.cli_run:scheduler", "Run the scheduler."),
     "up": ("oleada_server.cli_run:up", "Run everything: broker, web, door, worker, scheduler."),

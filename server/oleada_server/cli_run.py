@@ -13,6 +13,7 @@ from oleada_server import up as whole
 from oleada_server.app import WITHOUT_PAGES, create_app
 from oleada_server.config import Config
 from oleada_server.db import db
+from oleada_server.restored import check_finished
 
 
 def _say(line: str) -> None:
@@ -23,6 +24,7 @@ def _say(line: str) -> None:
 def _app() -> Iterator[Flask]:
     """Yield the app without pages, its context pushed and its connections closed after."""
     config = settings.load()
+    check_finished(config.data_dir)
     logs.configure(config.log_level)
     app = create_app(config, WITHOUT_PAGES)
     with app.app_context():
@@ -114,6 +116,7 @@ def current() -> None:
 
 def _made_ready() -> Config:
     config = settings.load()
+    check_finished(config.data_dir)
     if not (config.pki_dir / "door.pem").exists():
         raise whole.NotReadyError(f"{config.data_dir} is not made ready; run `oleada init` first.")
     return config

@@ -251,11 +251,16 @@ def write(config: Config, names: list[str]) -> None:
     before = path.read_text() if path.exists() else "# docs/reference/settings.md says more.\n"
     if before and not before.endswith("\n"):  # an editor that leaves the last line open
         before += "\n"
-    lines = [f"{name} = {_toml(getattr(config, name))}\n" for name in names]
+    lines = [f"{line(name, getattr(config, name))}\n" for name in names]
     config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     part.write_text(before + "".join(lines))
     part.replace(path)
+
+
+def line(name: str, value: str | int) -> str:
+    """Return the line that sets *name* in the file, without its end."""
+    return f"{name} = {_toml(value)}"
 
 
 def _toml(value: str | int) -> str:

@@ -3,6 +3,7 @@
 Alembic without its command line: ``oleada db upgrade`` and ``oleada up`` call this.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,6 +50,36 @@ def downgrade(revision: str) -> None:
     _run(command.downgrade, revision)
 
 
+def fill(revision: str, load: Callable[[Connection], None]) -> None:
+    """Make an empty database as of *revision*, let *load* fill it, bring it up to this code's.
+
+    One transaction: whatever fails, the database is as empty as before.
+    """
+
+    def make(config: AlembicConfig, first: str) -> None:
+        connection: Connection = config.attributes["connection"]
+        command.upgrade(config, first)
+        load(connection)
+        if connection.dialect.name == "sqlite":  # PostgreSQL has looked at each row
+            broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+            if broken is not None:
+                raise BadInputError(f"A row of {broken[0]} refers to a row that is not there.")
+        command.upgrade(config, "head")
+
+    _run(make, revision)
+
+
+def revisions() -> list[str]:
+    """Return every revision that this code knows, oldest first."""
+    scripts = ScriptDirectory(str(MIGRATIONS)).walk_revisions()
+    return [script.revision for script in scripts][::-1]
+
+
+def revision_of(connection: Connection) -> str | None:
+    """Return the revision of the database as *connection* sees it; None for an empty one."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
 def head() -> str:
     """Return the revision that this code needs."""
     found = ScriptDirectory(str(MIGRATIONS)).get_current_head()
@@ -59,7 +90,7 @@ def head() -> str:
 def current() -> str | None:
     """Return the revision of the database; None for an empty one."""
     with db.engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        return revision_of(connection)
 
 
 def check_current() -> None:

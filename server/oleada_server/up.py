@@ -23,6 +23,7 @@ from oleada_server.config import Config
 from oleada_server.db import db
 from oleada_server.errors import ConflictError, ServerError
 from oleada_server.processes import Child
+from oleada_server.restored import check_finished
 
 READY_S: Final = 60.0
 PORT_FREE_S: Final = 10.0
@@ -76,6 +77,7 @@ def up(directory: Path, say: Callable[[str], None]) -> None:
 
 def prepare(directory: Path) -> Config:
     """Return the settings of *directory* after everything that was missing has been made."""
+    check_finished(directory)
     config = settings.load(directory)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     config = initialise.choose_ports(config, settings.given(directory))

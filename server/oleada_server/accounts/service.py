@@ -316,6 +316,12 @@ def sign_out(secret: str, *, actor: str, now: datetime) -> None:
     db.session.commit()
 
 
+def record_restore() -> None:
+    """End every session and sign-in link, of which some may have been ended since the backup."""
+    for model in (Session, SignInLink):
+        db.session.execute(delete(model))
+
+
 def find_user(name: str) -> User:
     """Return the user of *name*.
 

@@ -1,15 +1,40 @@
 """Numbers that tell a box which of two messages is newer; raised, never read and written."""
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import update
+from sqlalchemy import ColumnElement, case, update
+from sqlalchemy.orm import InstrumentedAttribute
 
 from oleada_server.db import chunks, db
 from oleada_server.devices.models import Device
 
 ASSIGNMENT_SEQ_MAX: Final = 2**63 - 1
 """What the wire and both databases hold; an honest box never comes near it."""
+
+
+def record_restore(at_ms: int) -> int:
+    """Raise every number above all that was given before *at_ms*; return how many boxes.
+
+    Part of the caller's transaction. Whatever a box says next is news: it may have been
+    enrolled anew since the backup, and count its starts from one again.
+    """
+    changed: Any = db.session.execute(
+        update(Device).values(
+            assignment_seq=_at_least(Device.assignment_seq, at_ms),
+            cmd_seq=_at_least(Device.cmd_seq, at_ms),
+            boot_count=0,
+            boot_nonce="",
+            seq=0,
+            connected=False,
+        ),
+        execution_options={"synchronize_session": False},
+    )
+    return int(changed.rowcount)
+
+
+def _at_least(column: InstrumentedAttribute[int], value: int) -> ColumnElement[int]:
+    return case((column < value, value), else_=column)
 
 
 def raise_assignment_seqs(device_ids: Iterable[str]) -> dict[str, int]:

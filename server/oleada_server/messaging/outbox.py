@@ -16,10 +16,9 @@ from sqlalchemy import Table, bindparam, delete, select, update
 
 from oleada_server.db import chunks, db, read_only
 from oleada_server.messaging.models import Counter, OutboxMessage, RetainedMessage
-from oleada_server.messaging.service import next_number
+from oleada_server.messaging.service import CANARY, next_number
 
 CANARY_TOPIC: Final = f"{PREFIX}/s/canary"
-CANARY: Final = "retained-canary"
 
 
 @dataclass(frozen=True, slots=True)

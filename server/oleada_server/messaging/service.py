@@ -17,15 +17,17 @@ from flask import Flask, current_app
 from oleada_wire.envelope import KeySigner, Signer
 from oleada_wire.ids import BootId
 from oleada_wire.messages import Header
+from sqlalchemy import case, delete, update
 from sqlalchemy import insert as plain_insert
 
 from oleada_server import config as settings
 from oleada_server.clock import to_ms
 from oleada_server.db import chunks, db, insert
 from oleada_server.errors import ServerError
-from oleada_server.messaging.models import Counter, OutboxMessage, RetainedMessage
+from oleada_server.messaging.models import Counter, Leader, OutboxMessage, RetainedMessage
 
 SERVER_BOOTS: Final = "server-boots"
+CANARY: Final = "retained-canary"
 Queued = tuple[str, bytes, datetime | None]
 """Topic, payload, and when it is of no use any more (None: never)."""
 
@@ -91,6 +93,21 @@ def next_number(name: str) -> int:
         index_elements=["name"], set_={"value": Counter.value + 1}
     ).returning(Counter.value)
     return int(db.session.execute(raised).scalar_one())
+
+
+def record_restore(at_ms: int) -> None:
+    """Forget what was on its way, and have the broker given every retained message again.
+
+    Part of the caller's transaction. No broker holds the canary *at_ms* (outbox.py).
+    """
+    for model in (OutboxMessage, Leader):
+        db.session.execute(delete(model))
+    db.session.execute(update(RetainedMessage).values(sent_revision=0))
+    statement = insert(Counter).values(name=CANARY, value=at_ms)
+    raised = case((Counter.value < at_ms, at_ms), else_=Counter.value + 1)
+    db.session.execute(
+        statement.on_conflict_do_update(index_elements=["name"], set_={"value": raised})
+    )
 
 
 def next_header(now: datetime) -> Header:

@@ -123,24 +123,27 @@ def add(name: str, version: int, body: bytes) -> None:
         db.session.execute(delete(TufFile).where(old))
 
 
-def sign_snapshot(now: datetime) -> None:
-    """Sign a new snapshot and timestamp over the current files, in the caller's transaction."""
+def sign_snapshot(now: datetime, at_least: int = 1) -> None:
+    """Sign a new snapshot and timestamp over the current files, in the caller's transaction.
+
+    Their versions are *at_least* that number.
+    """
     found = current()
     versions = {
         name: row.version
         for name, row in found.items()
         if name not in {"root", "snapshot", "timestamp"}
     }
-    version = found["snapshot"].version + 1 if "snapshot" in found else 1
+    version = max(at_least, found["snapshot"].version + 1 if "snapshot" in found else 1)
     add("snapshot", version, repository.sign_snapshot(online_signers(), version, versions, now))
-    sign_timestamp(now)
+    sign_timestamp(now, at_least)
 
 
-def sign_timestamp(now: datetime) -> None:
+def sign_timestamp(now: datetime, at_least: int = 1) -> None:
     """Sign a new timestamp over the current snapshot, in the caller's transaction."""
     found = current()
     snapshot = found["snapshot"]
-    version = found["timestamp"].version + 1 if "timestamp" in found else 1
+    version = max(at_least, found["timestamp"].version + 1 if "timestamp" in found else 1)
     body = repository.sign_timestamp(
         online_signers(), version, snapshot.body, snapshot.version, now
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from oleada_wire import messages, topics
 from oleada_wire.messages import Deny
-from sqlalchemy import Select, select
+from sqlalchemy import Select, case, select, update
 
 from oleada_server.audit import service as audit
 from oleada_server.db import db, insert, read_only
@@ -37,6 +37,7 @@ __all__ = [
     "install_trust",
     "list_releases",
     "publish",
+    "record_restore",
     "recover",
     "refresh_online_metadata",
     "tuf_file",
@@ -161,6 +162,22 @@ def recover(now: datetime) -> list[str]:
     for sha256 in lost:
         log.error("the image of a published release is lost: %s", sha256)
     return lost
+
+
+def record_restore(metadata_version: int, deny_version: int, now: datetime) -> None:
+    """Sign online metadata and deny lists under numbers above all that boxes have seen.
+
+    Part of the caller's transaction. A model's own metadata is signed offline: where it is
+    older than what a box has trusted, the box waits until the newer one is published again.
+    """
+    if "root" in metadata.current():
+        metadata.lock()
+        metadata.sign_snapshot(now, metadata_version)
+        metadata.queue_meta(now)
+    higher = case((DenyList.deny_version < deny_version, deny_version), else_=DenyList.deny_version)
+    db.session.execute(update(DenyList).values(deny_version=higher))
+    for name in db.session.scalars(select(DenyList.hardware_model)).all():
+        _queue_deny(name, now)
 
 
 def _named(hardware_model: str, version: str) -> Select[Release]:

@@ -14,6 +14,7 @@ from oleada_wire.messages import Assign, Assignment, Cohort, Window
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
+from oleada_server import restored
 from oleada_server.clock import to_ms
 from oleada_server.db import db
 from oleada_server.devices.sequences import raise_assignment_seqs
@@ -46,15 +47,19 @@ class Addressee:
 
 
 def assignment_id(box_id: int) -> str:
-    """Return the name under which box and server speak of row *box_id*: ``AS-7``."""
-    return f"AS-{box_id}"
+    """Return the name under which box and server speak of row *box_id*: ``AS-7``.
+
+    Of a row that is newer than a restore with that restore's tag: ``AS-18-3fa9c1``.
+    """
+    return "-".join(filter(None, (f"AS-{box_id}", restored.tag_of(box_id))))
 
 
 def parse_assignment_id(text: str) -> int | None:
     """Return the row that *text* names, None if it is not the name of one."""
-    digits = text.removeprefix("AS-")
-    is_one = text != digits and digits.isascii() and digits.isdigit() and len(digits) <= 15
-    return int(digits) if is_one else None
+    digits = text.removeprefix("AS-").partition("-")[0]
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 15):
+        return None
+    return int(digits) if text == assignment_id(int(digits)) else None
 
 
 def window_of(rollout: Rollout) -> Window | None:

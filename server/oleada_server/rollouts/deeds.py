@@ -64,12 +64,19 @@ def begin(
     rows.lock_model(rollout.release.hardware_model)
     demand_published(rollout.release)
     freeze(rollout, previews.membership(spec_of(rollout), rollout.release, [rollout.salt]), now)
-    is_later = rollout.start_at is not None and rollout.start_at > now
-    rollout.state = RolloutState.SCHEDULED if is_later else RolloutState.RUNNING
-    rollout.state_reason = None
-    rollout.started_at = None if is_later else now
+    run_or_schedule(rollout, now)
     record(rollout, action, actor=actor, reason=reason, was=was, now=now)
     return settled(rollout, now)
+
+
+def run_or_schedule(rollout: Rollout, now: datetime) -> None:
+    """Let *rollout* run; one that has not started and whose time has not come is scheduled."""
+    is_later = rollout.start_at is not None and rollout.start_at > now
+    is_scheduled = rollout.started_at is None and is_later
+    rollout.state = RolloutState.SCHEDULED if is_scheduled else RolloutState.RUNNING
+    rollout.state_reason = None
+    if not is_scheduled:
+        rollout.started_at = rollout.started_at or now
 
 
 def freeze(rollout: Rollout, found: Membership, now: datetime) -> None:

@@ -44,6 +44,7 @@ from oleada_server.rollouts.reading import (
     why_failed,
 )
 from oleada_server.rollouts.reports import record_hello, record_report
+from oleada_server.rollouts.restored import record_restore
 from oleada_server.rollouts.spec import RolloutSpec, WaveSpec
 from oleada_server.rollouts.states import OPEN_ROLLOUTS, BoxState, RolloutState, WaveState
 from oleada_server.rollouts.ticks import tick
@@ -67,6 +68,7 @@ __all__ = [
     "record_hello",
     "record_lease_request",
     "record_report",
+    "record_restore",
     "resume",
     "retry",
     "send_back",
@@ -192,6 +194,8 @@ def resume(
 ) -> RolloutState:
     """Go on after a pause; the time of the pause counts as nobody's silence.
 
+    One that was scheduled when a restore paused it waits for its start time again.
+
     Raises:
         RolloutNotFoundError: There is none.
         RolloutStateError: It is not paused.
@@ -200,7 +204,7 @@ def resume(
     ticks.push_deadlines(get(rollout_id), now)
     rollout = deeds.in_state(rollout_id, "resume", (RolloutState.PAUSED,))
     deeds.demand_published(rollout.release)
-    rollout.state, rollout.state_reason = RolloutState.RUNNING, None
+    deeds.run_or_schedule(rollout, now)
     deeds.record(
         rollout, "rollout.resume", actor=actor, reason=reason, was=RolloutState.PAUSED, now=now
     )

@@ -1,0 +1,1 @@
+"""Backup and restore: everything that was acknowledged, in one file, on either database."""
