@@ -9,42 +9,68 @@ from typing import Any, Final
 
 from oleada_lab.bench.report import command_line, environment
 from oleada_lab.clock import now_utc
-from oleada_lab.storm import first_contacts
+from oleada_lab.storm import first_contacts, flood, reconnects, reports, wrong_tokens
 from oleada_lab.storm.ground import DATABASES, Ground, ground
 
 SEED: Final = 20_261_121
 SCHEMA: Final = "lab.storm/1"
+Storm = Callable[[Ground, int, int], dict[str, Any]]
+STORMS: Final[dict[str, tuple[Storm, int, str]]] = {
+    "first_contacts": (first_contacts.run, 1_000, "new boxes that enrol and say hello at once"),
+    "wrong_tokens": (wrong_tokens.run, 2_000, "wrong claim tokens beside honest boxes"),
+    "reports": (reports.run, 10_000, "reports at once, of half of the boxes twice and shuffled"),
+    "flood": (flood.run, 10_000, "messages of one box as fast as it can"),
+    "reconnects": (reconnects.run, 10_000, "boxes that come back at once"),
+}
+"""In this order, on one server; each with its usual size."""
 
 
 def add_commands(commands: Any) -> None:
     """Add ``storm`` to *commands*, an argparse action of sub-parsers."""
     found = commands.add_parser("storm", help="everybody at once against a real server")
-    found.add_argument("--first-contacts", type=int, metavar="N", help="new boxes at once")
+    for name, (_, size, says) in STORMS.items():
+        found.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=_size,
+            metavar="N",
+            help=f"{says}; {size} unless a storm is named, 0 for none",
+        )
     found.add_argument("--seed", type=int, default=SEED, help="of ids, orders and pauses")
     found.add_argument("--database", choices=DATABASES, default=DATABASES[0])
     found.add_argument("--json", action="store_true", help="print JSON and nothing else")
     found.set_defaults(run=_run)
 
 
+def sizes(asked: dict[str, int | None]) -> dict[str, int]:
+    """Return the size of each storm to run; every one at its usual size if none is *asked* for."""
+    if not any(size is not None for size in asked.values()):
+        return {name: size for name, (_, size, _) in STORMS.items()}
+    return {name: size for name in STORMS if (size := asked[name])}
+
+
+def _size(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"{number} is not 0 to 1000000")
+    return number
+
+
 def _run(options: argparse.Namespace) -> int:
-    storms: dict[str, Callable[[Ground], dict[str, Any]]] = {}
-    if options.first_contacts:
-        storms["first_contacts"] = lambda g: first_contacts.run(
-            g, options.first_contacts, options.seed
-        )
     results = {}
     with (
         tempfile.TemporaryDirectory(prefix="oleada-storm-") as home,
         ground(Path(home), options.database, {}) as place,
     ):
-        for name, storm in storms.items():
-            results[name] = storm(place)
-    report = {
-        "schema": SCHEMA,
-        "at": now_utc().isoformat(),
-        **environment(options.seed, command_line()),
-        "database": options.database,
-        "results": results,
-    }
-    print(json.dumps(report, indent=2))
+        for name, size in sizes({name: getattr(options, name) for name in STORMS}).items():
+            results[name] = STORMS[name][0](place, size, options.seed)
+            if not options.json:
+                print(f"{name}: {json.dumps(results[name])}", flush=True)
+    if options.json:
+        print(json.dumps({
+            "schema": SCHEMA,
+            "at": now_utc().isoformat(),
+            **environment(options.seed, command_line()),
+            "database": options.database,
+            "results": results,
+        }, indent=2))  # fmt: skip
     return 0 if all(one["met"] for one in results.values()) else 1
