@@ -33,18 +33,17 @@ def error_page(status: int, code: str, detail: str) -> ResponseReturnValue:
 def _title(status: int, code: str) -> str:
     if code == "link-not-valid":
         return gettext("This sign-in link does not work any more")
-    match status:
-        case 401:
-            return gettext("Your session has ended")
-        case 403:
-            return gettext("You do not have the right to do this")
-        case 404:
-            return gettext("There is nothing here")
-        case 409:
-            return gettext("That is not possible in this state")
-        case 429:
-            return gettext("Too many attempts")
-        case _ if status < 500:
-            return gettext("That could not be understood")
-        case _:
-            return gettext("Something went wrong on our side")
+    known = {
+        401: gettext("Your session has ended"),
+        403: gettext("You do not have the right to do this"),
+        404: gettext("There is nothing here"),
+        409: gettext("That is not possible in this state"),
+        429: gettext("Too many attempts"),
+        503: gettext("The database does not answer"),
+        507: gettext("A disk of the server is full"),
+    }
+    if status in known:
+        return known[status]
+    if status < 500:
+        return gettext("That could not be understood")
+    return gettext("Something went wrong on our side")

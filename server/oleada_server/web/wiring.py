@@ -30,6 +30,7 @@ from oleada_server.web import (
     search_page,
     security,
     status,
+    system_strip,
     words,
 )
 from oleada_server.web.serials import group
@@ -135,6 +136,7 @@ _GLOBALS: dict[str, Any] = {
     "size": words.size,
     "stack_bars": chart.stack,
     "status": status,
+    "system_notices": system_strip.notices,
     "tracks": chart.tracks,
     "zone_name": words.zone_name,
 }
