@@ -30,6 +30,7 @@ from oleada_store.errors import (
     UnexpectedChangeError,
 )
 from oleada_store.files import sync_directory
+from oleada_store.new_release import check_new
 from oleada_store.repository import NewRelease
 from oleada_store.trust_files import TrustedModel
 
@@ -92,9 +93,11 @@ def build(
 
     Raises:
         BadImageError: the image can not be read, is empty, too large, or changes meanwhile.
-        MisnamedReleaseError: the image says it is of another model or version.
+        MisnamedReleaseError: the image says it is of another model or version, or the
+            release says of itself what none may.
         UnexpectedChangeError: the base holds this version already.
     """
+    check_new(info)
     hardware_model = info.hardware_models[0]
     path = target_path(hardware_model, info.version)
     try:

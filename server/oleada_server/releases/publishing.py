@@ -15,9 +15,9 @@ from oleada_store.blobs import Incoming, hash_chunks
 from oleada_store.errors import BadImageError, StoreError
 from oleada_store.errors import ImageTooLargeError as ImageLargerError
 from oleada_store.errors import StaleBaseError as BaseStaleError
+from oleada_store.new_release import check_new
 from oleada_store.repository import NewRelease
 from oleada_store.trust_files import TrustedModel
-from oleada_wire.version import version_key
 from sqlalchemy import select
 from tuf.api.metadata import Metadata, Targets
 
@@ -123,12 +123,7 @@ def _check_next(
         )
     if (size_bytes_max := settings.current().image_bytes_max) < release.size_bytes:
         raise ImageLargerError(release.size_bytes, size_bytes_max)
-    info = release.info
-    if info.min_version is not None and version_key(info.min_version) > version_key(info.version):
-        raise MisnamedReleaseError(
-            f"Boxes are to come from {info.min_version} at least, which is newer than the release "
-            f"itself, {info.version}."
-        )
+    check_new(release.info)
     _check_security_version(model, release)
 
 
