@@ -20,7 +20,7 @@ document.addEventListener("click", async (event) => {
 });
 
 // What was typed into a question outlives it: when somebody else has decided, it is shown.
-const kept = document.getElementById("kept");
+const kept = document.getElementById("kept-reason");
 if (kept) {
   const page = document.getElementById("live");
   let typed = "";

@@ -29,12 +29,6 @@ class Changed:
     age: str
 
 
-def newest(object_ref: str) -> int:
-    """Return the number of the newest entry about *object_ref*; 0 when there is none."""
-    found = audit.events_about(object_ref, 1)
-    return found[0].id if found else 0
-
-
 def since(object_ref: str, seen: int, now: datetime, only: Collection[str] = ()) -> list[Changed]:
     """Return what was done to *object_ref* after entry *seen*, newest first.
 

@@ -19,8 +19,10 @@ from oleada_server.devices import counts
 from oleada_server.errors import BadInputError, ConflictError, ServerError
 from oleada_server.releases import keys, service
 from oleada_server.releases.errors import NoRoomError
+from oleada_server.releases.models import Release
 from oleada_server.rollouts import service as rollouts
 from oleada_server.web import activity, conflict, firmware_view, multipart, status
+from oleada_server.web.parts import Parts
 from oleada_server.web.words import gettext
 
 ROLLOUTS_LOOKED_AT: Final = 100
@@ -145,28 +147,49 @@ def _index(error: ServerError | None = None) -> str:
 
 def _page(hardware_model: str, version: str) -> dict[str, Any]:
     release = service.get(hardware_model, version)
-    versions = counts.versions_of(hardware_model)
     rule = keys.rule_of(hardware_model)
-    return {
+    reading = Parts("firmware/parts", titles())
+    page = reading.read(("where",), lambda: _where(release))
+    page |= reading.read(("rollouts",), lambda: _rollouts(release))
+    page |= reading.read(("activity",), lambda: _activity(release))
+    return page | {
+        "reading": reading,
         "nav": "firmware",
         "release": release,
         "state": firmware_view.state_of(release),
-        "boxes": versions.get(version, 0),
-        "fleet": sum(versions.values()),
         "rule": rule,
         "keys": firmware_view.keys(release, rule),
         "note": firmware_view.note(release.notes),
-        "rollouts": firmware_view.of_release(
-            release, rollouts.list_rollouts(limit=ROLLOUTS_LOOKED_AT)
-        ),
-        "events": audit.events_about(release.target_path, ACTIVITY_SHOWN),
         "object_ref": release.target_path,
         "actor": activity.actor,
         "deed_word": activity.deed_word,
         "status": status,
         "error": None,
         "changes": (),
-        "seen": conflict.newest(release.target_path),
         "confirm": request.form.get("confirm", ""),
         "reason": request.form.get("reason", ""),
     }
+
+
+def titles() -> dict[str, str]:
+    """Return what the parts of a release's page are called that may fail alone."""
+    return {
+        "where": gettext("Where it runs"),
+        "rollouts": gettext("Rollouts of it"),
+        "activity": gettext("Activity"),
+    }
+
+
+def _where(release: Release) -> dict[str, Any]:
+    versions = counts.versions_of(release.hardware_model)
+    return {"boxes": versions.get(release.version, 0), "fleet": sum(versions.values())}
+
+
+def _rollouts(release: Release) -> dict[str, Any]:
+    found = rollouts.list_rollouts(limit=ROLLOUTS_LOOKED_AT)
+    return {"rollouts": firmware_view.of_release(release, found)}
+
+
+def _activity(release: Release) -> dict[str, Any]:
+    events = audit.events_about(release.target_path, ACTIVITY_SHOWN)
+    return {"events": events, "seen": events[0].id if events else 0}

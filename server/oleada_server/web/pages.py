@@ -7,8 +7,10 @@ from flask.typing import ResponseReturnValue
 
 from oleada_server.accounts.access import load_identity, require_role
 from oleada_server.accounts.models import Role
+from oleada_server.web import no_right
 
 blueprint = Blueprint("web", __name__)
+blueprint.add_app_template_global(no_right.lacking, "no_right")
 
 
 @blueprint.get("/")

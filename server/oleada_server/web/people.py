@@ -1,6 +1,7 @@
 """Users, for administrators: who may do what, one-time links, roles, shutting out."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -15,6 +16,7 @@ from oleada_server.clock import now_utc
 from oleada_server.db import db, read_only
 from oleada_server.errors import BadInputError, ServerError
 from oleada_server.web import activity, conflict, pages, status
+from oleada_server.web.parts import Parts
 from oleada_server.web.words import gettext
 
 ACTIVITY_SHOWN = 12
@@ -139,22 +141,29 @@ def _show(
 ) -> str:
     read_only()
     user = service.find_user(name)
+    reading = Parts("people/parts", {"activity": gettext("Activity")})
+    page = reading.read(("activity",), lambda: _activity(name))
     return render_template(
         "people/show.html",
+        **page,
+        reading=reading,
         nav="users",
         user=user,
         is_self=user.id == identity().user_id,
         roles=list(Role),
         role_means=role_means(),
-        events=audit.events_about(f"user:{name}", ACTIVITY_SHOWN),
         object_ref=f"user:{name}",
         actor=activity.actor,
         deed_word=activity.deed_word,
         error=error,
         changes=changes,
-        seen=conflict.newest(f"user:{name}"),
         typed=request.form,
     )
+
+
+def _activity(name: str) -> dict[str, Any]:
+    events = audit.events_about(f"user:{name}", ACTIVITY_SHOWN)
+    return {"events": events, "seen": events[0].id if events else 0}
 
 
 def role_means() -> dict[str, str]:

@@ -14,7 +14,6 @@ from oleada_server.rollouts.service import Failure
 from oleada_server.rollouts.states import RolloutState, WaveState
 from oleada_server.web import (
     activity,
-    conflict,
     curve_view,
     decision,
     gate_view,
@@ -24,6 +23,7 @@ from oleada_server.web import (
     status,
     words,
 )
+from oleada_server.web.parts import Parts
 from oleada_server.web.rollout_view import Figures, WaveFigures
 
 ACTIVITY_MAX: Final = 8
@@ -50,9 +50,13 @@ def load(rollout_id: int, now: datetime, person: Identity) -> dict[str, Any]:
     found = figures_of(rollout)
     checks = gate_view.checks(found.at_work, now)
     held = sum(check.kind == "ok" for check in checks)
-    failures = service.why_failed(rollout_id)
     parts = rollout_view.parts(found)
-    return {
+    reading = Parts("rollouts/parts", titles())
+    page = reading.read(("failed",), lambda: _failures(rollout))
+    page |= reading.read(("curve",), lambda: {"curve": curve_view.curve(found, now)})
+    page |= reading.read(("activity",), lambda: _activity(rollout_id))
+    return page | {
+        "reading": reading,
         "rollout": rollout,
         "release": rollout.release,
         "found": found,
@@ -62,27 +66,44 @@ def load(rollout_id: int, now: datetime, person: Identity) -> dict[str, Any]:
         "lede": sentence.of(found, now),
         "deeds": rollout_deeds.open_deeds(rollout),
         "decision": decision.of(found, person, now),
-        "seen": conflict.newest(f"R-{rollout_id}"),
         "tiles": rollout_view.tiles(found),
         "gates": rollout_view.gates(found, held, len(checks)),
         "parts": parts,
         "shown_parts": [(part.count, part.fill) for part in parts],
         "bar_label": rollout_view.label(parts),
         "wave_href": rollout_view.boxes_href(rollout, found.at_work.wave),
-        "failures": failures,
-        "curve": curve_view.curve(found, now),
-        "failed_boxes": sum(failure.boxes for failure in failures),
-        "failure_href": lambda failure: failure_href(rollout, failure),
         "can_retry": rollout.state in {RolloutState.RUNNING, RolloutState.PAUSED},
         "checks": checks,
         "next_step": gate_view.next_step(found),
-        "events": audit.events_about(f"R-{rollout_id}", ACTIVITY_MAX),
         "reason_word": status.reason,
         "actor": activity.actor,
         "deed_word": activity.deed_word,
         "note": release_note(rollout.release.notes),
         "now": now,
     }
+
+
+def titles() -> dict[str, str]:
+    """Return what the parts are called that may fail alone."""
+    return {
+        "failed": words.gettext("Why boxes did not get it"),
+        "curve": words.gettext("Updated over time"),
+        "activity": words.gettext("Activity"),
+    }
+
+
+def _failures(rollout: Rollout) -> dict[str, Any]:
+    found = service.why_failed(rollout.id)
+    return {
+        "failures": found,
+        "failed_boxes": sum(failure.boxes for failure in found),
+        "failure_href": lambda failure: failure_href(rollout, failure),
+    }
+
+
+def _activity(rollout_id: int) -> dict[str, Any]:
+    events = audit.events_about(f"R-{rollout_id}", ACTIVITY_MAX)
+    return {"events": events, "seen": events[0].id if events else 0}
 
 
 def line(rollout: Rollout) -> Line:
