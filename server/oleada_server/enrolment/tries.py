@@ -43,10 +43,12 @@ class Tries:
         slot = self._slot(name)
         with self._lock:
             # Should the clock have been put back, nobody waits longer than a minute for it.
-            until_s = min(max(self._empty_until[slot], now_s), now_s + 60.0) + self._each_s
-            if until_s - now_s > 60.0:
+            held_s = min(max(self._empty_until[slot], now_s), now_s + 60.0)
+            until_s = held_s + self._each_s
+            is_too_often = until_s - now_s > 60.0
+            self._empty_until[slot] = held_s if is_too_often else until_s
+            if is_too_often:
                 return max(1, math.ceil(until_s - now_s - 60.0))
-            self._empty_until[slot] = until_s
         return 0
 
     def _slot(self, name: str) -> int:

@@ -126,6 +126,60 @@ def test_what_was_sent_over_a_lost_connection_is_sent_again_over_the_next(box: B
     assert kept.due() == first
 
 
+def an_ack_that_asks_for_a_pause(pause_s: int, *ids: str) -> Ack:
+    return replace(an_ack(*ids), pause_s=pause_s)
+
+
+def test_telemetry_beyond_the_quota_waits_as_long_as_the_server_asks_and_is_kept(
+    box: Box,
+) -> None:
+    kept = box.start()
+    kept.put_health(a_health)
+    first = kept.due()
+
+    kept.acknowledge(an_ack_that_asks_for_a_pause(90))
+
+    assert kept.next_due_ms() == 90_000
+    box.clock.ms += 89_999
+    assert kept.due() == []
+    box.clock.ms += 1
+    assert kept.due() == first
+    assert len(kept) == 1
+
+
+def test_a_pause_holds_back_no_verdict_even_if_every_place_was_taken(box: Box) -> None:
+    kept = box.start()
+    for _ in range(outbox.IN_FLIGHT_MAX):
+        kept.put_health(a_health)
+    kept.due()
+    kept.put_report(UPDATED)
+    assert kept.due() == []  # every place is taken by telemetry that nobody will answer
+
+    kept.acknowledge(an_ack_that_asks_for_a_pause(90))
+
+    assert len(sent_reports(kept)) == 1
+
+
+def test_a_pause_is_no_reason_to_forget_what_is_acknowledged_with_it(box: Box) -> None:
+    kept = box.start()
+    kept.put_report(UPDATED)
+    [report] = sent_reports(kept)
+
+    assert kept.acknowledge(an_ack_that_asks_for_a_pause(5, report.header.id)) == [
+        ReportAcked("A-1", 1, 4)
+    ]
+
+
+@pytest.mark.parametrize(("asked_s", "waited_s"), [(-1, 0), (0, 0), (10**9, outbox.PAUSE_S_MAX)])
+def test_no_pause_is_longer_than_an_hour(box: Box, asked_s: int, waited_s: int) -> None:
+    kept = box.start()
+    kept.put_health(a_health)
+
+    kept.acknowledge(an_ack_that_asks_for_a_pause(asked_s))
+
+    assert kept.next_due_ms() == waited_s * 1000
+
+
 def test_verdicts_go_before_telemetry(box: Box) -> None:
     kept = box.start()
     kept.put_health(a_health)

@@ -15,14 +15,15 @@ from oleada_server.app import create_app
 from oleada_server.config import Config
 from oleada_server.db import db
 from oleada_server.devices import service as devices
-from oleada_server.messaging import outbox
+from oleada_server.messaging import excess, outbox
 from oleada_server.messaging.models import OutboxMessage
 from oleada_server.messaging.service import queue_message, queue_retained
 from oleada_server.telemetry.models import HealthSample
 from oleada_server.worker import Worker, ack_bytes
 from oleada_wire import messages, topics
-from oleada_wire.messages import Ack
+from oleada_wire.messages import Ack, Result
 from oleada_wire.topics import Down, Up
+from oleada_wire.words import ResultStatus
 from sqlalchemy import func, select
 
 from tests.support.broker import (
@@ -86,6 +87,11 @@ def _acknowledged(box: Client) -> set[str]:
     return {message_id for ack in acks for message_id in ack.ids}
 
 
+def _pauses(box: Client) -> list[int]:
+    acks = [messages.decode(Ack, payload) for payload in box.payloads(ACK)]
+    return [ack.pause_s for ack in acks if ack.pause_s is not None]
+
+
 def _refused(box: Client) -> set[str]:
     acks = [messages.decode(Ack, payload) for payload in box.payloads(ACK)]
     return {message_id for ack in acks for message_id in ack.refused}
@@ -93,13 +99,14 @@ def _refused(box: Client) -> set[str]:
 
 @pytest.mark.parametrize("refused", [[], ["b" * 32]])
 @pytest.mark.parametrize("ids", [[], ["a" * 32], ["a" * 32, "c" * 32]])
+@pytest.mark.parametrize("pause_s", [None, 0, 90])
 def test_an_acknowledgement_is_spelt_as_the_wire_spells_it(
-    ids: list[str], refused: list[str]
+    ids: list[str], refused: list[str], pause_s: int | None
 ) -> None:
     header = a_header(boot=7, seq=9)
 
-    assert ack_bytes(header, ids, refused) == messages.encode(
-        Ack(header, tuple(ids), tuple(refused))
+    assert ack_bytes(header, ids, refused, pause_s) == messages.encode(
+        Ack(header, tuple(ids), tuple(refused), pause_s)
     )
 
 
@@ -251,5 +258,29 @@ def test_while_the_database_is_busy_nothing_is_acknowledged_and_nothing_is_lost(
             hog.execute("ROLLBACK")
             hog.close()
             wait_until(lambda: len(_acknowledged(box)) == 30, "every message is acknowledged")
+            db.session.remove()
+            db.engine.dispose()
+
+
+def test_a_flood_is_cut_to_its_quota_and_told_to_pause_while_verdicts_are_stored(
+    sqlite_config: Config,
+) -> None:
+    with running_broker(replace(sqlite_config, box_messages_burst=100)) as broker:
+        app = create_app(broker.config, ())
+        with app.app_context(), box_client(broker.config, BOX) as box, running(app) as worker:
+            add_device(BOX)
+            box.subscribe(topics.down_filter(BOX))
+            result = Result(a_header(seq=500), "C-1", ResultStatus.COMPLETE)
+            for number in range(1, 301):
+                box.mqtt.publish(HEALTH, messages.encode(a_health(seq=number)), qos=1)
+            assert box.publish(topics.up(BOX, Up.RESULT), messages.encode(result))
+            wait_until(lambda: result.header.id in _acknowledged(box), "the result is counted")
+            wait_until(lambda: bool(_pauses(box)), "the box is told to pause")
+            wait_until(lambda: excess.excess_of(BOX, clock.now_utc()), "the excess is stored")
+
+            stored = db.session.scalar(select(func.count()).select_from(HealthSample)) or 0
+            assert 100 <= stored < 150
+            assert worker.counts["over-quota"] == 300 - stored
+            assert min(_pauses(box)) >= 1
             db.session.remove()
             db.engine.dispose()
