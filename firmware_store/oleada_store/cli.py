@@ -15,6 +15,7 @@ from oleada_store.clock import now_utc
 from oleada_store.keys import read_encrypted
 from oleada_store.options import (
     FILE,
+    THERE,
     StoreGroup,
     base_options,
     passphrase_options,
@@ -59,7 +60,7 @@ def _build_options(command: click.decorators.FC) -> click.decorators.FC:
 
 
 @release_group.command("build")
-@click.argument("image", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("image", type=THERE)
 @_build_options
 @base_options(required=True)
 def build(
@@ -99,7 +100,7 @@ def build(
 
 
 @release_group.command("sign")
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("file", type=THERE)
 @click.option("--key", required=True, type=FILE, help="Your offline key.")
 @click.option("--yes", is_flag=True, help="Do not ask; what is signed is printed all the same.")
 @passphrase_options

@@ -9,7 +9,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from oleada_store import ceremony, keys
 from oleada_store.clock import now_utc
 from oleada_store.files import write_whole
-from oleada_store.options import FILE, FOLDER, StoreGroup, passphrase_options, passphrases
+from oleada_store.options import (
+    FILE,
+    FOLDER,
+    THERE,
+    StoreGroup,
+    passphrase_options,
+    passphrases,
+)
 
 
 @click.group("keys", cls=StoreGroup)
@@ -73,7 +80,7 @@ def add_model(
 
 
 @keys_group.command("renew")
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("file", type=THERE)
 @click.option("--key", "key_files", type=FILE, multiple=True, required=True, help="Repeatable.")
 @click.option("--days", type=click.IntRange(1, 3650), default=365, show_default=True)
 @passphrase_options

@@ -63,9 +63,9 @@ class PassphraseSource:
                     f"The environment variable {self.variable} with the passphrase of {name} is "
                     "not set."
                 )
-            found, origin = text.encode(), f"environment variable {self.variable}"
+            found, origin = os.fsencode(text), f"environment variable {self.variable}"
         else:
-            found, origin = self.ask(name).encode(), f"passphrase of {name}"
+            found, origin = os.fsencode(self.ask(name)), f"passphrase of {name}"
         if not found.strip():
             raise KeyFileError(f"The {origin} is empty; an offline key needs a passphrase.")
         return found

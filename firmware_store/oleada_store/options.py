@@ -12,8 +12,22 @@ from oleada_store.errors import StoreError
 from oleada_store.keys import PassphraseSource
 
 F = TypeVar("F", bound=Callable[..., Any])
-FILE = click.Path(path_type=Path, dir_okay=False)
-FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+class NamedPath(click.Path):
+    """A path with a name; an empty text, as of a variable that is not set, is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path, or fail with a sentence."""
+        if value == "":
+            self.fail("No name is given, only an empty text.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FILE = NamedPath(path_type=Path, dir_okay=False)
+FOLDER = NamedPath(path_type=Path, file_okay=False)
+THERE = NamedPath(path_type=Path, dir_okay=False, exists=True)
+"""A file that is there."""
 
 
 class StoreGroup(click.Group):
@@ -81,7 +95,7 @@ def base_options(*, required: bool) -> Callable[[F], F]:
     def decorate(command: F) -> F:
         command = click.option(
             "--root",
-            type=click.Path(path_type=Path, dir_okay=False, exists=True),
+            type=THERE,
             help="The 1.root.json of the ceremony; needed when --base is an address.",
         )(command)
         return click.option(

@@ -62,16 +62,34 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, COMMANDS[name][1]) for name in sorted(COMMANDS)])
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command line; bytes that are no UTF-8 could be neither stored nor shown."""
+        for given in args:
+            try:
+                given.encode()
+            except UnicodeEncodeError:
+                ctx.fail(f"{given[:80]!r} holds bytes that are not UTF-8; write plain text.")
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; an error of ours is its sentence, not a traceback."""
         try:
             return super().invoke(ctx)
+        except click.UsageError:  # with the usage, and quoted by click
+            raise
+        except click.ClickException as error:
+            raise click.ClickException(_shown(error.message)) from error
         except (ServerError, StoreError, WireError) as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(_shown(str(error))) from error
         except Exception as error:
             if (sentence := _of_the_machine(error)) is None:
                 raise
-            raise click.ClickException(sentence) from error
+            raise click.ClickException(_shown(sentence)) from error
+
+
+def _shown(text: str) -> str:
+    """Return *text* without what would steer the terminal: a message repeats what was typed."""
+    return "".join(one if one.isprintable() or one == "\n" else ascii(one)[1:-1] for one in text)
 
 
 def _of_the_machine(error: Exception) -> str | None:

@@ -119,6 +119,8 @@ def write_revision(message: str) -> None:
 
 def _run(do: Any, revision: str) -> None:
     """Run *do* in one transaction; without foreign keys on SQLite, where tables are copied."""
+    if not revision.strip():
+        raise BadInputError("No revision is named; `oleada db current` names them.")
     with db.engine.connect() as connection:
         on_sqlite = connection.dialect.name == "sqlite"
         if on_sqlite:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import click
-from oleada_store.options import passphrase_options, passphrases
+from oleada_store.options import FILE, passphrase_options, passphrases
 
 from oleada_server import clock
 from oleada_server import config as settings
@@ -13,7 +13,6 @@ from oleada_server.backup.manifest import Manifest
 from oleada_server.db import db
 from oleada_server.restored import check_finished
 
-FILE = click.Path(path_type=Path, dir_okay=False)
 NAME = "the backup"
 
 

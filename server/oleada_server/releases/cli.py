@@ -13,17 +13,18 @@ from typing import Any, BinaryIO
 import click
 from oleada_store import bundle
 from oleada_store.cli import release_group
+from oleada_store.options import THERE, NamedPath
 
 from oleada_server.client import Client, NoServerError, connect, path_of
 
 __all__ = ["release_group"]
 
 PATH = "/api/v1/releases"
-DIRECTORY = click.Path(path_type=Path, exists=True, file_okay=False)
+DIRECTORY = NamedPath(path_type=Path, exists=True, file_okay=False)
 
 
 @release_group.command("publish")
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("file", type=THERE)
 @click.option("--url", help="The server's address; else OLEADA_URL.")
 @click.option("--token", help="An API token; better in OLEADA_TOKEN, where nobody sees it.")
 def publish(file: Path, url: str | None, token: str | None) -> None:

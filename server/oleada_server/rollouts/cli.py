@@ -1,6 +1,7 @@
 """``oleada rollout``: plan, start, watch and stop rollouts through the REST API."""
 
 import json
+import math
 import time
 import tomllib
 import uuid
@@ -9,10 +10,12 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
+from oleada_store.options import THERE
 
 from oleada_server.client import Client, connect, path_of
 
 PATH: Final = "/api/v1/rollouts"
+EVERY_S_MAX: Final = 86_400
 ENDS: Final = frozenset({"finished", "halted", "stopped"})
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -20,6 +23,13 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON as the API answers.")
 why = click.option("--reason", required=True, help="Why; kept in the audit trail.")
 maybe_why = click.option("--reason", help="Why; kept in the audit trail.")
+
+
+def _number(_context: click.Context, _param: click.Parameter, value: float) -> float:
+    """Return *value*; NaN is in every range, for it compares with nothing."""
+    if math.isnan(value):
+        raise click.BadParameter("a number was expected, and nan is none.")
+    return value
 
 
 @click.group("rollout")
@@ -60,7 +70,7 @@ def _limits(command: Command) -> Command:
 @click.option(
     "--file",
     "file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=THERE,
     help="The rest of the plan as TOML or JSON, with the fields of the REST API.",
 )
 @click.option("--name", help="What people call it.")
@@ -207,7 +217,8 @@ def list_(before: str | None, limit: int, as_json: bool) -> None:
 @click.option(
     "--every",
     "every_s",
-    type=click.FloatRange(0.1),
+    type=click.FloatRange(0.1, EVERY_S_MAX),
+    callback=_number,
     default=2.0,
     show_default=True,
     help="Seconds between looks.",
