@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from oleada_lab.bench import assignment, footprint, gateway, pages
+from oleada_lab.bench import assignment, footprint, gateway, pages, screen
 from oleada_lab.bench.report import command_line, store
 from oleada_lab.clock import now_utc
 
 FOLDER: Final = Path("bench-results")
 SEED: Final = 20_261_121
-PARTS: Final = ("assignment", "gateway", "footprint", "pages")
+PARTS: Final = ("assignment", "gateway", "footprint", "pages", "screen")
 
 
 def add_commands(commands: Any) -> None:
@@ -34,6 +34,7 @@ def _run(options: argparse.Namespace) -> int:
         "gateway": lambda home: gateway.measure(home, options.seed, options.messages),
         "footprint": lambda home: footprint.measure(home, options.idle_s),
         "pages": lambda home: pages.measure(home, options.seed),
+        "screen": lambda home: screen.measure(home, options.seed),
     }
     results = {}
     for name in options.only or PARTS:

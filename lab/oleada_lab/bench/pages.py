@@ -31,7 +31,7 @@ from oleada_server.releases.models import Release, ReleaseState
 from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
 from oleada_server.rollouts.states import BoxState, RolloutState, WaveState
 from sqlalchemy import insert, select
-from werkzeug.serving import make_server
+from werkzeug.serving import WSGIRequestHandler, make_server
 
 from oleada_lab.bench.report import quantile
 from oleada_lab.clock import monotonic_s, now_utc, sleep_s
@@ -59,8 +59,8 @@ def measure(home: Path, seed: int, boxes: int = BOXES, asked: int = ASKED) -> di
     app = create_app(config.load(home / "oleada", dict(os.environ)))
     with app.app_context():
         schema.upgrade()
-        rollout_id = _fill(boxes, Random(seed), now_utc())
-        secret = _secret()
+        rollout_id = fill(boxes, Random(seed), now_utc())
+        secret = sign_in()
         db.session.remove()
     client = app.test_client()
     client.set_cookie(SESSION_COOKIE, secret)
@@ -104,7 +104,7 @@ def _times_ms(client: FlaskClient, path: str, asked: int) -> list[float]:
 def _news_s(app: Flask, secret: str, rollout_id: int) -> list[float]:
     """Return how long each change of a box took to reach an open page's socket."""
     times = []
-    with _served(app) as port:
+    with served(app) as port:
         line = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         after = _latest(app)
         line.request(
@@ -134,10 +134,17 @@ def _event(answer: http.client.HTTPResponse) -> str:
     raise LabError("The stream of the rollout's page ended without news.")
 
 
+class _Quiet(WSGIRequestHandler):
+    """Serves without a line of log for each request."""
+
+    def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002 - its name
+        """Say nothing."""
+
+
 @contextmanager
-def _served(app: Flask) -> Iterator[int]:
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    server.log = lambda *_: None  # type: ignore[method-assign]  # no line a request
+def served(app: Flask) -> Iterator[int]:
+    """Serve *app* on loopback with threads of this process; yield the port."""
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Quiet)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
@@ -170,7 +177,8 @@ def _move_one(app: Flask, rollout_id: int) -> None:
     _in_app(app, move)
 
 
-def _secret() -> str:
+def sign_in() -> str:
+    """Add an operator and return the secret of a session of theirs."""
     name = "bench"
     accounts.add_user(name, full_name="Bench", role=Role.OPERATOR, actor="system:bench",
                       now=now_utc())  # fmt: skip
@@ -178,7 +186,7 @@ def _secret() -> str:
     return accounts.sign_in_by_link(link, now=now_utc())[0]
 
 
-def _fill(boxes: int, dice: Random, now: datetime) -> int:
+def fill(boxes: int, dice: Random, now: datetime) -> int:
     """Store *boxes* devices and a running rollout in its third wave; return its number."""
     record_model(MODEL)
     ids = [f"VX41{number:08d}" for number in range(boxes)]
