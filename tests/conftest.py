@@ -1,0 +1,37 @@
+"""The order of the whole suite: what takes longest begins first.
+
+The workers take one file after another, so a long file that begins last keeps one of
+them busy while the others have nothing left to do. A new place of long tests belongs in
+this list; where in it does not matter much.
+"""
+
+from typing import Final
+
+import pytest
+
+LONGEST_FIRST: Final = (
+    "tests/e2e/test_real_firmware.py",
+    "tests/e2e/",
+    "tests/lab/chaos/",
+    "tests/lab/storm/",
+    "tests/backup/",
+    "tests/server/up/",
+    "tests/web/",
+    "tests/lab/",
+    "tests/doors/",
+    "tests/agent/core/test_power_cuts.py",
+    "tests/server/releases/test_real_server.py",
+    "tests/agent/edge/test_service.py",
+    "tests/server/rollouts/test_ticking.py",
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first, and leave the order within a file."""
+    items.sort(key=lambda item: _rank(item.nodeid))
+
+
+def _rank(name: str) -> int:
+    found = (rank for rank, place in enumerate(LONGEST_FIRST) if name.startswith(place))
+    return next(found, len(LONGEST_FIRST))
