@@ -49,7 +49,6 @@ def _run(options: argparse.Namespace) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell had it ignored
         signal.signal(number, signal.default_int_handler)
     home = Path(tempfile.mkdtemp(prefix="oleada-chaos-"))
-    home.chmod(0o755)  # PostgreSQL's user must reach its cluster
     at = now_utc()
     try:
         result = run.run(home, plan, _say)

@@ -1,14 +1,16 @@
 """A private PostgreSQL cluster that can be killed and started again.
 
-On a free loopback port, in a folder that the database's user may reach: PostgreSQL
-refuses to be root. A commit is durable when it is answered, as on a real server.
+On a free loopback port. For root in a place of its own, since PostgreSQL refuses to be
+root and another user may not walk through root's folders. A commit is durable when it is
+answered, as on a real server.
 """
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -33,11 +35,14 @@ log_min_messages = warning
 
 
 class Cluster:
-    """One cluster in *folder*, which is made; the server is a child of this process."""
+    """One cluster, whose server is a child of this process.
+
+    Args:
+        folder: Where it lies, unless this process is root's.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._home = folder / "cluster"
+        self.folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         with socket.socket() as found:
             found.bind(("127.0.0.1", 0))
@@ -47,6 +52,10 @@ class Cluster:
     def url(self) -> str:
         """The setting ``database_url`` of a server that uses this cluster."""
         return f"postgresql+psycopg://{USER}@127.0.0.1:{self._port}/{DATABASE}"
+
+    @property
+    def _home(self) -> Path:
+        return self.folder / "cluster"
 
     @property
     def is_running(self) -> bool:
@@ -59,10 +68,13 @@ class Cluster:
         Raises:
             LabError: PostgreSQL is missing or does not start.
         """
-        self._folder.mkdir(parents=True)
         if os.geteuid() == 0:
-            shutil.chown(self._folder, USER)
-        command = [_program("initdb"), "--auth=trust", f"--username={USER}", "-D", str(self._home)]
+            self.folder = Path(tempfile.mkdtemp(prefix="oleada-postgresql-"))
+            shutil.chown(self.folder, USER)
+        else:
+            self.folder.mkdir(parents=True)
+        home = str(self._home)
+        command = [_program("initdb"), "--auth=trust", f"--username={USER}", "-D", home]
         done = subprocess.run(
             [*_as_user(), *command], cwd="/", capture_output=True, text=True, check=False
         )
@@ -80,7 +92,7 @@ class Cluster:
         Raises:
             LabError: It does not in time.
         """
-        with (self._folder / "log").open("ab") as log:
+        with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [*_as_user(), _program("postgres"), "-D", str(self._home)],
                 cwd="/",
@@ -99,25 +111,20 @@ class Cluster:
         server.suspend()  # or it would start others while we kill
         all_of_it = [*server.children(recursive=True), server]
         for process in all_of_it:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):  # one that was ending anyway
+                process.kill()
         self._process.wait(GONE_LIMIT_S)
         psutil.wait_procs(all_of_it, timeout=GONE_LIMIT_S)
         self._process = None
 
-    def stop(self) -> None:
-        """Stop the server, whoever is connected."""
-        if self._process is None:
-            return
-        self._process.send_signal(signal.SIGINT)
-        try:
-            self._process.wait(GONE_LIMIT_S)
-        except subprocess.TimeoutExpired:
-            self.kill()
-        self._process = None
+    def remove(self) -> None:
+        """Kill the server and remove all that it has stored."""
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _answers(self) -> bool:
         if self._process is None or self._process.poll() is not None:
-            raise LabError(f"PostgreSQL has ended; read {self._folder / 'log'}.")
+            raise LabError(f"PostgreSQL has ended; read {self.folder / 'log'}.")
         try:
             psycopg.connect(self._place("postgres"), connect_timeout=2).close()
         except psycopg.OperationalError:

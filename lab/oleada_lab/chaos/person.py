@@ -15,7 +15,7 @@ from oleada_server.client import Client, NoServerError, RefusedError
 from oleada_lab.clock import monotonic_s
 
 AGAIN_S: Final = 0.3
-LOOK_S: Final = 1.0
+LOOK_S: Final = 2.0
 LIMIT_S: Final = 120.0
 FIRST_WAVE_SHARE: Final = 0.3
 LIMITS: Final[Mapping[str, Any]] = {

@@ -82,7 +82,7 @@ def _lab(home: Path, plan: Plan, stack: ExitStack) -> Lab:
     settings, cluster = dict(plan.settings), None
     if plan.database == "postgresql":
         cluster = Cluster(home / "postgresql")
-        stack.callback(cluster.stop)
+        stack.callback(cluster.remove)
         cluster.make()
         settings["database_url"] = cluster.url
     operator = Operator(Places.under(home), settings)
