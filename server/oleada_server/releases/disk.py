@@ -4,6 +4,7 @@ Both can be made again from the database; `recover` does so after a process was 
 """
 
 import fcntl
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,9 +16,13 @@ from oleada_store.files import write_whole
 from sqlalchemy import select
 
 from oleada_server import config as settings
+from oleada_server import outage
 from oleada_server.db import db, read_only
 from oleada_server.releases import metadata
+from oleada_server.releases.errors import NoRoomError
 from oleada_server.releases.models import Release, TufFile
+
+log = logging.getLogger(__name__)
 
 _UPLOADS: Final = ".uploads.lock"
 _COPY: Final = ".copy.lock"
@@ -57,7 +62,46 @@ def sweep() -> list[str]:
         return []
 
 
-def copy_metadata() -> None:
+def check_room(size_bytes: int) -> None:
+    """Check that an image of *size_bytes* leaves the database the room it needs to go on.
+
+    Raises:
+        NoRoomError: it does not.
+    """
+    config = settings.current()
+    found = os.statvfs(blobs().directory)
+    free_bytes = found.f_bavail * found.f_frsize
+    if free_bytes - size_bytes < config.disk_keep_bytes:
+        raise NoRoomError(
+            f"There is no room for an image of {size_bytes} bytes in {config.blobs_dir}: "
+            f"{free_bytes} are free, of which {config.disk_keep_bytes} are kept for the database "
+            "(disk_keep_bytes). Make room, then send the bundle again."
+        )
+
+
+def copy_metadata() -> bool:
+    """Bring the copy in step, or say that there is no room; return whether it is in step.
+
+    The rows count, the copy is for signers on this machine: it can wait for room.
+    """
+    try:
+        _copy_metadata()
+    except OSError as error:
+        if outage.meaning(error) is None:
+            raise
+        log.error("the copy of the metadata waits for room on the disk: %s", error.strerror)
+        return False
+    return True
+
+
+def is_behind() -> bool:
+    """Return whether the copy is not what is published; part of the caller's transaction."""
+    newest = metadata.current().get("timestamp")
+    path = settings.current().tuf_dir / "timestamp.json"
+    return newest is not None and (not path.exists() or path.read_bytes() != newest.body)
+
+
+def _copy_metadata() -> None:
     """Write the published metadata into the ``tuf`` directory, the timestamp last.
 
     A reader of the directory sees the old state or the new one: what the old timestamp

@@ -89,6 +89,7 @@ def publish(stream: bundle.Readable, actor: str, now: datetime) -> Release:
         if known is not None:
             _check_again(reader, wanted)
             return _again(wanted)
+        disk.check_room(wanted.size_bytes)
         chunks = image_header.as_described(reader.image(), wanted.info, wanted.size_bytes)
         with blobs.receive(chunks, wanted.sha256, wanted.size_bytes) as image:
             _commit(head, image, actor, now)

@@ -121,8 +121,10 @@ def refresh_online_metadata(now: datetime) -> bool:
     for a night does not leave boxes with metadata that has expired.
     """
     read_only()
-    due = any(metadata.is_due(now))
+    due, is_behind = any(metadata.is_due(now)), disk.is_behind()
     db.session.rollback()
+    if is_behind:  # there was no room for it
+        disk.copy_metadata()
     if not due:
         return False
     metadata.lock()
