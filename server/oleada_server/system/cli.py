@@ -9,6 +9,7 @@ import click
 from oleada_server import clock
 from oleada_server import config as settings
 from oleada_server.app import WITHOUT_PAGES, create_app
+from oleada_server.config import Config
 from oleada_server.db import db
 from oleada_server.system import facts, judge, sentences
 
@@ -23,13 +24,7 @@ def doctor(as_json: bool) -> None:
 
     Exit codes: 0 all is well, 3 something will break, 1 something is broken.
     """
-    config = settings.load()
-    app = create_app(config, WITHOUT_PAGES)
-    with app.app_context():
-        now = clock.now_utc()
-        found = judge.judge(facts.gather(config, now), now)
-        db.session.remove()
-        db.engine.dispose()
+    found = look(settings.load())
     if as_json:
         print(json.dumps([_spelt(one) for one in found], indent=2))
     else:
@@ -40,6 +35,17 @@ def doctor(as_json: bool) -> None:
             print("All is well.")
     if found:
         sys.exit(BROKEN if found[0].kind == "bad" else WARNED)
+
+
+def look(config: Config) -> list[judge.Condition]:
+    """Return what the server of *config* needs a person for, now."""
+    app = create_app(config, WITHOUT_PAGES)
+    with app.app_context():
+        now = clock.now_utc()
+        found = judge.judge(facts.gather(config, now), now)
+        db.session.remove()
+        db.engine.dispose()
+    return found
 
 
 def _spelt(one: judge.Condition) -> dict[str, object]:

@@ -17,7 +17,7 @@ from flask import Blueprint, Response, current_app, render_template, request, st
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import SQLAlchemyError
 
-from oleada_server import config
+from oleada_server import config, outage
 from oleada_server.accounts import service as accounts
 from oleada_server.accounts.access import identity, require_role, session_secret
 from oleada_server.accounts.models import Role
@@ -25,6 +25,7 @@ from oleada_server.clock import monotonic_s, now_utc
 from oleada_server.db import db, read_only
 from oleada_server.devices import service as devices
 from oleada_server.live import service as live
+from oleada_server.problems import spell
 from oleada_server.rollouts import service as rollouts
 from oleada_server.web import device_page, fleet, rollout_list, rollout_page, words
 from oleada_server.web.parts import Parts
@@ -33,11 +34,14 @@ POLL_S: Final = 0.25
 PAUSE_S: Final = 0.5  # at most two events a second
 LIST_PAUSE_S: Final = 2.0  # a list of many rollouts is dearer to make
 BEAT_S: Final = 5.0
+AWAY_S: Final = 1.0
+"""How long a page waits before it asks a database again that was away."""
+LIVE: Final = "live pages"
 STREAM_S_MAX: Final = 900.0
 RETRY_MS: Final = 1000
 PARTS: Final = ("head", "decide", "waves", "now", "curve", "failed", "gate", "activity")
 LIST_PARTS: Final = ("lede", "needs", "list")
-FLEET_PARTS: Final = ("head", "figures", "days", "rollouts", "needs", "firmware")
+FLEET_PARTS: Final = ("head", "figures", "states", "days", "rollouts", "needs", "firmware")
 FLEET_PAUSE_S: Final = 5.0  # boxes talk all the time; the whole fleet moves slowly
 DEVICE_PARTS: Final = ("head", "verdict", "wanted", "slots", "health", "history", "log", "activity")
 DEVICE_PAUSE_S: Final = 2.0
@@ -175,11 +179,34 @@ def event(html: str, event_id: int, name: str = "") -> str:
 
 
 def _events(reader: _Stream, is_back: bool) -> Iterator[str]:
-    secret = session_secret() or ""
+    """Yield what there is to say; while the database is away, only that somebody is here.
+
+    Without beats the page says by itself how old it is.
+    """
+    told = spell(current_app, "database")
     ends_at = monotonic_s() + STREAM_S_MAX
+    turns = _turns(reader, is_back, ends_at)
+    while monotonic_s() < ends_at:
+        try:
+            yield from turns
+            return
+        except SQLAlchemyError as error:
+            if outage.meaning(error) is None:
+                raise
+            told.failed(outage.meaning(error), monotonic_s(), LIVE)
+            db.session.remove()
+            yield ": the database does not answer\n\n"
+            time.sleep(AWAY_S)
+            reader.sent.clear()  # what was drawn may not have been sent
+            turns = _turns(reader, True, ends_at)
+
+
+def _turns(reader: _Stream, is_back: bool, ends_at: float) -> Iterator[str]:
+    secret = session_secret() or ""
     beat_at = send_at = monotonic_s()
     if is_back:
         yield from reader.news()
+        spell(current_app, "database").worked(monotonic_s(), LIVE)
     while monotonic_s() < ends_at:
         if monotonic_s() >= send_at and reader.has_changed():
             yield from reader.news()
@@ -196,8 +223,6 @@ def _events(reader: _Stream, is_back: bool) -> Iterator[str]:
 def _seated(events: Iterator[str], seats: BoundedSemaphore) -> Iterator[str]:
     try:
         yield from events
-    except SQLAlchemyError:
-        current_app.logger.exception("a live page lost the database; it will come back")
     finally:
         db.session.remove()
         seats.release()

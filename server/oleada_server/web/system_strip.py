@@ -4,12 +4,14 @@ Looked at seldom and kept for a moment, because every page asks. Whoever is not 
 is told nothing.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from threading import Lock
 from typing import Final
 
 from flask import current_app, g
+from sqlalchemy.exc import SQLAlchemyError
 
 from oleada_server import config
 from oleada_server.clock import monotonic_s, now_utc
@@ -48,6 +50,14 @@ def notices() -> list[Notice]:
     return [Notice(one.kind, sentences.said(one, spell)) for one in _conditions()]
 
 
+def look() -> list[judge.Condition]:
+    """Return what needs a person now; ends the session's transaction."""
+    with suppress(SQLAlchemyError):  # gather says what it means
+        service.follow_database_clock()
+    now = now_utc()
+    return judge.judge(facts.gather(config.current(), now), now)
+
+
 def spelling() -> Spelling:
     """Return how the reader writes."""
     return Spelling(
@@ -72,8 +82,7 @@ def _conditions() -> list[judge.Condition]:
         if kept is not None and now_s - kept.at_s < FRESH_S:
             return kept.found
         held["oleada_conditions"] = _Kept(now_s, kept.found if kept else [])
-    service.follow_database_clock()
-    now = now_utc()
-    found = judge.judge(facts.gather(config.current(), now), now)
+    with current_app.app_context():  # a session of its own: the page is in the middle of one
+        found = look()
     held["oleada_conditions"] = _Kept(now_s, found)
     return found
