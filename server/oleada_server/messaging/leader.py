@@ -8,10 +8,10 @@ transaction, just before its commit.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from sqlalchemy import case, delete, event, or_, select
+from sqlalchemy import case, event, or_, select, update
 from sqlalchemy.orm import Session
 
 from oleada_server.db import db, insert
@@ -20,6 +20,8 @@ from oleada_server.messaging.models import Leader
 
 LEASE: Final = timedelta(seconds=6)
 RENEW_S: Final = 2
+NOBODY: Final = ""
+LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _HELD: Final = "oleada_lease"
 
 
@@ -60,9 +62,13 @@ def take(role: str, owner: str, now: datetime, lease: timedelta = LEASE) -> Leas
 
 
 def give_up(lease: Lease) -> None:
-    """Let another process lead at once; does nothing if one already does."""
+    """Let another process lead at once; does nothing if one already does.
+
+    The row stays: an epoch that began anew could be taken for one that was lost.
+    """
     mine = (Leader.role == lease.role) & (Leader.owner == lease.owner)
-    db.session.execute(delete(Leader).where(mine, Leader.epoch == lease.epoch))
+    free = update(Leader).where(mine, Leader.epoch == lease.epoch)
+    db.session.execute(free.values(owner=NOBODY, expires_at=LONG_AGO))
     db.session.commit()
 
 
