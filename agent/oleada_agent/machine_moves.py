@@ -115,11 +115,9 @@ def _verdict(
 def take_up(state: State, assignment: Assignment) -> Step:
     """Return what an idle box does with *assignment*."""
     last = state.last
-    if last is not None and last.assignment_id == assignment.assignment_id:
-        if assignment.attempt == last.attempt:  # the server has lost our verdict
-            return to(state, Idle(), SendReport(last))
-        if assignment.attempt < last.attempt:
-            return to(state, Idle())
+    is_told = last is not None and last.assignment_id == assignment.assignment_id
+    if last is not None and is_told and assignment.attempt <= last.attempt:
+        return to(state, Idle(), SendReport(last))  # the server has lost our verdict
     work = Work(assignment, other_slot(state.running.slot), steps=state.first_step)
     if state.running.version == assignment.version and state.running.successful:
         return commit(state, work)

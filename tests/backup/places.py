@@ -1,12 +1,12 @@
 """Servers without rows, and the rows of one as text that can be compared."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Protocol
 
 from flask import Flask
 from oleada_server import config as settings
-from oleada_server import schema
 from oleada_server.app import WITHOUT_PAGES, create_app
 from oleada_server.backup import tables
 from oleada_server.config import Config
@@ -14,8 +14,13 @@ from oleada_server.db import db
 from oleada_store.keys import make_online_keys
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-NewConfig = Callable[[str, str], Config]
-"""Makes settings of a server of that name with an empty ``sqlite`` or ``postgresql`` database."""
+
+
+class NewConfig(Protocol):
+    """Makes settings of a server called *name* on ``sqlite`` or ``postgresql``."""
+
+    def __call__(self, name: str, database: str, *, has_tables: bool = True) -> Config:
+        """Return them; the database is empty, or has every table and no row."""
 
 
 @contextmanager
@@ -31,14 +36,12 @@ def opened(config: Config) -> Iterator[Flask]:
 
 
 @contextmanager
-def server(config: Config, revision: str = "head") -> Iterator[Flask]:
-    """Yield the app of a server with keys and tables, but without rows."""
-    config.data_dir.mkdir(mode=0o700)
+def server(config: Config) -> Iterator[Flask]:
+    """Yield the app of a server with online keys."""
     if config.database_url:
         settings.write(config, ["database_url"])
     make_online_keys(config.keys_dir)
     with opened(config) as app:
-        schema.upgrade(revision)
         yield app
 
 

@@ -51,8 +51,7 @@ def test_every_value_of_every_table_survives_the_way_into_either_database(
     with server(new_config("old", source)):
         before = _filled()
 
-    config = new_config("new", target)
-    config.data_dir.mkdir()
+    config = new_config("new", target, has_tables=False)
     with opened(config):
         schema.fill(schema.head(), lambda connection: _load(connection, before))
         after = written_rows()
@@ -70,8 +69,7 @@ def test_a_load_that_fails_leaves_the_database_without_any_table(
     last = sorted(rows)[-1]
     rows[last] = rows[last][:-10] + b"\n"
 
-    config = new_config("new", database)
-    config.data_dir.mkdir()
+    config = new_config("new", database, has_tables=False)
     with opened(config):
         with pytest.raises(BadBackupError, match="can not be read"):
             schema.fill(schema.head(), lambda connection: _load(connection, rows))
@@ -85,8 +83,7 @@ def test_a_row_that_refers_to_nothing_is_refused(new_config: NewConfig) -> None:
         rows = _filled()
     rows["device"] = rows["device"].split(b"\n")[0] + b"\n"
 
-    config = new_config("new", "sqlite")
-    config.data_dir.mkdir()
+    config = new_config("new", "sqlite", has_tables=False)
     with opened(config), pytest.raises(BadInputError, match="refers to a row that is not there"):
         schema.fill(schema.head(), lambda connection: _load(connection, rows))
 

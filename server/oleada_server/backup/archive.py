@@ -168,7 +168,10 @@ class _Hashing:
 
     def read(self, size_bytes: int) -> bytes:
         """Return the next bytes, up to *size_bytes*."""
-        found = self._source.read(size_bytes)
+        try:
+            found = self._source.read(size_bytes)
+        except tarfile.TarError as error:
+            raise BadBackupError(f"The backup was cut short: {error}.") from error
         self._digest.update(found)
         self.size_bytes += len(found)
         return found

@@ -20,11 +20,10 @@ from oleada_server.audit import service as audit
 from oleada_server.db import db, insert
 from oleada_server.devices.models import Device, HardwareModel
 from oleada_server.enrolment.models import ClaimToken
+from oleada_server.enrolment.service import SERIAL_CHARS_MAX
 from oleada_server.live import service as live
 
 log = logging.getLogger(__name__)
-
-SERIAL_CHARS_MAX: Final = 40
 
 
 def adopt_lost(hellos: Mapping[str, Hello], now: datetime) -> set[str]:

@@ -24,6 +24,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from oleada_server import outage
 from oleada_server.db import db
 from oleada_server.devices import service as devices
+from oleada_server.enrolment import adoption
 from oleada_server.errors import ServerError
 from oleada_server.outage import DatabaseAwayError
 from oleada_server.rollouts import service as rollouts
@@ -86,7 +87,7 @@ def store(batch: Sequence[Incoming], now: datetime) -> Stored:
         return stored
     accepted: list[Item] = []
     try:
-        known = devices.known(item.device_id for item in items)
+        known = _known(items, now)
         enrolled = [item for item in items if item.device_id in known]
         stored.counts["unknown-device"] += len(items) - len(enrolled)
         _store_some(enrolled, now, accepted, stored, _in_outer_transaction)
@@ -108,6 +109,17 @@ def store(batch: Sequence[Incoming], now: datetime) -> Stored:
 def _away(error: DBAPIError) -> DatabaseAwayError:
     """Return that nothing was stored, and why: a full disk is as good as none."""
     return DatabaseAwayError(str(outage.meaning(error) or f"The database fails: {error.orig}"))
+
+
+def _known(items: Sequence[Item], now: datetime) -> set[str]:
+    """Return the boxes of *items* that are enrolled, those that a restore had lost among them."""
+    known = devices.known(item.device_id for item in items)
+    lost = {
+        item.device_id: item.message
+        for item in items
+        if item.kind is Up.HELLO and item.device_id not in known
+    }
+    return known | adoption.adopt_lost(lost, now)
 
 
 def _read(one: Incoming, stored: Stored) -> Item | None:

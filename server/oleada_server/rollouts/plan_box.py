@@ -6,7 +6,7 @@ outcome that the server gives by itself, and any later word of the box takes it 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -45,12 +45,18 @@ _STATE_OF: Final = {
 
 @dataclass(frozen=True, slots=True)
 class BoxFacts:
-    """One box in a wave as it stands. *attempt* 0 means it was never assigned."""
+    """One box in a wave as it stands. *attempt* 0 means it was never assigned.
+
+    Attributes:
+        is_from_backup: The row is as old as the backup that the server was restored from,
+            so that the box may have been given more attempts than are known here.
+    """
 
     state: BoxState
     attempt: int
     step: int
     attempts_max: int
+    is_from_backup: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +116,14 @@ def on_report(box: BoxFacts, report: ReportFacts, target_version: str) -> Moved 
 
     Boxes are believed when they fail; a box that says it is updated must also run
     *target_version*, because a claim that contradicts itself is no success.
+
+    After a restore a box is believed about an attempt that the server has lost; if that one
+    ended only because the server spoke of an older one, the next is due.
     """
+    if box.is_from_backup and report.attempt > box.attempt:
+        if report.phase.is_final and report.reason is Reason.CANCELLED:
+            return Moved(BoxState.QUEUED, report.step, report.reason, assign_again=True)
+        box = replace(box, attempt=report.attempt, step=0)
     if not 1 <= report.attempt <= box.attempt:
         return Refused()
     if report.attempt < box.attempt or report.step <= box.step:

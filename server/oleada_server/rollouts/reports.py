@@ -10,11 +10,12 @@ from typing import Final
 from oleada_wire.messages import DETAIL_CHARS_MAX, Hello, Report
 from sqlalchemy import select
 
+from oleada_server import restored
 from oleada_server.clock import from_ms
 from oleada_server.db import db, insert
 from oleada_server.devices.models import Device
 from oleada_server.live import service as live
-from oleada_server.rollouts import plan_box, rows, ticks
+from oleada_server.rollouts import authorise, plan_box, rows, ticks
 from oleada_server.rollouts.leases import box_of, push_deadline
 from oleada_server.rollouts.models import BoxInWave, ReportRow, Rollout
 from oleada_server.rollouts.plan_box import BoxFacts, History, Moved, Refused, ReportFacts
@@ -28,11 +29,17 @@ STEP_MAX: Final = 1_000_000
 def record_report(device_id: str, report: Report, now: datetime) -> None:
     """Count *report* once; part of the caller's transaction."""
     box = box_of(device_id, report.assignment_id)
-    if box is None or not 1 <= report.step <= STEP_MAX:
+    if box is None or not _is_countable(report):
         return
     rollout = rows.loaded(box.rollout_id)
     said = ReportFacts(report.attempt, report.step, report.phase, report.reason, report.version)
-    facts = BoxFacts(BoxState(box.state), box.attempt, box.step, rollout.attempts_max)
+    facts = BoxFacts(
+        BoxState(box.state),
+        box.attempt,
+        box.step,
+        rollout.attempts_max,
+        is_from_backup=restored.is_from_backup(box.id),
+    )
     moved = plan_box.on_report(facts, said, rollout.release.version)
     if isinstance(moved, Refused) or not _store(box, report, now):
         return
@@ -65,10 +72,25 @@ def record_hello(device_id: str, hello: Hello, now: datetime) -> None:
     )  # fmt: skip
     row = db.session.execute(query).one_or_none()
     if row is None:
+        _clear(device_id, hello, now)
         return
     runs_it = hello.version == rows.loaded(row.rollout_id).release.version
     if hello.assignment_seq != row.assignment_seq or runs_it:
         ticks.queue_again(row.rollout_id, [row], now)
+
+
+def _is_countable(report: Report) -> bool:
+    return 1 <= report.step <= STEP_MAX and 1 <= report.attempt <= STEP_MAX
+
+
+def _clear(device_id: str, hello: Hello, now: datetime) -> None:
+    """Tell a box that has no assignment here so, unless that is the last word it knows.
+
+    It may hold one that a restored server has lost.
+    """
+    known = db.session.scalar(select(Device.assignment_seq).where(Device.id == device_id))
+    if known is not None and hello.assignment_seq != known:
+        authorise.queue_clearings([device_id], now)
 
 
 def _store(box: BoxInWave, report: Report, now: datetime) -> bool:
@@ -96,6 +118,7 @@ def _store(box: BoxInWave, report: Report, now: datetime) -> bool:
 
 def _move(box: BoxInWave, rollout: Rollout, report: Report, moved: Moved, now: datetime) -> None:
     box.state, box.step, box.reason = moved.state, moved.step, moved.reason
+    box.attempt = max(box.attempt, report.attempt)  # more only after a restore: plan_box.py
     box.detail = _text(report.detail, DETAIL_CHARS_MAX) or None
     box.done_bytes = max(0, min(report.done_bytes, rollout.release.size_bytes))
     box.changed_at = now

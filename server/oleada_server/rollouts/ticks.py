@@ -21,7 +21,7 @@ from oleada_server.db import chunks, db, read_only
 from oleada_server.devices.models import Device
 from oleada_server.devices.sequences import raise_assignment_seqs
 from oleada_server.messaging.leader import LeaseLostError
-from oleada_server.rollouts import authorise, plan, plan_box, rows
+from oleada_server.rollouts import authorise, newer, plan, plan_box, rows
 from oleada_server.rollouts.advance import advance, next_decision
 from oleada_server.rollouts.authorise import Addressee
 from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
@@ -106,7 +106,8 @@ def assign(rollout_id: int, now: datetime) -> int:
     found = _rows(query)
     if not found:
         return _committed(0, rollout_id, now)
-    rollout = rows.loaded(rollout_id)
+    rollout, due = rows.loaded(rollout_id), len(found)
+    found = newer.leave_out(rollout, found, now)
     proofs = _proofs({row.wave_id for row in found})
     addressees = [
         Addressee(
@@ -133,7 +134,7 @@ def assign(rollout_id: int, now: datetime) -> int:
                 deadline_at=deadline(rollout, zone, now),
                 ended_at=None,
             )
-    return _committed(len(found), rollout_id, now)
+    return _committed(due, rollout_id, now)
 
 
 def renew(rollout_id: int, now: datetime) -> int:
@@ -148,13 +149,18 @@ def renew(rollout_id: int, now: datetime) -> int:
 
 
 def queue_again(rollout_id: int, found: Sequence[Any], now: datetime) -> None:
-    """Queue the assignments of rows (id, device_id, wave_id, attempt) as they stand."""
+    """Queue the assignments of rows (id, device_id, wave_id, attempt) as they stand.
+
+    Boxes that run something newer by now are left out.
+    """
+    rollout = rows.loaded(rollout_id)
+    found = newer.leave_out(rollout, found, now)
     proofs = _proofs({row.wave_id for row in found})
     addressees = [
         Addressee(row.id, row.device_id, row.wave_id, row.attempt, proofs.get(row.device_id, ()))
         for row in found
     ]
-    expires_at = authorise.queue_assignments(rows.loaded(rollout_id), addressees, now)
+    expires_at = authorise.queue_assignments(rollout, addressees, now)
     for chunk in chunks(row.id for row in found):
         _set(chunk, now, assignment_expires_at=expires_at)
 

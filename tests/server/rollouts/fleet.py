@@ -178,13 +178,13 @@ def greet(device_id: str, *, version: str = "1.0.0", assignment_seq: int, now: d
 
 def told(device_id: str) -> messages.Assign | None:
     """Return what the broker is to hold for a box, None if nothing was ever said."""
-    payload = _retained(topics.down(device_id, topics.Down.ASSIGN))
+    payload = retained(topics.down(device_id, topics.Down.ASSIGN))
     return payload and messages.open_message(messages.Assign, payload, director())
 
 
 def waves_told(model: str = MODEL) -> list[messages.Wave]:
     """Return the signed waves that the broker is to hold for a model."""
-    payload = _retained(topics.model(model, topics.Model.WAVE))
+    payload = retained(topics.model(model, topics.Model.WAVE))
     assert payload is not None, "nothing was ever said of waves"
     found = messages.decode(messages.Waves, payload)
     return [messages.open_message(messages.Wave, w.encode(), director()) for w in found.waves]
@@ -198,7 +198,7 @@ def director() -> envelope.RoleKeys:
     return envelope.RoleKeys({envelope.keyid_of(key.public_key()): key.public_key()}, 1)
 
 
-def _retained(topic: str) -> Any:
+def retained(topic: str) -> Any:
     db.session.rollback()
     query = select(RetainedMessage.payload).where(RetainedMessage.topic == topic)
     return db.session.scalars(query).one_or_none()
