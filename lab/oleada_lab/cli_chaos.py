@@ -29,6 +29,9 @@ def add_commands(commands: Any) -> None:
     found.add_argument(
         "--kills-per-rollout", type=_positive, default=8, help="default: %(default)s"
     )
+    found.add_argument(
+        "--limit-s", type=_positive, default=900, help="of one rollout; default: %(default)s"
+    )
     found.add_argument("--database", choices=DATABASES, default="sqlite")
     found.add_argument("--only", default="", help="victims, such as web,broker; all without it")
     found.add_argument("--json", action="store_true", help="print every kill, as JSON")
@@ -45,7 +48,9 @@ def _run(options: argparse.Namespace) -> int:
         database=options.database,
         only=tuple(one.strip() for one in options.only.split(",") if one.strip()),
         kills_per_rollout=options.kills_per_rollout,
+        limit_s=options.limit_s,
     )
+    _say(f"kills {', '.join(plan.victims)}")  # refused before anything starts
     for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell had it ignored
         signal.signal(number, signal.default_int_handler)
     home = Path(tempfile.mkdtemp(prefix="oleada-chaos-"))

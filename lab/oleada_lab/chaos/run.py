@@ -21,7 +21,7 @@ from oleada_lab.chaos import reading
 from oleada_lab.chaos.facts import Row
 from oleada_lab.chaos.fleet import MODEL, Fleet
 from oleada_lab.chaos.round import Round, Say, Story
-from oleada_lab.chaos.schedule import by_rollout, draw, victims_of
+from oleada_lab.chaos.schedule import Victim, by_rollout, draw, victims_of
 from oleada_lab.chaos.victims import Lab
 from oleada_lab.clock import monotonic_s
 from oleada_lab.operator import Operator, Places
@@ -50,6 +50,15 @@ class Plan:
     limit_s: float = 900.0
     settings: Mapping[str, str | int] = field(default_factory=dict)
 
+    @property
+    def victims(self) -> list[Victim]:
+        """Who is killed.
+
+        Raises:
+            LabError: *only* names somebody who is not there.
+        """
+        return victims_of(self.database, self.only)
+
 
 def run(home: Path, plan: Plan, say: Say) -> dict[str, Any]:
     """Run *plan* in the folder *home*, and return what became of it.
@@ -58,7 +67,7 @@ def run(home: Path, plan: Plan, say: Say) -> dict[str, Any]:
         LabError: The server, a box or PostgreSQL can not be set up.
     """
     began_s, story = monotonic_s(), Story()
-    kills = draw(plan.seed, plan.kills, victims_of(plan.database, plan.only))
+    kills = draw(plan.seed, plan.kills, plan.victims)
     with ExitStack() as stack:
         lab = _lab(home, plan, stack)
         fleet = Fleet(lab, home, plan.boxes)
