@@ -5,7 +5,6 @@ with a verb is one transaction and commits. API tokens are in ``tokens.py``.
 """
 
 import re
-import zoneinfo
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -28,6 +27,7 @@ from oleada_server.accounts.rights import Identity
 from oleada_server.audit import service as audit
 from oleada_server.db import db, insert
 from oleada_server.errors import BadInputError
+from oleada_server.zones import zone_names
 
 LANGUAGES = ("en", "es", "cs")
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
@@ -95,7 +95,7 @@ def check_preferences(language: str, zone: str) -> None:
         raise BadInputError(
             f"The language {language!r} is none of {', '.join(LANGUAGES)}.", "language"
         )
-    if zone not in zoneinfo.available_timezones():
+    if zone not in zone_names():
         raise BadInputError(f"{zone!r} is no time zone such as Europe/Prague.", "zone")
 
 

@@ -9,8 +9,6 @@ the certificate can not prove is written into the audit trail for a person to se
 import logging
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final
-from zoneinfo import available_timezones
 
 from oleada_wire.messages import Hello
 from sqlalchemy import select, update
@@ -22,6 +20,7 @@ from oleada_server.devices.models import Device, HardwareModel
 from oleada_server.enrolment.models import ClaimToken
 from oleada_server.enrolment.service import SERIAL_CHARS_MAX
 from oleada_server.live import service as live
+from oleada_server.zones import zone_names
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +62,7 @@ def _adopt(device_id: str, hello: Hello, now: datetime) -> bool:
         "id": device_id,
         "serial": hello.serial,
         "hardware_model": hello.hardware_model,
-        "zone": hello.zone if hello.zone in available_timezones() else "UTC",
+        "zone": hello.zone if hello.zone in zone_names() else "UTC",
         "enrolled_at": now,
         "connected": True,
         "boot_count": 0,

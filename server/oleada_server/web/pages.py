@@ -1,13 +1,12 @@
 """Pages without a subject of their own: the start, settings, help."""
 
-import zoneinfo
-
 from flask import Blueprint, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
 from oleada_server.accounts.access import load_identity, require_role
 from oleada_server.accounts.models import Role
 from oleada_server.web import no_right
+from oleada_server.zones import zone_names
 
 blueprint = Blueprint("web", __name__)
 blueprint.add_app_template_global(no_right.lacking, "no_right")
@@ -32,7 +31,7 @@ def home() -> ResponseReturnValue:
 
 def zones() -> list[str]:
     """Return the zones that a person chooses from, UTC first."""
-    named = sorted(zone for zone in zoneinfo.available_timezones() if "/" in zone)
+    named = sorted(zone for zone in zone_names() if "/" in zone)
     odd = ("Etc/", "posix/", "right/", "US/")
     return ["UTC", *(zone for zone in named if not zone.startswith(odd))]
 
