@@ -22,7 +22,7 @@ LIMITS: Final[Mapping[str, Any]] = {
     "soak_s": 1,
     "sample_min": 1,
     "success_share_min": 0.3,
-    "failed_share_max": 0.7,
+    "failed_share_max": 1.0,
     "silent_share_max": 0.5,
 }
 """Wide, because some boxes are planned to roll back and no wave may wait for a person."""
