@@ -69,7 +69,7 @@ class Cluster:
             LabError: PostgreSQL is missing or does not start.
         """
         if os.geteuid() == 0:
-            self.folder = Path(tempfile.mkdtemp(prefix="oleada-postgresql-"))
+            self.folder = Path(tempfile.mkdtemp(prefix="oleada-lab-postgresql-"))
             shutil.chown(self.folder, USER)
         else:
             self.folder.mkdir(parents=True)
