@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from oleada_server import clock, outage
 from oleada_server.db import db
+from oleada_server.devices import history
 from oleada_server.live import service as live
 from oleada_server.messaging import leader
 from oleada_server.releases import service as releases
@@ -48,6 +49,7 @@ TICKS: Final = (
     Tick("online metadata", 60, releases.refresh_online_metadata),
     Tick("changes", 300, live.prune),
     Tick("telemetry", 3600, telemetry.prune),
+    Tick("fleet over time", 60, history.tick),
 )
 
 
@@ -180,12 +182,12 @@ class Scheduler:
         return work
 
 
-def run(app: Flask) -> None:
-    """Run until SIGTERM or SIGINT."""
+def run(app: Flask, ticks: tuple[Tick, ...] = TICKS) -> None:
+    """Run *ticks* until SIGTERM or SIGINT."""
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    scheduler = Scheduler(app)
+    scheduler = Scheduler(app, ticks)
     scheduler.start()
     ended.wait()
     scheduler.stop()

@@ -22,6 +22,8 @@ from oleada_server.telemetry.models import DeviceEvent, HealthSample
 from oleada_wire.ids import DEVICE_ID_ALPHABET
 from sqlalchemy import insert
 
+from tests.web.week import count_a_week
+
 HOUR = timedelta(hours=1)
 ANA = "user:a.torres"
 REGIONS = ("Praha", "Brno", "Valencia", "Ostrava")
@@ -74,6 +76,7 @@ def fill(now: datetime, boxes: int = 120, seed: int = 7) -> Sample:
     rollout_id = _running(releases[0], ids, now, dice)
     _draft(releases[1], now)
     tell_a_day(ids[6], now)
+    count_a_week(boxes, now)
     live.touch("rollouts", now)
     db.session.commit()
     return Sample(rollout_id, ids, now)
@@ -327,6 +330,7 @@ def _halted(now: datetime, ids: list[str]) -> None:
         release, RolloutState.HALTED, now, started_at=now - 120 * HOUR, ended_at=now - 119 * HOUR,
         state_reason=reason,
     )  # fmt: skip
+    rollout.created_at = now - 121 * HOUR
     wave = _wave(rollout, 1, "Canaries", WaveState.HALTED, share_until=0.1, boxes=20,
                  opened_at=now - 120 * HOUR, state_reason=reason)  # fmt: skip
     mix = [BoxState.UPDATED] * 14 + [BoxState.ROLLED_BACK] * 6

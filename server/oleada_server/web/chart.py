@@ -4,8 +4,9 @@ Only numbers come out of here; the templates draw them as SVG attributes, becaus
 Content-Security-Policy allows no style attribute.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 GAP = 0.35  # percent of the width between two parts of a bar
 PART_MIN = 0.35  # percent: one box in a million is still a line
@@ -83,6 +84,41 @@ def curve(values: Sequence[float], top: float) -> Curve:
     ]
     line = "M" + "L".join(points)
     return Curve(line, f"{line}L1000 100L0 100Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A moment under an axis: *x* in percent, and its word."""
+
+    x: float
+    word: str
+
+
+def ticks(
+    start: datetime,
+    end: datetime,
+    step: timedelta,
+    spell: Callable[[datetime], str],
+    midnight: Callable[[datetime], datetime],
+) -> list[Tick]:
+    """Return ticks at round times of the reader's day from *start* to *end*.
+
+    A tick too near an end of the axis is left out, because its word would stand over it.
+
+    Args:
+        start: Left end of the axis.
+        end: Right end of the axis.
+        step: Between two ticks; divides a day.
+        spell: Writes the moment for the reader.
+        midnight: Returns the beginning of a moment's day in the reader's zone, with it.
+    """
+    at, found = midnight(start), []
+    while (moment := at.astimezone(UTC)) < end:
+        x = round((moment - start) / (end - start) * 100, 2)
+        if 3 <= x <= 91:
+            found.append(Tick(x, spell(moment)))
+        at += step  # by the clock on the wall: 03:00 stays 03:00 when the clocks change
+    return found
 
 
 def _share(value: float, top: float) -> float:

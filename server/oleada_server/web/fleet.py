@@ -11,13 +11,13 @@ from oleada_server.accounts.access import require_role
 from oleada_server.accounts.models import Role
 from oleada_server.clock import now_utc
 from oleada_server.db import read_only
-from oleada_server.devices import counts
+from oleada_server.devices import counts, history
 from oleada_server.live import service as live
 from oleada_server.releases import service as releases
 from oleada_server.rollouts import progress
 from oleada_server.rollouts import service as rollouts
 from oleada_server.rollouts.states import OPEN_ROLLOUTS, RolloutState
-from oleada_server.web import fleet_view, rollout_page, rollout_view, words
+from oleada_server.web import fleet_chart, fleet_view, rollout_page, rollout_view, words
 from oleada_server.web.parts import Parts
 from oleada_server.web.words import gettext
 
@@ -43,10 +43,12 @@ def load() -> dict[str, Any]:
     silent_after = timedelta(seconds=config.current().silent_after_s)
     parts = Parts("fleet/parts", titles())
     page: dict[str, Any] = {"reading": parts, "view": rollout_view, "now": now}
+    page |= {"next_of": lambda line: fleet_view.next_of(line.figures)}
     page |= {"silent_after": silent_after}
     page |= parts.read(("figures", "firmware"), lambda: _boxes(now - silent_after))
     page |= parts.read(("figures", "rollouts"), _rollouts)
     page |= parts.read(("needs",), lambda: _needs(page, now), after=("figures",))
+    page |= parts.read(("states",), lambda: {"chart": _chart(now)})
     page |= parts.read(("days",), lambda: {"days": _days(now)})
     return page
 
@@ -55,6 +57,7 @@ def titles() -> dict[str, str]:
     """Return what the parts are called."""
     return {
         "figures": gettext("Key figures"),
+        "states": gettext("Boxes by state"),
         "days": gettext("Updates by day"),
         "rollouts": gettext("Rollouts"),
         "needs": gettext("Needs you"),
@@ -88,6 +91,16 @@ def _needs(page: dict[str, Any], now: datetime) -> dict[str, Any]:
         "needs": waiting,
         "lede": fleet_view.sentence(page["found"], page["open_count"], len(waiting)),
     }
+
+
+def _chart(now: datetime) -> fleet_chart.StateChart | None:
+    """Return the chart of the last day; the axis ends with the quarter of an hour of now."""
+    end = history.slot(now) + history.EVERY
+    start, week = end - timedelta(days=1), timedelta(weeks=1)
+    counted = history.between(start, end)
+    before = history.between(start - week, end - week)
+    since = history.kept_since() or end
+    return fleet_chart.chart(counted, before, since, end, spell=words.tick, midnight=words.midnight)
 
 
 def _days(now: datetime) -> list[fleet_view.Day]:

@@ -16,11 +16,12 @@ from oleada_server.devices.counts import Group
 from oleada_server.devices.search import Contact
 from oleada_server.releases.models import Release, ReleaseState
 from oleada_server.rollouts.models import Rollout
-from oleada_server.rollouts.states import IN_FLIGHT, RolloutState, WaveState
+from oleada_server.rollouts.states import IN_FLIGHT, OPEN_ROLLOUTS, RolloutState, WaveState
 from oleada_server.web import words
 from oleada_server.web.rollout_view import Figures
 from oleada_server.web.words import gettext, say, say_n
 
+_DECIDED_BY_PEOPLE: Final = {RolloutState.AWAITING_APPROVAL, RolloutState.PAUSED}
 HALT_IS_NEWS_FOR: Final = timedelta(days=7)
 
 
@@ -210,7 +211,7 @@ def _of_rollout(rollout: Rollout, now: datetime) -> Need | None:
         version=rollout.release.version,
         model=rollout.release.hardware_model,
     )
-    why = f"{what}. {rollout.state_reason}" if rollout.state_reason else what
+    why = f"{what} · {rollout.state_reason}" if rollout.state_reason else what
     match RolloutState(rollout.state):
         case RolloutState.AWAITING_APPROVAL:
             return Need("wait", say("%(ref)s waits for approval", ref=ref), what, href,
@@ -227,6 +228,42 @@ def _of_rollout(rollout: Rollout, now: datetime) -> Need | None:
             return Need("bad", say("%(ref)s halted itself", ref=ref), why, href, gettext("Read"))
         case _:
             return None
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """What comes next for a rollout: a word, and a moment with its *note* beneath."""
+
+    text: str
+    is_decision: bool = False
+    at: datetime | None = None
+    note: str = ""
+
+
+def next_of(found: Figures) -> Next:
+    """Return what comes next for a rollout, or when it ended."""
+    rollout, wave = found.rollout, found.at_work
+    state = RolloutState(rollout.state)
+    if state in _DECIDED_BY_PEOPLE or (wave.state is WaveState.HELD and state in OPEN_ROLLOUTS):
+        return Next(gettext("Review"), is_decision=True)
+    if state is RolloutState.SCHEDULED:
+        return _at(gettext("Begins"), rollout.start_at, "")
+    if state in {RolloutState.HALTED, RolloutState.STOPPED, RolloutState.FINISHED}:
+        return _at(gettext("Ended"), rollout.ended_at, "")
+    if state is RolloutState.DRAFT:
+        return Next(gettext("Not begun"))
+    soaks = wave.wave.soak_from
+    if wave.state is WaveState.SOAKING and soaks is not None:
+        until = soaks + timedelta(seconds=wave.wave.soak_s)
+        return _at(gettext("Gate %(n)s", n=found.now_index + 1), until, gettext("at the earliest"))
+    return _at(gettext("Gate %(n)s", n=found.now_index + 1), rollout.started_at, gettext("begun"))
+
+
+def _at(text: str, at: datetime | None, word: str) -> Next:
+    """Return *text* with the moment, which stands alone where there is no *word* for it."""
+    if at is None:
+        return Next(text)
+    return Next(text, at=at, note=f"{word} {words.moment(at)}".strip())
 
 
 def at_work(found: Figures) -> int:

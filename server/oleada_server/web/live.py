@@ -27,7 +27,7 @@ from oleada_server.devices import service as devices
 from oleada_server.live import service as live
 from oleada_server.problems import spell
 from oleada_server.rollouts import service as rollouts
-from oleada_server.web import device_page, fleet, rollout_list, rollout_page, words
+from oleada_server.web import badges, device_page, fleet, rollout_list, rollout_page, words
 from oleada_server.web.parts import Parts
 
 POLL_S: Final = 0.25
@@ -99,6 +99,17 @@ class _Stream:
         if found is not None:
             return str(found.render(name, page))
         return render_template(f"{self.watched.folder}/{name}.html", **page)
+
+    def badge(self) -> Iterator[str]:
+        """Yield the badge of the rail, if it looks different from what was sent last."""
+        read_only()
+        html = str(badges.mark())
+        db.session.remove()
+        before = self.sent.setdefault("badge", html)  # the page came with it
+        if before != html:
+            self.sent["badge"] = html
+            swap = '<hx-partial hx-target="#badge-rollouts" hx-swap="outerMorph">'
+            yield event(f"{swap}{html}</hx-partial>", self.last_id)
 
     def has_changed(self) -> bool:
         """Return whether something it shows was announced after what this reader knows."""
@@ -204,6 +215,7 @@ def _events(reader: _Stream, is_back: bool) -> Iterator[str]:
 def _turns(reader: _Stream, is_back: bool, ends_at: float) -> Iterator[str]:
     secret = session_secret() or ""
     beat_at = send_at = monotonic_s()
+    yield from reader.badge()
     if is_back:
         yield from reader.news()
         spell(current_app, "database").worked(monotonic_s(), LIVE)
@@ -216,6 +228,7 @@ def _turns(reader: _Stream, is_back: bool, ends_at: float) -> Iterator[str]:
                 yield event("", reader.last_id, "ended")
                 return
             yield event(words.clock_s(now_utc()), reader.last_id, "beat")
+            yield from reader.badge()
             beat_at = monotonic_s() + BEAT_S
         time.sleep(POLL_S)
 

@@ -15,6 +15,7 @@ from oleada_server.clock import now_utc
 from oleada_server.errors import ServerError
 from oleada_server.web import (
     audit_pages,
+    badges,
     chart,
     device_page,
     devices,
@@ -120,6 +121,7 @@ _GLOBALS: dict[str, Any] = {
     "Role": Role,
     "age": words.age,
     "asset": asset,
+    "badge": badges.mark,
     "bullet": chart.bullet,
     "clock": words.clock,
     "clock_s": words.clock_s,

@@ -145,6 +145,15 @@ def moment(at: datetime) -> str:
     return f"{day(at)}, {clock(at)}"
 
 
+def tick(at: datetime) -> str:
+    """Return *at* for an axis: the time, at midnight with its day: ``Thu 00:00``."""
+    local = at.astimezone(_zone())
+    if (local.hour, local.minute) != (0, 0):
+        return f"{local:%H:%M}"
+    named = dates.format_date(local.date(), "EEE", locale=_locale())
+    return f"{named} {local:%H:%M}"
+
+
 def full_moment(at: datetime) -> str:
     """Return *at* to the second, with its zone printed; for tooltips."""
     year = at.astimezone(_zone()).year
