@@ -42,6 +42,7 @@ class Failure:
         reason: A code of the wire, ``silent``, or ``unknown``.
         example: The newest sentence that one of them gave.
         runs_now: By version, how many of them run it now.
+        first_at: When the first of them ended so.
     """
 
     reason: str
@@ -50,6 +51,7 @@ class Failure:
     boxes: int
     example: str
     runs_now: dict[str, int]
+    first_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class BoxRow:
 
 @dataclass(slots=True)
 class _Group:
+    first_at: datetime
     boxes: int = 0
     example: str = ""
     runs_now: dict[str, int] = field(default_factory=dict)
@@ -162,6 +165,7 @@ def why_failed(rollout_id: int) -> list[Failure]:
             Device.version,
             func.count(),
             func.max(BoxInWave.detail),
+            func.min(func.coalesce(BoxInWave.ended_at, BoxInWave.changed_at)),
         )
         .join(Device, Device.id == BoxInWave.device_id)
         .where(
@@ -172,9 +176,10 @@ def why_failed(rollout_id: int) -> list[Failure]:
         .order_by(BoxInWave.state, BoxInWave.reason, Device.version)
     )
     groups: dict[tuple[BoxState, str | None], _Group] = {}
-    for state, reason, version, count, detail in db.session.execute(query):
-        group = groups.setdefault((BoxState(state), reason), _Group())
+    for state, reason, version, count, detail, first_at in db.session.execute(query):
+        group = groups.setdefault((BoxState(state), reason), _Group(first_at))
         group.boxes += count
+        group.first_at = min(group.first_at, first_at)
         group.example = max(group.example, detail or "")
         group.runs_now[version or "unknown"] = group.runs_now.get(version or "unknown", 0) + count
     failures = [
@@ -185,6 +190,7 @@ def why_failed(rollout_id: int) -> list[Failure]:
             boxes=group.boxes,
             example=group.example,
             runs_now=group.runs_now,
+            first_at=group.first_at,
         )
         for (state, reason), group in groups.items()
     ]

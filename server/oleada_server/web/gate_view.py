@@ -74,7 +74,7 @@ def _updated(figures: WaveFigures) -> Check:
     return Check(
         kind,
         gettext("Boxes updated"),
-        gettext("at least %(limit)s", limit=words.percent(needed)),
+        gettext("at least %(limit)s of those heard", limit=words.percent(needed)),
         words.percent(share),
         bullet(share, needed, 1, FILLS[kind]),
     )

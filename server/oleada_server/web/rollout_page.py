@@ -66,7 +66,7 @@ def load(rollout_id: int, now: datetime, person: Identity) -> dict[str, Any]:
         "lede": sentence.of(found, now),
         "deeds": rollout_deeds.open_deeds(rollout),
         "decision": decision.of(found, person, now),
-        "tiles": rollout_view.tiles(found),
+        "tiles": rollout_view.tiles(found, now),
         "gates": rollout_view.gates(found, held, len(checks)),
         "parts": parts,
         "shown_parts": [(part.count, part.fill) for part in parts],

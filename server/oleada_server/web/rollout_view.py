@@ -5,8 +5,8 @@ work, and what its gate still wants. Every number leads to the boxes behind it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Final
 
 from flask import url_for
@@ -197,9 +197,13 @@ def boxes_href(
     )
 
 
-def tiles(found: Figures) -> list[Tile]:
-    """Return the waves of the rail, in order."""
-    return [_tile(found, index) for index in range(len(found.waves))]
+def tiles(found: Figures, now: datetime) -> list[Tile]:
+    """Return the waves of the rail, in order, as they are at *now*."""
+    shown = [_tile(found, index) for index in range(len(found.waves))]
+    return [
+        replace(tile, when=tile.when or _earliest(found, index, now))
+        for index, tile in enumerate(shown)
+    ]
 
 
 def _tile(found: Figures, index: int) -> Tile:
@@ -259,6 +263,16 @@ def _when(wave: Wave) -> str:
     if first == last:
         return first
     return gettext("%(first)s to %(last)s", first=first, last=last)
+
+
+def _earliest(found: Figures, index: int, now: datetime) -> str:
+    """Return when the next wave can open at the earliest: behind the soak of the one at work."""
+    is_next = index == found.now_index + 1 and found.rollout.state == RolloutState.RUNNING
+    if not is_next or found.at_work.state not in {WaveState.OPEN, WaveState.SOAKING}:
+        return ""
+    wave = found.at_work.wave
+    ends = max((wave.soak_from or now) + timedelta(seconds=wave.soak_s), now)
+    return gettext("%(day)s or later", day=words.day(ends))
 
 
 def gates(found: Figures, held: int, wanted: int) -> list[GateMark]:
@@ -342,7 +356,7 @@ def row_waves(found: Figures) -> list[tuple[int, float, str]]:
     """Return (boxes, share done, fill) of each wave for the narrow rail of the list."""
     return [
         (tile.boxes, tile.share, tile.fill if tile.has_begun else "f-track")
-        for tile in tiles(found)
+        for tile in (_tile(found, index) for index in range(len(found.waves)))
     ]
 
 

@@ -28,6 +28,25 @@ def of(found: Figures, now: datetime) -> Markup:
             return _join(_done(found), _end(found))
 
 
+def following(found: Figures, now: datetime) -> Markup:
+    """Return what comes next in a rollout, in a short sentence; why, when it has ended."""
+    match RolloutState(found.rollout.state):
+        case RolloutState.DRAFT:
+            return _sent_back(found) or say("It waits for its start.")
+        case RolloutState.AWAITING_APPROVAL:
+            return say("A second person decides.")
+        case RolloutState.SCHEDULED:
+            return _start(found, now)
+        case RolloutState.RUNNING if found.at_work.state is WaveState.HELD:
+            return say("A person has to look.")
+        case RolloutState.RUNNING:
+            return _next(found)
+        case RolloutState.PAUSED | RolloutState.STOPPED:
+            return _reason(found.rollout.state_reason)
+        case _:
+            return Markup("")
+
+
 def _sent_back(found: Figures) -> Markup:
     if not found.rollout.state_reason:
         return Markup("")
