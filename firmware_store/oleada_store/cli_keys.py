@@ -82,7 +82,13 @@ def add_model(
 @keys_group.command("renew")
 @click.argument("file", type=THERE)
 @click.option("--key", "key_files", type=FILE, multiple=True, required=True, help="Repeatable.")
-@click.option("--days", type=click.IntRange(1, 3650), default=365, show_default=True)
+@click.option(
+    "--days",
+    type=click.IntRange(1, 3650),
+    default=365,
+    show_default=True,
+    help="How long FILE is valid from now on.",
+)
 @passphrase_options
 def renew(
     file: Path,

@@ -28,8 +28,18 @@ def user_group() -> None:
 @user_group.command("add")
 @click.argument("name")
 @click.option("--full-name", default="", help="As pages show it.")
-@click.option("--role", type=click.Choice([role.value for role in Role]), default="viewer")
-@click.option("--language", type=click.Choice(service.LANGUAGES), default="en")
+@click.option(
+    "--role",
+    type=click.Choice([role.value for role in Role]),
+    default="viewer",
+    help="What they may do.",
+)
+@click.option(
+    "--language",
+    type=click.Choice(service.LANGUAGES),
+    default="en",
+    help="Of the pages that they see.",
+)
 @click.option("--zone", default="UTC", help="IANA name, such as Europe/Prague.")
 def add(name: str, full_name: str, role: str, language: str, zone: str) -> None:
     """Add user NAME and print a one-time sign-in link."""
