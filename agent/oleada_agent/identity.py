@@ -8,6 +8,7 @@ whatever else a power cut has left behind.
 import json
 import ssl
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ KEY: Final = "key.pem"
 CERTIFICATE: Final = "certificate.pem"
 AUTHORITY: Final = "ca.pem"
 RECORD: Final = "identity.json"
+_GENERALIZED_TIME: Final = 0x18
 NO_CHECK_TIME: Final = ssl.VerifyFlags(0x200000)
 """X509_V_FLAG_NO_CHECK_TIME of OpenSSL, for which Python has no name."""
 
@@ -136,13 +138,59 @@ def tls_context(box: Path) -> ssl.SSLContext:
     return context
 
 
-def judge_time(context: ssl.SSLContext, *, is_clock_right: bool) -> None:
-    """Let *context* check when certificates are valid only while the clock can be believed.
+def certificate_ends_ms(box: Path) -> int | None:
+    """Return when this box's certificate ends, in UTC milliseconds; None if it can not be read.
 
-    A box whose clock battery is dead could else reach nobody, for ever. Everything else
-    about a certificate is checked all the same, and what the box obeys is signed.
+    By hand, because the library that reads certificates costs more memory than the agent.
+    Source: RFC 5280, 4.1 (the fifth part of the signed part) and X.690.
     """
-    if is_clock_right:
+    try:
+        der = ssl.PEM_cert_to_DER_cert((box / DIRECTORY / CERTIFICATE).read_text("ascii"))
+        inner, _ = _der(der, _der(der, 0)[0])
+        at = inner
+        for _ in range(4):  # version, serial number, algorithm, issuer
+            at = sum(_der(der, at))
+        at = sum(_der(der, _der(der, at)[0]))  # after the first of the two times
+        start, length = _der(der, at)
+        text = der[start : start + length].decode("ascii")
+        century = "" if der[at] == _GENERALIZED_TIME else "20" if text[:2] < "50" else "19"
+        year, rest = (century + text)[:4], (century + text)[4:14]
+        parts = [int(rest[i : i + 2]) for i in range(0, 10, 2)]
+        at_utc = datetime(int(year), *parts, tzinfo=UTC)  # type: ignore[arg-type, misc]
+    except (OSError, ValueError, IndexError):
+        return None
+    return int(at_utc.timestamp() * 1000)
+
+
+def note_on_end(box: Path, now_ms: int) -> str:
+    """Return what to add to why there is no connection; empty while the certificate is good."""
+    ends_ms = certificate_ends_ms(box)
+    if ends_ms is None or ends_ms > now_ms:
+        return ""
+    return (
+        " (by this box's clock its certificate has expired: it goes on as it is, and has to be "
+        "enrolled with a new claim token)"
+    )
+
+
+def _der(data: bytes, at: int) -> tuple[int, int]:
+    """Return where the value of the element at *at* begins, and how long it is."""
+    length = data[at + 1]
+    if length < 0x80:
+        return at + 2, length
+    size = length & 0x7F
+    return at + 2 + size, int.from_bytes(data[at + 2 : at + 2 + size], "big")
+
+
+def judge_time(context: ssl.SSLContext, *, is_clock_right: bool, now_ms: int) -> None:
+    """Let *context* check when certificates are valid only while that can be believed.
+
+    A box whose clock battery is dead could else reach nobody, for ever; neither could one
+    whose pinned authority has ended, for that comes with the box. Everything else about a
+    certificate is checked all the same, and what the box obeys is signed.
+    """
+    ends_s = [ssl.cert_time_to_seconds(str(one["notAfter"])) for one in context.get_ca_certs()]
+    if is_clock_right and max(ends_s, default=0) * 1000 > now_ms:
         context.verify_flags &= ~NO_CHECK_TIME
     else:
         context.verify_flags |= NO_CHECK_TIME

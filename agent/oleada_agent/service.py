@@ -270,6 +270,7 @@ class Service:
                 self._outbox.forget_sent()
                 self._send_hello()
             case Disconnected(detail):
+                detail += identity.note_on_end(self._box, clock.now_ms())
                 if detail != self._said:
                     self._said = detail
                     say(f"not connected: {detail}")
@@ -280,8 +281,9 @@ class Service:
         return True
 
     def _judge_clock(self) -> None:
-        is_likely = self._authority.floor.is_likely(clock.now_ms())
-        identity.judge_time(self._context, is_clock_right=is_likely)
+        now_ms = clock.now_ms()
+        is_likely = self._authority.floor.is_likely(now_ms)
+        identity.judge_time(self._context, is_clock_right=is_likely, now_ms=now_ms)
 
     def _act(self, name: str) -> None:
         match name:

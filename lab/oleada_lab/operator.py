@@ -91,6 +91,11 @@ class Server:
         return config.load(self.data_dir, self._environment)
 
     @property
+    def environment(self) -> dict[str, str]:
+        """What a further process of this server is started with."""
+        return dict(self._environment)
+
+    @property
     def client(self) -> Client:
         """A REST client with the rights of this machine's owner."""
         return client.connect(self._environment)

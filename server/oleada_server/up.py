@@ -23,6 +23,7 @@ from oleada_server.config import Config
 from oleada_server.db import db
 from oleada_server.errors import ConflictError, ServerError
 from oleada_server.processes import Child
+from oleada_server.renewal import Renewal
 from oleada_server.restored import check_finished
 
 READY_S: Final = 60.0
@@ -62,8 +63,12 @@ def up(directory: Path, say: Callable[[str], None]) -> None:
         children = _children(config)
         try:
             _start(config, children, stopped, say)
+            renewal = Renewal(config, clock.monotonic_s())
             while not stopped.asked:
+                again = renewal.turn(clock.monotonic_s(), clock.now_utc, say)
                 for child in children:
+                    if child.name in again:
+                        child.stop()
                     if sentence := child.watch(clock.monotonic_s()):
                         say(sentence)
                 clock.wait_s(WATCH_S)

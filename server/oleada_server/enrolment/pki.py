@@ -32,6 +32,8 @@ from oleada_server.errors import ServerError
 CA_DAYS: Final = 3653
 SERVICE_DAYS: Final = 825
 RENEW_BEFORE: Final = timedelta(days=90)
+RENEW_AUTHORITY_BEFORE: Final = timedelta(days=2 * 365)
+"""Longer than a certificate that it signs now lives at most, so none outlives its CA's."""
 SKEW: Final = timedelta(hours=1)
 """How long before now a certificate begins, for boxes whose clock is behind."""
 CSR_BYTES_MAX: Final = 8 * 1024
@@ -63,10 +65,18 @@ class Authority:
 
 
 def make_authority(directory: Path, name: str, now: datetime) -> None:
-    """Make CA *name* (``device-ca``, ``service-ca``) in *directory* unless it is there."""
-    if (directory / f"{name}.pem").exists():
+    """See to a CA *name* (``device-ca``, ``service-ca``) in *directory*.
+
+    One that ends soon gets a new certificate for its old key: what it signed stays good.
+    """
+    if not (directory / f"{name}.pem").exists():
+        key = ec.generate_private_key(ec.SECP256R1())
+    elif (held := load_authority(directory, name)).certificate.not_valid_after_utc <= (
+        now + RENEW_AUTHORITY_BEFORE
+    ):
+        key = held.key
+    else:
         return
-    key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Oleada {name}")])
     builder = (
         _builder(subject, subject, key.public_key(), now, CA_DAYS)

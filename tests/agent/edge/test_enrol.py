@@ -234,15 +234,15 @@ def test_a_clock_that_is_known_to_be_wrong_closes_no_door_but_a_strangers(
 
     with pytest.raises(ssl.SSLCertVerificationError, match=r"expired|not yet valid"):
         shake_hands(context, door)
-    identity.judge_time(context, is_clock_right=False)
+    identity.judge_time(context, is_clock_right=False, now_ms=clock.now_ms())
     shake_hands(context, door)
 
-    identity.judge_time(context, is_clock_right=True)
+    identity.judge_time(context, is_clock_right=True, now_ms=clock.now_ms())
     with pytest.raises(ssl.SSLCertVerificationError):
         shake_hands(context, door)
     (box / "data/identity/ca.pem").write_text(Authority("somebody").pem)
     stranger = identity.tls_context(box)
-    identity.judge_time(stranger, is_clock_right=False)
+    identity.judge_time(stranger, is_clock_right=False, now_ms=clock.now_ms())
     with pytest.raises(ssl.SSLCertVerificationError):
         shake_hands(stranger, door)
 
