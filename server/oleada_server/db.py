@@ -99,8 +99,10 @@ def time_text(at: datetime) -> str:
 
 def run_on_rows(
     statement: str, types: Mapping[str, str], rows: Sequence[dict[str, str | int]]
-) -> None:
+) -> int:
     """Run *statement*, which reads the table ``new``, with *rows* as that table.
+
+    Returns how many rows it has changed.
 
     Below SQLAlchemy, which spends more on a row than the databases do: PostgreSQL gets
     all rows in one statement, SQLite one prepared statement for each.
@@ -115,11 +117,16 @@ def run_on_rows(
         typed = ", ".join(f"{name}::{kind} AS {name}" for name, kind in types.items())
         texts = ", ".join(f"{name} text" for name in types)
         source = f"new AS (SELECT {typed} FROM json_to_recordset(%s::json) AS text({texts}))"  # noqa: S608 - our own names
-        connection.exec_driver_sql(f"WITH {source} {statement}", (json.dumps(rows),))
-    elif rows:
-        values = ", ".join(f":{name}" for name in types)
-        source = f"new({', '.join(types)}) AS (VALUES ({values}))"
-        connection.exec_driver_sql(f"WITH {source} {statement}", list(rows))
+        done = connection.exec_driver_sql(f"WITH {source} {statement}", (json.dumps(rows),))
+        return done.rowcount
+    if not rows:
+        return 0
+    values = ", ".join(f":{name}" for name in types)
+    source = f"new({', '.join(types)}) AS (VALUES ({values}))"
+    under: Any = connection.connection.dbapi_connection
+    before = under.total_changes  # sqlite3 does not count the rows of a statement that begins WITH
+    connection.exec_driver_sql(f"WITH {source} {statement}", list(rows))
+    return int(under.total_changes - before)
 
 
 def chunks(rows: Iterable[Any], size: int = 500) -> Iterator[list[Any]]:

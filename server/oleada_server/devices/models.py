@@ -1,7 +1,9 @@
 """Devices: one row per box, written by what the box says and by enrolment.
 
 A row is ordered by (*boot_count*, *seq*) of the newest hello or health that was
-counted, so an older message that arrives later changes nothing.
+counted, so an older message that arrives later changes nothing that both of them say.
+What only one kind says is ordered by the newest of that kind (*hello_boot*,
+*health_boot*): a health message that overtakes the first hello must not swallow it.
 """
 
 from datetime import datetime
@@ -47,6 +49,10 @@ class Device(Base):
     boot_count: Mapped[int] = mapped_column(default=0)
     boot_nonce: Mapped[str] = mapped_column(String(8), default="")
     seq: Mapped[int] = mapped_column(default=0)
+    hello_boot: Mapped[str] = mapped_column(String(17), server_default="")
+    hello_seq: Mapped[int] = mapped_column(server_default="0")
+    health_boot: Mapped[str] = mapped_column(String(17), server_default="")
+    health_seq: Mapped[int] = mapped_column(server_default="0")
     boot_reason: Mapped[str | None] = mapped_column(String(20))
     version: Mapped[str | None] = mapped_column(String(40))
     security_version: Mapped[int | None]

@@ -26,6 +26,8 @@ def record_restore(at_ms: int) -> int:
             boot_count=0,
             boot_nonce="",
             seq=0,
+            hello_boot="",
+            health_boot="",
             connected=False,
         ),
         execution_options={"synchronize_session": False},

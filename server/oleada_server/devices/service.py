@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
-from zoneinfo import available_timezones
 
 from oleada_wire.messages import Header, Health, Hello, SlotInfo
 from sqlalchemy import ColumnElement, and_, case, func, or_, select, update
@@ -31,6 +30,7 @@ from oleada_server.devices.search import (
     version_counts,
 )
 from oleada_server.live import service as live
+from oleada_server.zones import zone_names
 
 __all__ = [
     "DROPPED",
@@ -54,6 +54,8 @@ __all__ = [
 
 DROPPED: Final = "X_OLEADA_DroppedMessages"
 """Where a box's number of dropped telemetry messages stands among its parameters."""
+COUNT_DIGITS: Final = 8
+"""Of a boot id, in front of its nonce."""
 CLOCK_OFF_S_MAX: Final = 10**9
 """Thirty years: a clock that is wrong by more says no more."""
 _MAC: Final = re.compile(r"[0-9A-F]{12}")
@@ -90,25 +92,33 @@ def record_hello(device_id: str, hello: Hello, now: datetime) -> bool:
     from a backup) lifts the server's, so that the next assignment is not stale.
     """
     _seen([device_id], now)
+    header = hello.header
     values: dict[Any, Any] = {
-        Device.boot_nonce: hello.header.boot.nonce,
+        Device.hello_boot: str(header.boot),
+        Device.hello_seq: header.seq,
         Device.boot_reason: str(hello.boot_reason),
-        Device.version: hello.version,
         Device.security_version: hello.security_version,
-        Device.running_slot: hello.running_slot,
         Device.agent_version: hello.agent_version,
-        Device.slots: slots_by_name(hello.slots),
         Device.provides: list(hello.provides),
         Device.assignment_seq: _at_least(Device.assignment_seq, hello.assignment_seq),
-        Device.clock_ahead_s: _ahead_s(hello.header, now),
-        **_numbers(hello.header),
     }
     if (mac := normalise_mac(hello.mac or "")) is not None:
         values[Device.mac] = mac
-    if hello.zone in available_timezones():
+    if hello.zone in zone_names():
         values[Device.zone] = hello.zone
-    newer = and_(Device.id == device_id, _is_newer(hello.header))
-    changed: Any = db.session.execute(update(Device).where(newer).values(values), **_IN_PLACE)
+    with_health: dict[Any, Any] = {
+        Device.boot_count: header.boot.count,
+        Device.boot_nonce: header.boot.nonce,
+        Device.seq: header.seq,
+        Device.version: hello.version,
+        Device.running_slot: hello.running_slot,
+        Device.slots: slots_by_name(hello.slots),
+        Device.clock_ahead_s: _ahead_s(header, now),
+    }
+    row = update(Device).where(Device.id == device_id)
+    is_news = or_(_is_newer(header), _is_newer_hello(header))
+    changed: Any = db.session.execute(row.where(is_news).values(values), **_IN_PLACE)
+    db.session.execute(row.where(_is_newer(header)).values(with_health), **_IN_PLACE)
     live.touch(f"device:{device_id}", now)
     live.touch("devices", now)
     return bool(changed.rowcount)
@@ -129,7 +139,8 @@ def record_health(items: Sequence[tuple[str, Health]], now: datetime) -> None:
         return
     seen_at = time_text(now)
     rows = [_health_row(device_id, health, now, seen_at) for device_id, health in newest.items()]
-    run_on_rows(_WRITE_HEALTH, _HEALTH_TYPES, rows)
+    if run_on_rows(_WRITE_HEALTH, _HEALTH_TYPES, rows) < len(rows):
+        run_on_rows(_WRITE_LATE_HEALTH, _HEALTH_TYPES, rows)
     _seen(newest, now)  # those of which nothing was news
     live.touch("devices", now)
 
@@ -187,8 +198,13 @@ def _is_newer(header: Header) -> ColumnElement[bool]:
     return or_(Device.boot_count < header.boot.count, same_count)
 
 
-def _numbers(header: Header) -> dict[Any, Any]:
-    return {Device.boot_count: header.boot.count, Device.seq: header.seq}
+def _is_newer_hello(header: Header) -> ColumnElement[bool]:
+    """As ``_is_newer``, among hellos alone."""
+    count = func.substr(Device.hello_boot, 1, COUNT_DIGITS)
+    boot = str(header.boot)
+    news = or_(Device.hello_boot != boot, Device.hello_seq < header.seq)
+    same_count = and_(count == boot[:COUNT_DIGITS], news)
+    return or_(count < boot[:COUNT_DIGITS], same_count)
 
 
 def _order(header: Header) -> tuple[int, int]:
@@ -215,6 +231,7 @@ def _health_row(
         "id": device_id,
         "boot_count": health.header.boot.count,
         "boot_nonce": health.header.boot.nonce,
+        "boot": str(health.header.boot),
         "seq": health.header.seq,
         "version": health.version,
         "running_slot": health.running_slot,
@@ -237,6 +254,7 @@ _HEALTH_TYPES: Final = {
     "id": "text",
     "boot_count": "integer",
     "boot_nonce": "text",
+    "boot": "text",
     "seq": "integer",
     "version": "text",
     "running_slot": "text",
@@ -246,7 +264,13 @@ _HEALTH_TYPES: Final = {
     "clock_ahead_s": "integer",
     "seen_at": TIME_TEXT,
 }
-_WRITE_HEALTH: Final = """
+_IS_NEWER: Final = """
+        device.boot_count < new.boot_count
+        OR device.boot_count = new.boot_count
+        AND (device.boot_nonce <> new.boot_nonce OR device.seq < new.seq)
+"""
+"""As ``_is_newer`` has it."""
+_WRITE_HEALTH: Final = f"""
     UPDATE device SET
         boot_count = new.boot_count,
         boot_nonce = new.boot_nonce,
@@ -256,6 +280,8 @@ _WRITE_HEALTH: Final = """
         slots = new.slots,
         health = new.health,
         health_at = new.health_at,
+        health_boot = new.boot,
+        health_seq = new.seq,
         clock_ahead_s = new.clock_ahead_s,
         first_seen_at = coalesce(device.first_seen_at, new.seen_at),
         last_seen_at = CASE
@@ -263,10 +289,20 @@ _WRITE_HEALTH: Final = """
         END,
         connected = true
     FROM new
+    WHERE device.id = new.id AND ({_IS_NEWER})
+"""  # noqa: S608 - our own names
+"""What the box says, and when it was seen, in one new version of the row."""
+_WRITE_LATE_HEALTH: Final = f"""
+    UPDATE device SET
+        health = new.health,
+        health_at = new.health_at,
+        health_boot = new.boot,
+        health_seq = new.seq
+    FROM new
     WHERE device.id = new.id AND (
-        device.boot_count < new.boot_count
-        OR device.boot_count = new.boot_count
-        AND (device.boot_nonce <> new.boot_nonce OR device.seq < new.seq)
+        substr(device.health_boot, 1, {COUNT_DIGITS}) < substr(new.boot, 1, {COUNT_DIGITS})
+        OR substr(device.health_boot, 1, {COUNT_DIGITS}) = substr(new.boot, 1, {COUNT_DIGITS})
+        AND (device.health_boot <> new.boot OR device.health_seq < new.seq)
     )
-"""
-"""As ``_is_newer`` has it; what the box says, when it was seen, in one new version of the row."""
+"""  # noqa: S608 - our own names
+"""What only health says, of one that a newer hello has overtaken."""

@@ -16,7 +16,6 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
-from zoneinfo import available_timezones
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -41,6 +40,7 @@ from oleada_server.enrolment.models import Certificate, ClaimToken
 from oleada_server.enrolment.tries import Tries, network_of
 from oleada_server.errors import BadInputError, ServerError
 from oleada_server.live import service as live
+from oleada_server.zones import zone_names
 
 TOKEN_BYTES: Final = 24
 DEVICE_ID_CHARS: Final = 12
@@ -48,7 +48,7 @@ PREFIX_CHARS: Final = 4
 SERIAL_CHARS_MAX: Final = 40
 _NEW_WITH_EACH_CLAIM: Final = (
     *("hardware_model", "zone", "region"),
-    *("enrolled_at", "boot_count", "boot_nonce", "seq"),
+    *("enrolled_at", "boot_count", "boot_nonce", "seq", "hello_boot", "health_boot"),
 )
 _WRITERS: Final = threading.Lock()
 
@@ -265,6 +265,8 @@ def _device_of(claim: ClaimToken, now: datetime) -> str:
         "boot_count": 0,
         "boot_nonce": "",
         "seq": 0,
+        "hello_boot": "",
+        "health_boot": "",
         "assignment_seq": 0,
         "cmd_seq": 0,
     }
@@ -311,7 +313,7 @@ def _check_claim(serial: str, hardware_model: str, zone: str) -> None:
             "VX-410.",
             "hardware_model",
         )
-    if zone not in available_timezones():
+    if zone not in zone_names():
         raise BadInputError(
             f"Zone {zone[:40]!r} is not a time zone, such as Europe/Madrid.", "zone"
         )

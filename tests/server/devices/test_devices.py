@@ -203,3 +203,27 @@ def test_a_clock_beyond_reason_is_taken_for_now(app: Flask) -> None:
 
 
 _S = timedelta(seconds=1)
+
+
+def test_a_hello_that_health_has_overtaken_still_says_what_only_it_says(app: Flask) -> None:
+    add_device(BOX)
+    service.record_health([(BOX, a_health(seq=2, version="2.0.0"))], NOON)
+
+    assert service.record_hello(BOX, a_hello(seq=1, version="1.0.0", provides=("p",)), NOON)
+    db.session.commit()
+
+    found = service.get(BOX)
+    assert (found.version, found.seq) == ("2.0.0", 2)
+    assert (found.provides, found.security_version) == (["p"], 1)
+
+
+def test_health_that_a_hello_has_overtaken_still_says_how_the_box_is(app: Flask) -> None:
+    add_device(BOX)
+    service.record_hello(BOX, a_hello(seq=2, version="2.0.0"), NOON)
+
+    service.record_health([(BOX, a_health(seq=1, version="1.0.0", uptime_s=7))], NOON)
+    db.session.commit()
+
+    found = service.get(BOX)
+    assert (found.version, found.seq) == ("2.0.0", 2)
+    assert found.health == {"Device.DeviceInfo.UpTime": 7}
