@@ -2,7 +2,7 @@
 
 Machines disagree about the time; rows that one writes and another judges (leases,
 deadlines, expiry) need one. Each process measures how far its clock is off whenever it
-beats, and corrects what ``clock.now_utc`` says by that (docs/adr/0012).
+beats, and corrects what ``clock.now_utc`` says by that (docs/adr/0014).
 """
 
 import logging
