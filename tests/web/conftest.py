@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from oleada_server import translations
 from oleada_server.app import create_app
-from oleada_server.clock import now_utc
 from oleada_server.config import Config
 from oleada_server.db import db
 from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
@@ -25,7 +25,8 @@ from tests.server.conftest import (
 )
 from tests.web.console import launched, served
 from tests.web.forms import use_link
-from tests.web.sample import Sample, add_people, fill
+from tests.web.sample import Sample
+from tests.web.stock import Compiled, Stock
 
 __all__ = [
     "cluster",
@@ -55,24 +56,38 @@ def compiled_catalogues() -> None:
     translations.compile_all()
 
 
+@pytest.fixture(scope="session")
+def templates() -> Compiled:
+    """Where the apps of this process keep their compiled templates."""
+    return Compiled()
+
+
+@pytest.fixture(scope="session")
+def stock(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Stock:
+    """Databases with people, and with the whole sample, to copy from."""
+    return Stock(sqlite_template, tmp_path_factory)
+
+
 @pytest.fixture
-def empty_app(sqlite_config: Config) -> Iterator[Flask]:
+def empty_app(sqlite_config: Config, templates: Compiled, stock: Stock) -> Iterator[Flask]:
     """The app with people and nothing else."""
+    tokens = stock.copy_people(sqlite_config)
     app = create_app(sqlite_config)
-    with app.app_context():
-        app.extensions["test_tokens"] = add_people(now_utc())
-        db.session.remove()
+    app.jinja_env.bytecode_cache = templates
+    app.extensions["test_tokens"] = tokens
     yield app
     with app.app_context():
         db.engine.dispose()
 
 
 @pytest.fixture
-def filled_app(empty_app: Flask) -> Flask:
+def filled_app(empty_app: Flask, sqlite_config: Config, stock: Stock) -> Flask:
     """The app with people, boxes and rollouts."""
     with empty_app.app_context():
-        empty_app.extensions["test_sample"] = fill(now_utc())
         db.session.remove()
+        db.engine.dispose()
+    tokens, sample = stock.copy_sample(sqlite_config)
+    empty_app.extensions |= {"test_tokens": tokens, "test_sample": sample}
     return empty_app
 
 
