@@ -6,7 +6,7 @@ answer, as a program of an operator would.
 
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -99,7 +99,8 @@ class Person:
                 return None
         return None
 
-    def _ask(self, question: Any) -> Any:
+    def _ask(self, question: Callable[[], Any]) -> Any:
+        """Return the answer to *question*; None when there was none, or a refusal."""
         try:
             found = question()
         except RefusedError as error:

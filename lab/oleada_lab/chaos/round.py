@@ -1,7 +1,7 @@
 """One rollout and the kills that meet it: wait for the moment, kill, start again, read, compare."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final
@@ -12,11 +12,11 @@ from sqlalchemy.exc import DBAPIError
 from oleada_lab.boxes import Box
 from oleada_lab.chaos import reading, retained
 from oleada_lab.chaos.check import disagreements
-from oleada_lab.chaos.facts import Facts, Row
+from oleada_lab.chaos.facts import Facts
 from oleada_lab.chaos.fleet import MODEL, Fleet
 from oleada_lab.chaos.person import Person, plan
 from oleada_lab.chaos.progress import Progress
-from oleada_lab.chaos.schedule import OF_A_BOX, Kill, Victim, has_come
+from oleada_lab.chaos.schedule import OF_A_BOX, Kill, Moment, Victim, has_come
 from oleada_lab.clock import monotonic_s, now_utc, sleep_s
 from oleada_lab.errors import LabError
 
@@ -33,16 +33,14 @@ class Story:
     Attributes:
         done: The kills that hit, as JSON shows them.
         wrong: Every disagreement.
-        rows: What each rollout came to, to be compared once more at the end.
+        facts: What each rollout came to, by its number.
+        answers: What a person was answered by REST.
     """
 
     done: list[dict[str, Any]] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
-    rows: dict[int, tuple[Row, ...]] = field(default_factory=dict)
-    planned: Counter[str] = field(default_factory=Counter)
-    counted: Counter[str] = field(default_factory=Counter)
+    facts: dict[int, Facts] = field(default_factory=dict)
     answers: Counter[str] = field(default_factory=Counter)
-    attempts: Counter[int] = field(default_factory=Counter)
 
 
 class Round:
@@ -115,25 +113,36 @@ class Round:
                 if not self._is_over and not has_come(kill, reached, len(self._lab.boxes)):
                     continue
                 self._due[kill.number] = now_s + kill.delay_ms / 1000
-            if now_s < self._due[kill.number] or not self._lab.kill(kill, self._among(kill)):
+            box = self._box_of(kill)
+            if now_s < self._due[kill.number] or not self._lab.kill(kill, box):
                 continue
             self._waiting.remove(kill)
             if kill.victim in {Victim.POSTGRESQL, Victim.BOX}:
                 self._starts_s.append(now_s + kill.down_ms / 1000)
-            self._story.done.append(
-                {
-                    **{"kill": kill.number, "victim": kill.victim, "moment": kill.moment},
-                    **{"forgets": kill.forgets, "rollout": self._version},
-                    **{"after_s": round(now_s - began_s, 1)},
-                    "reached": {str(moment): boxes for moment, boxes in reached.items()},
-                }
-            )
+            self._story.done.append(self._told(kill, box, reached, now_s - began_s))
 
-    def _among(self, kill: Kill) -> Sequence[Box]:
-        """Return the boxes of which *kill* takes one: those at its moment, if there are any."""
+    def _told(
+        self, kill: Kill, box: Box | None, reached: Mapping[Moment, int], after_s: float
+    ) -> dict[str, Any]:
+        """Return what JSON shows of *kill*."""
+        found: dict[str, Any] = {
+            "kill": kill.number,
+            "victim": kill.victim,
+            "moment": kill.moment,
+            "rollout": self._version,
+            "after_s": round(after_s, 1),
+            "boxes_reached": dict(reached),
+        }
+        if box is not None:
+            found |= {"box": box.name, "box_was_at": self._progress.now[box.directory]}
+        return {**found, "forgets": True} if kill.forgets else found
+
+    def _box_of(self, kill: Kill) -> Box | None:
+        """Return the box that *kill* meets: one at its moment, if there is any."""
         if kill.victim not in OF_A_BOX:
-            return ()
-        return [box for box in self._progress.at(kill.moment) if box.is_on] or self._lab.boxes
+            return None
+        there = [box for box in self._progress.at(kill.moment) if box.is_on] or self._lab.boxes
+        return there[min(int(kill.draw * len(there)), len(there) - 1)]
 
     def _revive(self, now_s: float) -> None:
         if self._starts_s and min(self._starts_s) <= now_s:
@@ -145,7 +154,7 @@ class Round:
         if person.refused:
             return [f"{self._version} could not be started: {person.refused}"]
         if person.number is None:
-            return [RUNS]
+            return [f"{self._version} could not be started in time" if at_last else RUNS]
         try:
             if not at_last and reading.state_of(person.number) == "running":
                 return [RUNS]
@@ -155,17 +164,5 @@ class Round:
         except (DBAPIError, LabError, OSError) as error:
             db.session.rollback()
             return [f"R-{person.number}: can not be read: {error}" if at_last else RUNS]
-        wrong = disagreements(facts)
-        self._note(person.number, facts)
-        return wrong
-
-    def _note(self, number: int, facts: Facts) -> None:
-        if number not in self._story.rows:
-            self._story.planned.update(facts.planned.values())
-        else:
-            before = self._story.rows[number]
-            self._story.counted.subtract(row.state for row in before)
-            self._story.attempts.subtract(row.attempt for row in before)
-        self._story.rows[number] = facts.rows
-        self._story.counted.update(row.state for row in facts.rows)
-        self._story.attempts.update(row.attempt for row in facts.rows)
+        self._story.facts[person.number] = facts
+        return disagreements(facts)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from oleada_server.app import WITHOUT_PAGES, create_app
-from oleada_server.db import db
+from oleada_server.db import db, read_only
 from sqlalchemy.exc import DBAPIError
 
 from oleada_lab.boxes import power_off_all
@@ -102,9 +102,10 @@ def _lab(home: Path, plan: Plan, stack: ExitStack) -> Lab:
 
 def _compare_again(story: Story) -> None:
     """Look whether later kills have changed what an earlier rollout came to."""
-    for number, before in story.rows.items():
+    read_only()
+    for number, facts in story.facts.items():
         now = {row.device_id: row for row in reading.rows_of(number)}
-        for row in before:
+        for row in facts.rows:
             after = now.get(row.device_id)
             if after is None or _end(after) != _end(row):
                 story.wrong.append(f"R-{number}: {row.device_id} has changed since: {after}")
@@ -121,18 +122,20 @@ def _let_go() -> None:
 
 
 def _result(story: Story, drawn: int, refilled: int, duration_s: float) -> dict[str, Any]:
+    rows = [row for facts in story.facts.values() for row in facts.rows]
+    planned = [how for facts in story.facts.values() for how in facts.planned.values()]
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return {
         "kills_drawn": drawn,
         "kills": len(story.done),
         "kills_by_process": dict(Counter(str(one["victim"]) for one in story.done)),
         "kills_by_moment": dict(Counter(str(one["moment"]) for one in story.done)),
-        "rollouts": len(story.rows),
-        "verdicts_expected": dict(story.planned),
-        "verdicts_counted": {state: boxes for state, boxes in story.counted.items() if boxes},
-        "attempts": {str(number): boxes for number, boxes in story.attempts.items() if boxes},
+        "rollouts": len(story.facts),
+        "verdicts_expected": dict(Counter(planned)),
+        "verdicts_counted": dict(Counter(row.state for row in rows)),
+        "attempts": dict(Counter(str(row.attempt) for row in rows)),
         "broker": {
-            "forgot": sum(bool(one["forgets"]) for one in story.done),
+            "forgot": sum("forgets" in one for one in story.done),
             "refilled": refilled,
         },
         "rest_answers": dict(story.answers),

@@ -42,20 +42,15 @@ class Lab:
     boxes: Sequence[Box]
     cluster: Cluster | None = None
 
-    def kill(self, kill: Kill, boxes: Sequence[Box]) -> bool:
-        """Kill the victim of *kill*; return whether it was there to be killed.
-
-        Args:
-            kill: Who.
-            boxes: Of these one is taken, for a victim of which each box has its own.
-        """
+    def kill(self, kill: Kill, box: Box | None) -> bool:
+        """Kill the victim of *kill*, on *box* if it has one; return whether it was there."""
         match kill.victim:
             case Victim.POSTGRESQL:
                 return self._kill_postgresql()
             case Victim.BOX:
-                return _cut(_one_of(boxes, kill.draw))
+                return box is not None and _cut(box)
             case Victim.AGENT:
-                return _kill_agent(_one_of(boxes, kill.draw))
+                return box is not None and _kill_agent(box)
             case Victim.BROKER:
                 return self._kill_broker(forgets=kill.forgets)
             case Victim.WEB | Victim.DOOR:
@@ -122,10 +117,6 @@ def _killed(process: psutil.Process) -> bool:
     except psutil.NoSuchProcess:
         return False
     return True
-
-
-def _one_of(boxes: Sequence[Box], draw: float) -> Box:
-    return boxes[min(int(draw * len(boxes)), len(boxes) - 1)]
 
 
 def _cut(box: Box) -> bool:
