@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, Final
 
 from oleada_lab.bench.report import command_line, environment
 from oleada_lab.clock import now_utc
+from oleada_lab.errors import LabError
 from oleada_lab.storm import first_contacts, flood, reconnects, reports, wrong_tokens
 from oleada_lab.storm.ground import DATABASES, Ground, ground
 
@@ -37,7 +39,7 @@ def add_commands(commands: Any) -> None:
         )
     found.add_argument("--seed", type=int, default=SEED, help="of ids, orders and pauses")
     found.add_argument("--database", choices=DATABASES, default=DATABASES[0])
-    found.add_argument("--json", action="store_true", help="print JSON and nothing else")
+    found.add_argument("--json", action="store_true", help="print everything as JSON too")
     found.set_defaults(run=_run)
 
 
@@ -56,21 +58,29 @@ def _size(text: str) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    results = {}
+    results: dict[str, dict[str, Any]] = {}
     with (
         tempfile.TemporaryDirectory(prefix="oleada-storm-") as home,
         ground(Path(home), options.database, {}) as place,
     ):
         for name, size in sizes({name: getattr(options, name) for name in STORMS}).items():
-            results[name] = STORMS[name][0](place, size, options.seed)
-            if not options.json:
-                print(f"{name}: {json.dumps(results[name])}", flush=True)
+            results[name] = _one(STORMS[name][0], place, size, options.seed)
+            print(f"{name}: {json.dumps(results[name])}", file=sys.stderr, flush=True)
+    report = {
+        "schema": SCHEMA,
+        "at": now_utc().isoformat(),
+        **environment(options.seed, command_line()),
+        "database": options.database,
+        "results": results,
+    }
     if options.json:
-        print(json.dumps({
-            "schema": SCHEMA,
-            "at": now_utc().isoformat(),
-            **environment(options.seed, command_line()),
-            "database": options.database,
-            "results": results,
-        }, indent=2))  # fmt: skip
+        print(json.dumps(report, indent=2))
     return 0 if all(one["met"] for one in results.values()) else 1
+
+
+def _one(storm: Storm, place: Ground, size: int, seed: int) -> dict[str, Any]:
+    """Return what *storm* found, or why it did not come to its end: the next one may."""
+    try:
+        return storm(place, size, seed)
+    except LabError as error:
+        return {"error": str(error), "met": False}

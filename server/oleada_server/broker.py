@@ -33,6 +33,8 @@ STORE: Final = "mosquitto.db"
 PACKET_BYTES_MAX: Final = DOWN_BYTES_MAX + 4096
 """The largest payload of the wire with its topic and properties."""
 QUEUED_MESSAGES_MAX: Final = 100_000
+QUEUED_BYTES_MAX: Final = 256 * 1024 * 1024
+"""Of one client: while the workers are away a flood of large messages fills this and no more."""
 SERVICES_HOST: Final = "127.0.0.1"
 SESSION_DAYS: Final = 60
 
@@ -96,6 +98,7 @@ connection_messages false
 max_packet_size {PACKET_BYTES_MAX}
 max_inflight_messages {max(receive_max(config), 100)}
 max_queued_messages {QUEUED_MESSAGES_MAX}
+max_queued_bytes {QUEUED_BYTES_MAX}
 
 listener {config.broker_port} {config.broker_host}
 cafile {pki}/device-ca.pem

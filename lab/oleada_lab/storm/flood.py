@@ -23,12 +23,12 @@ from oleada_wire.messages import Result
 from oleada_wire.words import ResultStatus
 from sqlalchemy import func, select
 
-from oleada_lab.bench.identities import Identity, issue
+from oleada_lab.bench.identities import Identity
 from oleada_lab.bench.report import quantile
 from oleada_lab.clock import monotonic_s
-from oleada_lab.storm import speech
+from oleada_lab.storm import fleet, speech
 from oleada_lab.storm.crowd import Crowd, Member
-from oleada_lab.storm.ground import MODEL, Ground
+from oleada_lab.storm.ground import Ground
 
 QUIET: Final = 20
 PAUSE_S: Final = 0.5
@@ -55,7 +55,7 @@ def run(ground: Ground, count: int, seed: int, before_s: float = BEFORE_S) -> di
     """
     dice = random.Random(f"{seed}/flood")
     config = ground.config
-    identities = issue(config, ground.home / "flood", MODEL, QUIET + 1)
+    identities = fleet.enrolled(ground, "FLOOD", QUIET + 1)
     address = (config.broker_host, config.broker_port, ground.ca_file)
     ours, theirs = multiprocessing.Pipe()
     child = multiprocessing.get_context("fork").Process(

@@ -1,7 +1,5 @@
 """The ground of a storm: a real server on either database, and what its rows say afterwards."""
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,7 +61,7 @@ def ground(home: Path, database: str, settings: dict[str, str | int]) -> Iterato
     Raises:
         LabError: A part did not start; says why.
     """
-    with _database(database) as url:
+    with _database(database, home) as url:
         told = {**settings, **({"database_url": url} if url else {})}
         operator = Operator(Places.under(home), told)
         with operator.server:
@@ -72,16 +70,13 @@ def ground(home: Path, database: str, settings: dict[str, str | int]) -> Iterato
 
 
 @contextmanager
-def _database(name: str) -> Iterator[str]:
+def _database(name: str, home: Path) -> Iterator[str]:
     if name == "sqlite":
         yield ""
         return
-    folder = Path(tempfile.mkdtemp(prefix="oleada-storm-"))
-    folder.chmod(0o755)  # the database's user has to walk through
-    cluster = Cluster(folder / "postgresql")
+    cluster = Cluster(home / "postgresql")
     try:
         cluster.make()
         yield cluster.url
     finally:
-        cluster.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+        cluster.remove()

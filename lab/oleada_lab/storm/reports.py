@@ -15,11 +15,10 @@ from oleada_wire import topics
 from oleada_wire.words import Phase
 from sqlalchemy import select
 
-from oleada_lab.bench.identities import issue
 from oleada_lab.clock import monotonic_s
 from oleada_lab.errors import LabError
 from oleada_lab.firmware.image import ImageSpec, build_small_image
-from oleada_lab.storm import speech
+from oleada_lab.storm import fleet, speech
 from oleada_lab.storm.crowd import Crowd, Member
 from oleada_lab.storm.ground import MODEL, Ground
 
@@ -46,7 +45,7 @@ def run(ground: Ground, count: int, seed: int) -> dict[str, Any]:
     ground.operator.publish(image.path, MODEL, speech.NEW, {"en": "A release for a storm."})
     config = ground.config
     crowd = Crowd(config.broker_host, config.broker_port, ground.ca_file)
-    members = [Member(one) for one in issue(config, ground.home / "reports", MODEL, boxes)]
+    members = [Member(one) for one in fleet.enrolled(ground, "TELLS", boxes)]
     try:
         tongues = _greet(crowd, members, dice)
         numbers = _start(ground, members)
@@ -111,9 +110,6 @@ def _tell(
         f"{sent} reports are acknowledged",
     )
     return sent
-
-
-Facts = dict[int, tuple[Any, ...]]
 
 
 def _facts(ground: Ground, numbers: Sequence[int]) -> list[tuple[Any, ...]]:

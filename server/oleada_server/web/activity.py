@@ -56,6 +56,7 @@ def deed_word(action: str) -> str:
         "device.claim": gettext("made a claim token"),
         "device.enrol": gettext("enrolled"),
         "device.enrol-refused": gettext("was refused to enrol"),
+        "device.over-quota": gettext("began to keep less than this box sends"),
     }
     return spelt.get(action, action)
 

@@ -1,4 +1,4 @@
-"""What a box's page warns of beside its verdict: a clock that is wrong, a certificate that ends."""
+"""What a box's page warns of beside its verdict: a wrong clock, a flood, a dying certificate."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -6,6 +6,7 @@ from typing import Final
 from markupsafe import Markup
 
 from oleada_server.devices.models import Device
+from oleada_server.messaging.models import DeviceExcess
 from oleada_server.web import words
 from oleada_server.web.words import say
 
@@ -17,9 +18,19 @@ FREE_BYTES_MIN: Final = 1 << 20
 """As the agent's own ``free_bytes_min``: with less a new slot is not well."""
 
 
-def troubles(device: Device, certificate_ends: datetime | None, now: datetime) -> list[Markup]:
+def troubles(
+    device: Device,
+    certificate_ends: datetime | None,
+    now: datetime,
+    excess: DeviceExcess | None = None,
+) -> list[Markup]:
     """Return what to know of *device* beside its verdict, in words."""
-    found = [_of_certificate(certificate_ends, now), _of_disk(device), _of_clock(device)]
+    found = [
+        _of_certificate(certificate_ends, now),
+        _of_disk(device),
+        _of_clock(device),
+        _of_excess(excess),
+    ]
     return [sentence for sentence in found if sentence is not None]
 
 
@@ -54,3 +65,14 @@ def _of_clock(device: Device) -> Markup | None:
     if ahead > timedelta():
         return say("The clock of this box is %(span)s ahead.", span=span)
     return say("The clock of this box is %(span)s behind.", span=span)
+
+
+def _of_excess(excess: DeviceExcess | None) -> Markup | None:
+    if excess is None:
+        return None
+    return say(
+        "This box sends too much: %(n)s messages since %(when)s were beyond its quota and were "
+        "not kept. What it says of updates is kept.",
+        n=words.number(excess.messages),
+        when=words.moment(excess.began_at),
+    )
