@@ -18,6 +18,7 @@ from oleada_server.devices import service as devices
 from oleada_server.devices.models import Device
 from oleada_server.enrolment import service as enrolment
 from oleada_server.live import service as live
+from oleada_server.messaging.excess import excess_of
 from oleada_server.releases import service as releases
 from oleada_server.rollouts import of_device
 from oleada_server.telemetry import reading as telemetry
@@ -103,7 +104,9 @@ def _places(device: Device, silent_after: timedelta, now: datetime) -> dict[str,
         "places": places,
         "wanted": wanted,
         "verdict": device_view.verdict(device, wanted, last, silent_after, now),
-        "troubles": troubles(device, enrolment.certificate_ends(device.id), now),
+        "troubles": troubles(
+            device, enrolment.certificate_ends(device.id), now, excess_of(device.id, now)
+        ),
     }
 
 
