@@ -21,6 +21,7 @@ from oleada_agent.boot.disk import RealDisk
 from oleada_agent.boot.errors import AgentError, ImageError, StorageError
 
 WATCHDOG_S: Final = 60
+WATCHDOG_S_MAX: Final = 86_400
 TRIAL_LOG: Final = "data/trial.log"
 TRIAL_LOG_BYTES_MAX: Final = 64 * 1024
 
@@ -116,6 +117,15 @@ def _say(line: str) -> None:
     sys.stderr.flush()
 
 
+def _watchdog_s(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds <= WATCHDOG_S_MAX:  # nan is no number of seconds either
+        raise argparse.ArgumentTypeError(
+            f"{text} is not a number of seconds from 0 to {WATCHDOG_S_MAX}"
+        )
+    return seconds
+
+
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="oleada-boot",
@@ -125,7 +135,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--box", type=Path, required=True, help="the directory of the box")
     parser.add_argument(
         "--watchdog-s",
-        type=float,
+        type=_watchdog_s,
         default=WATCHDOG_S,
         help="restart when the agent has not begun after this many seconds (default: %(default)s)",
     )
@@ -144,7 +154,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.dies_with is not None and os.getppid() != options.dies_with:
         _say(f"the process {options.dies_with} that gave this box its power is gone.")
         return 1
-    if not (options.box / "slots").is_dir():
+    try:
+        is_box = (options.box / "slots").is_dir()
+    except OSError:  # a name that no file can have
+        is_box = False
+    if not is_box:
         _say(f"{options.box} is not a box: it has no folder 'slots'.")
         return 2
     button = PowerButton()
