@@ -125,8 +125,12 @@ def test_j1_the_last_plan_is_repeated_in_three_clicks(console: Console, inside: 
 def test_j1_works_without_scripts(console: Console, inside: SignedIn) -> None:
     free_the_boxes(console)
     page = inside("a.torres", java_script_enabled=False).new_page()
-    page.goto(f"{console.address}/rollouts/new?release=VX-410/5.8.2")
+    page.goto(f"{console.address}/fleet")
 
+    page.get_by_role("link", name="Plan a rollout").click()
+    page.get_by_label("Firmware", exact=True).select_option("VX-410/5.8.2")
+    page.get_by_role("button", name=re.compile("Usual")).click()
+    page.get_by_label("At any time of the day").click()
     page.get_by_role("button", name="Add a wave").click()
     page.get_by_label("Wave 3, Boxes up to").fill("60")
     page.locator(".askp").get_by_role("button", name="Update the preview").click()
@@ -137,6 +141,31 @@ def test_j1_works_without_scripts(console: Console, inside: SignedIn) -> None:
 
     expect(page.locator("h1")).to_contain_text("Awaiting approval")
     assert boxes_in(page.locator("#p-waves .wave .big")) == shown
+
+
+def test_what_follows_a_plan_works_without_scripts_too(console: Console, inside: SignedIn) -> None:
+    of_database(
+        console, lambda: service.ask_approval(3, "lab run is clean", actor=ANA, now=now_utc())
+    )
+    elena = inside("e.prieto", java_script_enabled=False).new_page()
+    elena.goto(f"{console.address}/rollouts")
+
+    elena.get_by_role("link", name="Review R-3").click()
+    elena.locator("#decide-reason").fill("read the lab run")
+    elena.get_by_role("button", name="Approve").click()
+    expect(elena.locator("h1")).to_contain_text("Running")
+    elena.get_by_role("link", name="Pause…").click()
+    elena.get_by_label("Reason, for the audit trail").fill("audio drops")
+    elena.get_by_role("button", name="Pause the rollout").click()
+    elena.get_by_role("button", name="Undo: resume it").click()
+    expect(elena.locator("h1")).to_contain_text("Running")
+    elena.get_by_role("link", name="Stop…").click()
+    elena.get_by_label("Reason, for the audit trail").fill("see F-123")
+    count = elena.locator("label[for=ask-stop-confirm] b").inner_text()
+    elena.locator("#ask-stop-confirm").fill(count)
+    elena.get_by_role("button", name="Stop, ").click()
+
+    expect(elena.locator("h1")).to_contain_text("Stopped")
 
 
 def test_the_preview_follows_a_change_and_what_is_typed_elsewhere_stays(
@@ -275,6 +304,12 @@ def test_what_a_lead_has_typed_survives_what_changes_around_it(
     expect(page.locator("#p-decide .cons")).not_to_have_text(facts, timeout=60_000)
     expect(page.locator("#decide-reason")).to_have_value("half a sen")
     expect(page.locator("#decide-reason")).to_be_focused()
+
+    page.locator("#decide-reason").fill("they are on holiday")
+    of_database(console, lambda: service.pause(2, "looking", actor=ANA, now=now_utc()))
+
+    expect(page.locator("#p-decide section")).to_have_count(0, timeout=60_000)
+    expect(page.locator("#kept-reason")).to_contain_text("“they are on holiday”")
 
 
 def test_a_new_plan_appears_under_needs_you_without_a_reload(
