@@ -15,7 +15,7 @@ from oleada_lab.operator import Operator, Places, wait_until
 
 from tests.support.processes import own_ports, processes_of
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(590)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 MODEL = "VX-240"
 SETTINGS = {"health_s": 5, "connect_spread_s": 1, "trial_s": 60}
 AHEAD, GOOD, FAILS, NEW = "240E2E00001", "240E2E00002", "240E2E00003", "240E2E00004"
