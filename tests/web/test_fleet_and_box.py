@@ -199,7 +199,7 @@ def test_the_timeline_shows_gaps_starts_and_nothing_that_was_not_told(
 def test_a_timeline_of_nothing_is_empty() -> None:
     end = now_utc()
 
-    found = lanes([], end - timedelta(hours=1), end, str, 90)
+    found = lanes([], end - timedelta(hours=1), end, [], 90)
 
     assert (found.samples, found.heard, found.temperature) == (0, [], None)
 

@@ -6,10 +6,16 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from oleada_server.telemetry.models import HealthSample
+from oleada_server.web.chart import Tick
 from oleada_server.web.health import vitals
 
 RANGES: Final = {"1h": 1, "24h": 24, "7d": 168}
 """Hours by the word in the address."""
+TICK_STEPS: Final = {
+    "1h": timedelta(minutes=15),
+    "24h": timedelta(hours=3),
+    "7d": timedelta(days=1),
+}
 STEPS: Final = 240
 GAP_MIN: Final = timedelta(minutes=20)
 """Silence longer than this between two samples is drawn as a gap."""
@@ -60,14 +66,14 @@ class Lanes:
     versions: list[Mark]
     temperature: Line | None
     free: Line | None
-    ticks: list[Mark]
+    ticks: list[Tick]
 
 
 def lanes(
     samples: Sequence[HealthSample],
     start: datetime,
     end: datetime,
-    spell: Callable[[datetime], str],
+    ticks: list[Tick],
     hot_c: int,
 ) -> Lanes:
     """Return the timeline of *samples*, oldest first, from *start* to *end*.
@@ -76,7 +82,7 @@ def lanes(
         samples: Of one box.
         start: Left end of the axis.
         end: Right end of the axis.
-        spell: Writes a tick's moment for the reader.
+        ticks: Under the axis.
         hot_c: Temperature that counts as too hot, in degrees.
     """
     known = [(sample, vitals(sample.parameters)) for sample in samples]
@@ -91,7 +97,7 @@ def lanes(
         versions=_changes(samples, start, end, lambda one: one.version, lambda one: one.version),
         temperature=_line(heat, start, end, hot_c),
         free=_line(free, start, end),
-        ticks=_ticks(start, end, spell),
+        ticks=ticks,
     )
 
 
@@ -138,7 +144,10 @@ def _line(
     end: datetime,
     limit: int | None = None,
 ) -> Line | None:
-    """Return the curve of *points*, thinned to the highest of each step; None without two."""
+    """Return the curve of *points*, thinned to the highest of each step; None without two.
+
+    Nothing is drawn across a gap.
+    """
     if len(points) < 2:
         return None
     steps: dict[int, int] = {}
@@ -152,16 +161,9 @@ def _line(
     def y(value: int) -> float:
         return round(94 - (value - bottom) / room * 88, 1)
 
-    path = "M" + "L".join(
-        f"{step * 1000 / STEPS:.1f} {y(value)}" for step, value in sorted(steps.items())
-    )
+    apart = max(GAP_MIN / ((end - start) / STEPS), 1)
+    path, before = "", -STEPS
+    for step, value in sorted(steps.items()):
+        path += f"{'L' if step - before <= apart else 'M'}{step * 1000 / STEPS:.1f} {y(value)}"
+        before = step
     return Line(path, low, high, points[-1][1], y(limit) if limit is not None else None)
-
-
-def _ticks(start: datetime, end: datetime, spell: Callable[[datetime], str]) -> list[Mark]:
-    wide = end - start
-    return [
-        Mark(100 * part / 6, at, spell(at))
-        for part in range(1, 6)
-        if (at := start + wide * part / 6)
-    ]

@@ -23,7 +23,15 @@ from oleada_server.releases import service as releases
 from oleada_server.rollouts import of_device
 from oleada_server.telemetry import reading as telemetry
 from oleada_server.telemetry import service as events
-from oleada_server.web import activity, device_events, device_lanes, device_view, status, words
+from oleada_server.web import (
+    activity,
+    chart,
+    device_events,
+    device_lanes,
+    device_view,
+    status,
+    words,
+)
 from oleada_server.web.device_troubles import troubles
 from oleada_server.web.health import HOT_C
 from oleada_server.web.parts import Parts
@@ -64,6 +72,7 @@ def load(device_id: str, span: str = RANGE_USUAL) -> dict[str, Any]:
         "device": device,
         "slots": device_view.slots(device),
         "readings": device_view.readings(device.health),
+        "not_yet": device_view.not_yet(device),
         "range": span,
         "ranges": list(device_lanes.RANGES),
         "object_ref": f"device:{device_id}",
@@ -117,8 +126,10 @@ def _log(device_id: str) -> list[device_events.Shown]:
 def _lanes(device_id: str, span: str, now: datetime) -> device_lanes.Lanes:
     start = now - timedelta(hours=device_lanes.RANGES[span])
     samples: Sequence[Any] = telemetry.samples_of(device_id, start)
-    spell = words.day if span == "7d" else words.clock
-    return device_lanes.lanes(samples, start, now, spell, HOT_C)
+    step = device_lanes.TICK_STEPS[span]
+    spell = words.day if span == "7d" else words.tick
+    ticks = chart.ticks(start, now, step, spell, words.midnight)
+    return device_lanes.lanes(samples, start, now, ticks, HOT_C)
 
 
 def _range() -> str:

@@ -18,6 +18,7 @@ from oleada_server.web.fleet_view import order
 from oleada_server.web.status import Status
 from oleada_server.web.words import gettext, say
 
+SENSORS_LOOKED_FOR: Final = 9
 _PATTERNS: Final = (
     re.compile(r"Device\.DeviceInfo\.TemperatureStatus\.TemperatureSensor\.(\d+)\.Value"),
     re.compile(r"Device\.DeviceInfo\.TemperatureStatus\.TemperatureSensor\.(\d+)\.Name"),
@@ -213,11 +214,36 @@ def _slot_state(told: str, is_running: bool) -> Status:
     return spelt.get(told) or Status("off", told or gettext("not reported"), "off")
 
 
+def not_yet(device: Device) -> str:
+    """Return since when a box could have told what it has not: its first start, or enrolment."""
+    since = device.first_seen_at or device.enrolled_at
+    return gettext("not reported yet, since %(when)s", when=words.moment(since))
+
+
 def readings(parameters: dict[str, Any] | None) -> list[Reading]:
-    """Return every health parameter of a box, the ones that people know first."""
+    """Return every health parameter of a box, the ones that people know first.
+
+    One that people know and that is not among them is told as not reported by the model:
+    a box sends all that its model has.
+    """
     found = parameters or {}
     shown = [_reading(path, value) for path, value in found.items() if not _is_sensor_name(path)]
+    if found:
+        known = {one.name for one in shown}
+        missing = [name for name in _expected() if not known & set(name)]
+        shown += [Reading(names[0], gettext("not reported by this model"), "") for names in missing]
     return sorted(shown, key=lambda one: (one.name == one.path, one.name, one.path))
+
+
+def _expected() -> list[tuple[str, ...]]:
+    """Return the parameters that people look for; any of the names of one will do."""
+    sensors = [gettext("Temperature, sensor %(n)s", n=n) for n in range(1, SENSORS_LOOKED_FOR)]
+    return [
+        (gettext("Temperature"), *sensors),
+        (gettext("Free memory"),),
+        (gettext("Free storage"),),
+        (gettext("Up"),),
+    ]
 
 
 def _reading(path: str, value: object) -> Reading:

@@ -15,7 +15,8 @@ from oleada_server.devices.search import Contact, Sort
 from oleada_server.rollouts import service as rollouts
 from oleada_server.rollouts.errors import RolloutNotFoundError
 from oleada_server.web import device_list
-from oleada_server.web.health import vitals
+from oleada_server.web.device_choices import choices
+from oleada_server.web.device_rows import Lines
 
 blueprint = Blueprint("device_pages", __name__)
 
@@ -29,22 +30,27 @@ def index() -> ResponseReturnValue:
     read_only()
     page = _search(asked, now, asked.after)
     last = asked.without_last() if page.total == 0 else None
-    models = search.model_counts()
+    offered = choices(asked.model, now)
     return render_template(
         "devices/index.html",
         nav="devices",
+        now=now,
         asked=asked,
         chips=asked.chips(),
         page=page,
-        fleet=sum(models.values()),
-        models=models,
-        versions=search.version_counts(asked.model or None),
+        fleet=page.total if not asked.chips() else max(offered.boxes, page.total),
+        offered=offered,
         contacts=[(contact, device_list.contact_word(contact)) for contact in Contact],
         without_last=_search(last, now, None, limit=1).total if last else None,
         sorts=Sort,
-        vitals=vitals,
-        silent_before=now - timedelta(seconds=config.current().silent_after_s),
+        lines=lambda line, contacts: _lines(line, contacts, now).of(page.devices),
     )
+
+
+def _lines(line: str, contacts: dict[str, str], now: datetime) -> Lines:
+    silent_before = now - timedelta(seconds=config.current().silent_after_s)
+    words = {name: str(word) for name, word in contacts.items()}
+    return Lines(str(line), words, silent_before, now)
 
 
 def _search(
