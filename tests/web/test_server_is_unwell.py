@@ -10,6 +10,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from oleada_server import db as database
+from oleada_server.accounts.models import Session
 from oleada_server.clock import now_utc
 from oleada_server.config import Config
 from oleada_server.db import db
@@ -79,6 +80,18 @@ def reader(
 def _text(client: FlaskClient, path: str) -> str:
     """Return the page at *path*, with plain blanks."""
     return client.get(path).text.replace("\u00a0", " ")
+
+
+def test_a_page_is_read_though_the_use_of_the_session_can_not_be_noted(
+    empty_app: Flask, reader: FlaskClient
+) -> None:
+    with empty_app.app_context():
+        db.session.execute(update(Session).values(last_used_at=now_utc() - timedelta(minutes=9)))
+        db.session.commit()
+        db.session.remove()
+
+    with _busy(empty_app.extensions["oleada_config"]):
+        assert reader.get("/help").status_code == 200
 
 
 def test_pages_say_nothing_of_a_server_that_is_well(reader: FlaskClient) -> None:

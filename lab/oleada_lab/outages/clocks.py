@@ -44,6 +44,7 @@ def boxes(scene: Scene, version: str) -> Claims:
 def machines(scene: Scene, offset_s: int) -> Claims:
     """Let a second worker and scheduler join, on a machine whose clock is *offset_s* ahead."""
     claims = Claims()
+    before = len(scene.log_lines("scheduler", "leading: False"))
     with (
         _process(scene, offset_s, "worker", "--name", "2"),
         _process(scene, offset_s, "scheduler"),
@@ -53,8 +54,8 @@ def machines(scene: Scene, offset_s: int) -> Claims:
         near = found is not None and abs(found.number - offset_s) < 30
         claims.hold("and by how much", near, found)
         claims.become("pages say so", lambda: "is 5 min ahead" in _help(scene))
-        begun = len(scene.log_lines("scheduler", "leading: False"))
-        claims.hold("the leader still leads", begun == 0, begun)
+        lost = len(scene.log_lines("scheduler", "leading: False")) - before
+        claims.hold("the leader still leads", lost == 0, lost)
         claims.become("boxes are heard by both", lambda: scene.waiting() <= 1)
     return claims
 

@@ -36,7 +36,7 @@ def play(scene: Scene, outage_s: float) -> Claims:
     claims.become("pages answer again", lambda: scene.reader.get("/devices").status == 200)
     claims.become("the live page moves again by itself", lambda: stream.beats > beats)
     claims.become("boxes have said everything", lambda: scene.waiting() <= 1)
-    claims.become("nothing is left to warn of", lambda: not scene.doctor())
+    claims.become("nothing is left to warn of", lambda: scene.is_over("database-away"))
     claims.hold("no box dropped a message", not _dropped(scene), box)
     stream.close()
     for process in ("worker", "scheduler"):

@@ -159,6 +159,10 @@ class Scene:
         """Return what `oleada doctor` finds, by code."""
         return {str(one.code): one for one in look(self.operator.server.config)}
 
+    def is_over(self, *codes: str) -> bool:
+        """Return whether `oleada doctor` finds none of *codes* any more."""
+        return not set(codes) & set(self.doctor())
+
     def log_lines(self, process: str, word: str) -> list[str]:
         """Return the messages in the log of *process* that hold *word*."""
         path = self.operator.server.config.logs_dir / f"{process}.log"
