@@ -65,7 +65,7 @@ def read(disk: Disk) -> BootFacts:
         disk.rename(f"{FILE}.tmp", FILE)
     try:
         return _parse(json.loads(disk.read(FILE)))
-    except (ValueError, KeyError, TypeError, WireError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, WireError) as error:
         raise BootedError(f"{FILE} can not be read: {error!r}. Restart the box.") from error
 
 

@@ -97,7 +97,7 @@ def load(box: Path) -> Config:
             f"{path} can not be read ({error.strerror}). Write one with at least serial, "
             "hardware_model and enrol_url."
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not TOML: {error}. Correct the file.") from error
     return parse(found, str(path))
 

@@ -158,7 +158,7 @@ def _read(status: int, data: bytes, after_s: int) -> dict[str, Any]:
         raise ServerAwayError(f"The server answered {status}; it will be asked again.", after_s)
     try:
         found = json.loads(data) if len(data) <= ANSWER_BYTES_MAX else None
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if status not in (200, 201):
         said = found.get("detail") if isinstance(found, dict) else None

@@ -79,7 +79,7 @@ def load(box: Path) -> Identity:
         found = json.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise IdentityError("This box is not enrolled; run 'oleada-agent enrol' first.") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise IdentityError(f"{path} can not be read: {error}. Enrol the box again.") from error
     return parse(found, str(path))
 

@@ -28,7 +28,7 @@ def look(box: Path) -> dict[str, Any]:
     }
     try:
         booted = json.loads(disk.read(BOOTED)) if disk.exists(BOOTED) else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         booted = None
     booted = booted if isinstance(booted, dict) else {}
     found["running_slot"] = booted.get("slot", "unknown")

@@ -170,9 +170,12 @@ def load(path: Path) -> Scenario:
     except OSError as error:
         known = ", ".join(sorted(each.stem for each in path.parent.glob("*.toml"))) or "none"
         raise ScenarioError(f"{path} can not be read; stories here: {known}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ScenarioError(f"{path} is not TOML: {error}.") from error
-    return parse(found)
+    try:
+        return parse(found)
+    except ScenarioError as error:
+        raise ScenarioError(f"{path}: {error}") from error
 
 
 def parse(found: dict[str, Any]) -> Scenario:

@@ -100,7 +100,7 @@ class Client:
             ) from error
         try:
             return json.loads(text) if text else None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise NoServerError(_stranger(self.url)) from error
 
 
@@ -143,7 +143,7 @@ def read_login(directory: Path) -> dict[str, str]:
             f"{path} can not be read ({error.strerror}); ask as the server's user, or set "
             "OLEADA_URL and OLEADA_TOKEN."
         ) from error
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict) or not all(isinstance(one, str) for one in found.values()):
         raise NoServerError(f"{path} is damaged; remove it and run `oleada init`.")
@@ -166,7 +166,7 @@ def _refused(error: urllib.error.HTTPError, url: str) -> RefusedError:
     text = error.read(64 * 1024).decode(errors="replace")
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = {}
     return RefusedError(
         error.code,

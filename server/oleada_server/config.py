@@ -274,7 +274,7 @@ def _read_file(path: Path) -> dict[str, Any]:
         return {}
     try:
         return tomllib.loads(path.read_text())
-    except ValueError as error:  # not TOML, or not even UTF-8
+    except (ValueError, RecursionError) as error:  # not TOML, or not even UTF-8
         raise BadSettingError(f"{path} is not TOML: {error}. Correct that line.") from error
 
 

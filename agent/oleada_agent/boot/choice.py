@@ -201,5 +201,5 @@ def parse_release(data: bytes) -> ReleaseFile:
             behaviour=Behaviour(value.get("behaviour", Behaviour.GOOD)),
             provides=tuple(str(item) for item in value.get("provides", ())),
         )
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ImageError(f"{image.RELEASE_PATH} is not a release file: {error!r}.") from error

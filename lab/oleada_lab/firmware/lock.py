@@ -82,7 +82,9 @@ def read_lock(path: Path) -> Lock:
         raise FirmwareLockError(
             f"There is no lock file {path}; write one with: oleada-lab firmware lock"
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise FirmwareLockError(f"{path} can not be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
         raise FirmwareLockError(f"{path} is not TOML: {error}") from error
     if found.get("schema") != SCHEMA:
         raise FirmwareLockError(f"{path}: schema is {found.get('schema')!r}, not {SCHEMA!r}.")

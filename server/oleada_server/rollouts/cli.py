@@ -268,7 +268,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text()
         found: Any = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise click.ClickException(f"{path} is neither TOML nor, as .json, JSON: {error}") from None
     if not isinstance(found, dict):
         raise click.ClickException(f"{path} holds no object with the fields of a plan.")
