@@ -296,6 +296,12 @@ class Watch:
             self._seen = self._version()
         self.tracebacks.found.clear()
 
+    def keep(self) -> None:
+        """Take the database as it is now for what :meth:`restore` brings back."""
+        self._eye.backup(self._pristine)
+        self._seen = self._version()
+        self.tracebacks.found.clear()
+
     def close(self) -> None:
         """Let go of the database."""
         self._eye.close()
