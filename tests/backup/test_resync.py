@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -129,8 +130,10 @@ def test_a_second_restore_of_the_same_backup_is_above_the_first(app: Flask) -> N
         device = db.session.get_one(Device, "VX410000000")
         return device.assignment_seq, device.cmd_seq, outbox.canary()
 
-    first = resync.resynchronise(NOON, LATER) and numbers()
-    second = resync.resynchronise(NOON, LATER + HOUR) and numbers()
+    resync.resynchronise(NOON, LATER)
+    first = numbers()
+    resync.resynchronise(NOON, LATER + HOUR)
+    second = numbers()
 
     assert all(high > low for high, low in zip(second, first, strict=True))
 
@@ -289,7 +292,7 @@ def test_the_restore_stands_in_the_audit_trail_whose_chain_holds(app: Flask) -> 
     assert audit.first_broken() is None
 
 
-def _hello_of(device_id: str, **said: object) -> inbox.Incoming:
+def _hello_of(device_id: str, **said: Any) -> inbox.Incoming:
     hello = messages.encode(a_hello(**{"serial": "SN-NEW", **said}))
     return inbox.Incoming(topics.up(device_id, Up.HELLO), hello)
 
@@ -318,7 +321,7 @@ def test_a_box_that_was_enrolled_after_the_backup_is_taken_back(app: Flask) -> N
     ],
 )
 def test_a_box_that_would_take_something_from_another_is_not(
-    app: Flask, said: dict[str, object]
+    app: Flask, said: dict[str, Any]
 ) -> None:
     _restored()
 
