@@ -89,7 +89,8 @@ def pages(sample: Sample, asked_id: int, held_id: int) -> dict[str, str]:
 @contextmanager
 def console() -> Iterator[Filled]:
     """Serve a console with a fleet in it, and an administrator for each language."""
-    with tempfile.TemporaryDirectory() as home:
+    # A stream of a page that was just left may still look into the database.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
         settings = config.load(Path(home), {})
         settings.keys_dir.mkdir(mode=0o700)
         for name in ("director", "snapshot", "timestamp"):
