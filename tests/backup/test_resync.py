@@ -40,7 +40,7 @@ from tests.support.releases import hold_ceremony
 
 LATER = NOON + 3 * HOUR
 DATABASES = ("sqlite", pytest.param("postgresql", marks=pytest.mark.real))
-NEW_ID = "VX41NEWBXXXX"
+NEW_ID = "VX41NEWB0007"
 
 
 @pytest.fixture(params=DATABASES)
