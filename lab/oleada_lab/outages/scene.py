@@ -169,8 +169,9 @@ class Scene:
         return [line for line in path.read_text(errors="replace").splitlines() if word in line]
 
     def box_says(self, box: Box, word: str) -> list[str]:
-        """Return the lines of a box's console that hold *word*."""
-        said = (box.directory / "console.log").read_text(errors="replace")
+        """Return the lines of a box's log since it was switched on that hold *word*."""
+        path = box.directory / "run" / "agent.log"
+        said = path.read_text(errors="replace") if path.exists() else ""
         return [line for line in said.splitlines() if word in line]
 
     def waiting(self) -> int:
