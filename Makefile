@@ -4,10 +4,10 @@ T ?= tests
 S ?= bad_release
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint fix lab bench gallery lock
+.PHONY: help setup run test lint fix lab bench gallery mutation lock
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## set up .venv from the lock file (all other commands do it by themselves)
 	@tools/setup
@@ -37,6 +37,9 @@ bench: setup ## measure and store JSON under bench-results/
 gallery: setup ## look at every page in all looks, widths and languages (O=gallery)
 	@tools/debian test
 	@$(BIN)/python -m tests.web.gallery $(or $(O),gallery)
+
+mutation: setup ## plant small faults in the decision cores; the tests must notice (A=--sample=400)
+	@$(BIN)/oleada-lab mutation $(A)
 
 lock: setup ## choose dependency versions anew, with hashes
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

@@ -5,6 +5,7 @@ LabError
 ├── FirmwareLockError       the lock file can not be read, or does not match the archive
 ├── PackageMissingError     a locked package is not in the archive any more
 ├── BoxError                a box's directory or process is not as asked
+├── MutationError           a mutation run can not begin, or its tests fail as they are
 └── OperatorError           the demo's operator can not be set up
 """
 
@@ -31,3 +32,7 @@ class BoxError(LabError):
 
 class OperatorError(LabError):
     """The small operator can not be set up or reached."""
+
+
+class MutationError(LabError):
+    """A mutation run can not begin: its plan is wrong, or its tests fail without a fault."""
