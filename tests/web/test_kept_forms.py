@@ -82,6 +82,26 @@ def test_what_was_typed_comes_back_after_signing_in_and_nothing_was_done(
         assert rollout.state == RolloutState.RUNNING
 
 
+def test_a_plan_comes_back_with_as_many_waves_as_it_had(
+    filled_app: Flask, ana: FlaskClient
+) -> None:
+    page = ana.get("/rollouts/new?release=VX-410/5.8.2").text
+    rows = len(re.findall(r'name="w\d+-name"', page))
+    form = {name: unescape(value) for name, value in
+            re.findall(r'<input[^>]* name="([^"]+)"[^>]* value="([^"]*)"', page)}  # fmt: skip
+    form |= {"release": "VX-410/5.8.2", "boxes": "all", "window": "any", "start": "now"}
+    more = ana.post("/rollouts/new", data={**form, "do": "add"}).text
+    form |= dict(re.findall(r'<input[^>]* name="([^"]+)"[^>]* value="([^"]*)"', more))
+    end_sessions(filled_app)
+
+    on_top = ana.post("/rollouts/new", data={**form, "reason": "please look", "do": "ask"})
+    back = ana.get(go_back(ana, filled_app, on_top.text)).text
+
+    assert len(re.findall(r'name="w\d+-name"', back)) == rows + 1
+    assert "please look" in back
+    assert "the form is filled as you left it" in back
+
+
 def test_the_form_is_forgotten_once_it_was_sent(filled_app: Flask, ana: FlaskClient) -> None:
     sample: Sample = filled_app.extensions["test_sample"]
     path = f"/rollouts/R-{sample.rollout_id}/pause"

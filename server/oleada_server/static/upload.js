@@ -9,6 +9,7 @@ for (const form of document.querySelectorAll("form[data-upload]")) {
   const box = one("[data-progress]", form);
   const token = one("[name=csrf_token]", form).value;
   const show = (html) => { said.innerHTML = html; };
+  const signInOnTop = () => { file.value = ""; form.submit(); }; // a file can not be kept
   file.addEventListener("change", async () => {
     show("");
     if (!file.files[0]) return;
@@ -16,7 +17,8 @@ for (const form of document.querySelectorAll("form[data-upload]")) {
     body.set("csrf_token", token);
     body.set("bundle", file.files[0].slice(0, BEGINNING_BYTES), file.files[0].name);
     const answer = await fetch(form.dataset.upload, { method: "POST", body }).catch(() => null);
-    if (answer && answer.status !== 401) show(await answer.text());
+    if (answer?.status === 401) signInOnTop();
+    else if (answer) show(await answer.text());
   });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -32,6 +34,7 @@ for (const form of document.querySelectorAll("form[data-upload]")) {
         .replace("{bytes}", MB(loaded)).replace("{all}", MB(total));
     };
     request.onload = () => {
+      if (request.status === 401) { signInOnTop(); return; }
       if (request.status < 400) { location.assign(request.responseURL); return; }
       const page = new DOMParser().parseFromString(request.responseText, "text/html");
       box.hidden = true;

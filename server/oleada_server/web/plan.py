@@ -22,7 +22,7 @@ from oleada_server.releases.models import Release, ReleaseState
 from oleada_server.rollouts import approvals, service
 from oleada_server.rollouts.once import Once
 from oleada_server.rollouts.states import RolloutState
-from oleada_server.web import plan_form, plan_view
+from oleada_server.web import kept_forms, plan_form, plan_view
 from oleada_server.web.device_list import number_in
 from oleada_server.web.plan_form import PlanForm, Wrong
 from oleada_server.web.plan_view import Shown
@@ -44,6 +44,10 @@ def new() -> ResponseReturnValue:
         rollout = service.get(before)
         model = rollout.release.hardware_model
         form = replace(plan_form.like(rollout, service.spec_of(rollout)), once=form.once)
+    typed = kept_forms.typed_again()
+    if typed is not None:  # as it was when the session ended, with as many waves
+        form = plan_form.read(typed)
+        return _page(form, _shown(form), published, before=before)
     wanted = request.args.get("release", "")
     form = replace(form, release=_chosen(published, wanted, model))
     return _page(form, _shown(form), published, before=before)
