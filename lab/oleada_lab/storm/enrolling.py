@@ -6,6 +6,7 @@ import random
 import ssl
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -128,7 +129,9 @@ class Door:
             headers = {name.lower(): value.strip() for name, _, value in fields}
             data = await reader.readexactly(int(headers["content-length"]))
         finally:
-            writer.close()
+            writer.transport.abort()  # the answer said all; a farewell of TLS may take long
+            with suppress(OSError):
+                await writer.wait_closed()
         return status, headers, data
 
 

@@ -161,6 +161,14 @@ def _flood(
         LIMIT_S,
         "what matters of the flooding box is counted",
     )
+    last = tongue.health(0)  # beyond the quota by now, or the flood was none
+    member.say(topics.Up.HEALTH, speech.spelt(last))
+    crowd.flush([member])
+    crowd.run_until(
+        lambda: bool(member.pauses) or last.header.id in member.acked,
+        LIMIT_S,
+        "the flooding box is asked to pause",
+    )
     counted = len(member.acked)
     crowd.close()
     theirs.send({
