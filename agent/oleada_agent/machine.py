@@ -16,6 +16,7 @@ Rules that hold in every state:
 from dataclasses import replace
 from typing import Final
 
+from oleada_wire.messages import Assignment
 from oleada_wire.words import BootReason, Phase, Reason
 
 from oleada_agent import machine_moves as moves
@@ -321,7 +322,11 @@ def _trial_over(state: State, trial: Trial) -> Step:
 def _assigned(state: State, event: AssignReceived) -> Step:
     assignment = event.assignment
     stage = state.stage
-    if isinstance(stage, InFlight) and assignment is not None and _is_renewal(stage.work, event):
+    if (
+        isinstance(stage, InFlight)
+        and assignment is not None
+        and _is_renewal(stage.work, assignment)
+    ):
         return moves.renew(state, stage, assignment)
     if isinstance(stage, BEFORE_RETURN):
         return moves.supersede(state, stage, assignment)
@@ -337,13 +342,10 @@ def _assigned(state: State, event: AssignReceived) -> Step:
     return Step(replace(state, waiting=Offer(assignment)))
 
 
-def _is_renewal(work: Work, event: AssignReceived) -> bool:
-    new, old = event.assignment, work.assignment
-    return (
-        new is not None
-        and names(work, new.assignment_id, new.attempt)
-        and (new.sha256, new.size_bytes) == (old.sha256, old.size_bytes)
-    )
+def _is_renewal(work: Work, new: Assignment) -> bool:
+    old = work.assignment
+    same_bytes = (new.sha256, new.size_bytes) == (old.sha256, old.size_bytes)
+    return same_bytes and names(work, new.assignment_id, new.attempt)
 
 
 def _authority(state: State, stage: Assigned | Written, event: Event) -> Step:

@@ -162,6 +162,8 @@ def _removed(_: ast.stmt) -> Iterator[tuple[str, Change]]:
 
 
 def _positional(node: ast.Call) -> Iterator[tuple[str, Change]]:
+    if isinstance(node.func, ast.Name) and node.func.id in OPPOSITES:
+        return  # their order means nothing
     for place in range(len(node.args) - 1):
         if any(isinstance(one, ast.Starred) for one in node.args[place : place + 2]):
             continue

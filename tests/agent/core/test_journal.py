@@ -8,15 +8,28 @@ import pytest
 from oleada_agent.disk import RealDisk
 from oleada_agent.errors import JournalError, StorageError
 from oleada_agent.journal import FILES, Journal, Loaded, has_room
-from oleada_agent.machine_codec import from_json, to_json
-from oleada_agent.machine_states import Downloading, Limits, Running, State, Work
+from oleada_agent.machine_codec import durable, from_json, to_json
+from oleada_agent.machine_states import (
+    Armed,
+    Assigned,
+    Downloading,
+    Gate,
+    Limits,
+    Running,
+    Stage,
+    State,
+    Trial,
+    Work,
+    Written,
+)
 from oleada_wire import canonical
 
 from tests.agent.core.events import ASSIGNMENT
 from tests.agent.core.sim_disk import Kept, PowerCutError, SimDisk
 
+WORK = Work(ASSIGNMENT, "B")
 EARLIER = State(running=Running("A", "1.0.0", "1"))
-LATER = replace(EARLIER, stage=Downloading(Work(ASSIGNMENT, "B"), 50), assignment_seq=7)
+LATER = replace(EARLIER, stage=Downloading(WORK, 50), assignment_seq=7)
 
 
 def a_disk() -> SimDisk:
@@ -150,8 +163,10 @@ def test_fields_that_a_newer_agent_added_are_left_out() -> None:
         ("stage", {"name": "Dreaming"}),
         ("running", {"slot": 1}),
         ("assignment_seq", -1),
+        ("assignment_seq", True),
         ("security_floor", "2"),
         ("quarantined", [1]),
+        ("quarantined", "1" * 64),
         ("limits", {"tries": 1}),
         ("last", {}),
     ],
@@ -161,6 +176,44 @@ def test_a_state_that_makes_no_sense_is_refused_by_its_field(field: str, wrong: 
 
     with pytest.raises(JournalError, match=field):
         from_json(value)
+
+
+@pytest.mark.parametrize("value", [None, [], "state", 1])
+def test_what_is_no_object_is_no_state(value: object) -> None:
+    with pytest.raises(JournalError, match="a JSON object was expected"):
+        from_json(value)
+
+
+def test_a_stage_that_nobody_knows_is_named_as_far_as_a_line_goes() -> None:
+    value = {**to_json(LATER), "stage": {"name": "x" * 41}}
+
+    with pytest.raises(JournalError, match=f"in stage '{'x' * 40}';"):
+        from_json(value)
+
+
+def test_a_journal_of_an_older_agent_begins_its_steps_at_0() -> None:
+    value = to_json(replace(LATER, first_step=0))
+    value.pop("first_step", None)
+
+    assert from_json(value).first_step == 0
+
+
+@pytest.mark.parametrize(
+    ("stage", "after"),
+    [
+        (Assigned(WORK, Gate.LEASE), Assigned(WORK, Gate.AUTHORITY)),
+        (Downloading(WORK, 50, 40, Gate.OPEN), Downloading(WORK, 50, 40, Gate.CONDITIONS)),
+        (Written(WORK, Gate.LEASE), Written(WORK, Gate.READ_BACK)),
+        (Trial(WORK, contacted=True, faults=1), Trial(WORK, contacted=False, faults=1)),
+        (Trial(WORK, passed=True), Trial(WORK, passed=True)),
+        (Armed(WORK), Armed(WORK)),
+    ],
+)
+def test_a_restart_passes_every_gate_again(stage: Stage, after: Stage) -> None:
+    state = replace(EARLIER, stage=stage)
+
+    assert durable(state) == replace(EARLIER, stage=after)
+    assert from_json(to_json(state)) == replace(EARLIER, stage=after)
 
 
 def test_a_journal_of_another_schema_is_set_aside() -> None:
