@@ -110,6 +110,7 @@ def door_command(config: Config) -> list[str]:
         *("--certfile", str(config.pki_dir / "door.pem")),
         *("--keyfile", str(config.pki_dir / "door.key")),
         *("--access-logfile", "-", "--access-logformat", DOOR_LOG),
+        *("--config", "python:oleada_server.door_limits"),
         "oleada_server.app:create_door()",
     ]
 
