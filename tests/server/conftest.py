@@ -79,9 +79,9 @@ def postgresql_config(
     config: Config, cluster: Cluster, postgresql_template: str
 ) -> Iterator[Config]:
     """Settings with a PostgreSQL database that has every table and no row."""
-    name = cluster.create(postgresql_template)
+    name = cluster.lend(postgresql_template)
     yield replace(config, database_url=cluster.url(name))
-    cluster.drop(name)
+    cluster.take_back(name)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.real)])
