@@ -15,7 +15,7 @@ from flask_smorest import Api
 from oleada_server import config as settings
 from oleada_server import models
 from oleada_server.config import Config
-from oleada_server.db import db
+from oleada_server.db import db, let_go
 from oleada_server.inputs import check_request
 from oleada_server.problems import register_error_handlers
 from oleada_server.restored import check_finished
@@ -68,6 +68,7 @@ def create_app(config: Config | None = None, features: Sequence[str] = FEATURES)
         OPENAPI_JSON_PATH="openapi.json",
     )
     db.init_app(app)
+    app.teardown_appcontext(let_go)  # the last that is added is the first that is called
     api = Api(app)
     register_error_handlers(app)
     app.before_request(_limit_body)

@@ -17,6 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Connection, Dialect, Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, registry
 from sqlalchemy.types import TypeDecorator
 
@@ -67,6 +68,19 @@ class Base(DeclarativeBase):
 
 
 db = SQLAlchemy(model_class=Base)
+
+
+def let_go(error: BaseException | None) -> None:  # noqa: ARG001 - Flask tells why a context ends
+    """Give the session back at the end of an app context, also when the database has just gone.
+
+    An answer that is ready stays good: what could not be rolled back is gone with its
+    connection, and raising here would turn the answer into a 500.
+    """
+    try:
+        db.session.remove()
+    except DBAPIError:
+        db.session().invalidate()
+        db.session.remove()
 
 
 def insert(model: type[Base]) -> sqlite.Insert | postgresql.Insert:
