@@ -40,8 +40,9 @@ def _of_click(
 
 def _context(command: click.Command, name: str, parent: click.Context | None) -> click.Context:
     return click.Context(
-        command, info_name=name, parent=parent, terminal_width=WIDTH, max_content_width=WIDTH
-    )
+        command, info_name=name, parent=parent, terminal_width=WIDTH, max_content_width=WIDTH,
+        **command.context_settings,
+    )  # fmt: skip
 
 
 def _oleada() -> Iterator[tuple[str, click.Command, click.Context]]:
