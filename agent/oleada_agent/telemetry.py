@@ -28,7 +28,7 @@ def read(box: Path, machine: Path = Path("/")) -> Parameters:
     """Return every reading that this box can give now.
 
     Args:
-        box: Its directory; free space is that of its disk.
+        box: Its directory; free space is where its data lie, often a disk of its own.
         machine: Root of the file system with ``proc`` and ``sys``.
     """
     found: Parameters = {}
@@ -36,7 +36,7 @@ def read(box: Path, machine: Path = Path("/")) -> Parameters:
         with suppress(OSError, ValueError, IndexError):
             add(machine, found)
     with suppress(OSError):
-        disk = os.statvfs(box)
+        disk = os.statvfs(_data_of(box))
         found[FREE_BYTES] = disk.f_bavail * disk.f_frsize
         found[TOTAL_BYTES] = disk.f_blocks * disk.f_frsize
     return found
@@ -51,11 +51,17 @@ def hottest_c(machine: Path = Path("/")) -> int | None:
 
 
 def free_bytes(box: Path, statvfs: Callable[[Path], os.statvfs_result] = os.statvfs) -> int | None:
-    """Return the free space of the box's disk, None when the disk does not say."""
+    """Return the free space for the box's data, None when the disk does not say."""
     with suppress(OSError):
-        disk = statvfs(box)
+        disk = statvfs(_data_of(box))
         return disk.f_bavail * disk.f_frsize
     return None
+
+
+def _data_of(box: Path) -> Path:
+    """Return where the data of *box* lie; slots and boot control are elsewhere on hardware."""
+    data = box / "data"
+    return data if data.exists() else box
 
 
 def _add_uptime(machine: Path, found: Parameters) -> None:

@@ -1,5 +1,6 @@
 """Readings are whole numbers under TR-181's names, and what is not there is absent."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,17 @@ def test_a_sensor_that_speaks_nonsense_is_absent(machine: Path, text: str) -> No
     assert found.get(UPTIME) in (None, 12)
     assert telemetry.TEMPERATURE.format(1) not in found
     assert telemetry.TEMPERATURE.format(2) in found
+
+
+def test_the_room_that_counts_is_where_the_data_lie(tmp_path: Path) -> None:
+    asked: list[Path] = []
+
+    def note(place: Path) -> os.statvfs_result:
+        asked.append(place)
+        return os.statvfs(place)
+
+    assert telemetry.free_bytes(tmp_path, note) is not None
+    (tmp_path / "data").mkdir()
+    assert telemetry.free_bytes(tmp_path, note) is not None
+
+    assert asked == [tmp_path, tmp_path / "data"]
