@@ -1,7 +1,7 @@
 """The scene of an outage: a whole server, real boxes, and somebody in front of the console."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -185,9 +185,10 @@ class Scene:
             OperatorError: There is none.
         """
         for process in psutil.Process(self.operator.server.pid).children():
-            line = " ".join(process.cmdline())
-            if all(word in line for word in words):
-                return process
+            with suppress(psutil.Error):  # one that has just ended
+                line = " ".join(process.cmdline())
+                if all(word in line for word in words):
+                    return process
         raise OperatorError(f"No process of the server is called {' '.join(words)}.")
 
     def expire(self, device_id: str, identity: Path, long_ago: datetime) -> None:
