@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 ANSWER_BYTES_MAX: Final = 1024 * 1024
-TIMEOUT_S: Final = 30
+TIMEOUT_S: Final = 120
+"""A box enrols once and has nothing else to do. One that hangs up while it stands in line
+with a thousand others makes the server's work for it vain, and the line longer."""
 RETRY_AFTER_S_MAX: Final = 3_600
 """Longer requests to wait are cut to this."""
 TRUST: Final = "data/trust"
