@@ -25,7 +25,7 @@ WORDS: Final[dict[str, str]] = {
     "equals signs": "===",
     "a dash": "-",
 }
-FEW: Final = ("empty", "invalid bytes", "control characters")
+FEW: Final = ("empty", "invalid bytes")
 NUMBERS: Final[dict[str, str]] = {
     "empty": "",
     "a word": "seven",
