@@ -115,8 +115,11 @@ def _verdict(
 def take_up(state: State, assignment: Assignment) -> Step:
     """Return what an idle box does with *assignment*."""
     last = state.last
-    is_told = last is not None and last.assignment_id == assignment.assignment_id
-    if last is not None and is_told and assignment.attempt <= last.attempt:
+    if (
+        last is not None
+        and last.assignment_id == assignment.assignment_id
+        and assignment.attempt <= last.attempt
+    ):
         return to(state, Idle(), SendReport(last))  # the server has lost our verdict
     work = Work(assignment, other_slot(state.running.slot), steps=state.first_step)
     if state.running.version == assignment.version and state.running.successful:

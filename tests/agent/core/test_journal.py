@@ -1,5 +1,6 @@
 """The journal: the newest whole state wins, and a broken file is never trusted."""
 
+import zlib
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -99,6 +100,53 @@ def test_a_broken_journal_is_set_aside_and_the_next_store_is_whole() -> None:
     journal.store(LATER)
     assert Journal(disk).load() == Loaded(LATER)
     assert "journal.0.broken" in disk.list("data")
+
+
+def test_that_a_state_was_lost_is_known_after_the_next_power_cut_too() -> None:
+    disk = a_disk()
+    for path in FILES:
+        break_(disk, path, 10)
+    Journal(disk).load()
+
+    after = disk.after_cut(Kept.NONE)
+
+    assert sorted(after.list("data")) == ["journal.0.broken", "journal.1.broken"]
+    assert Journal(after).load() == Loaded(None, (), is_lost=True)
+
+
+def test_two_files_of_the_same_number_are_no_reason_to_stop() -> None:
+    disk = a_disk()
+    other = next(path for path in FILES if path != newest(disk))
+    disk.truncate(other, 0)
+    disk.pwrite(other, 0, disk.read(newest(disk)))
+
+    assert Journal(disk).load() == Loaded(LATER)
+    assert Journal(disk).peek() == LATER
+
+
+@pytest.mark.parametrize("stores", [2, 3])
+def test_looking_finds_the_newest_state_in_whichever_file_it_is(stores: int) -> None:
+    disk = SimDisk()
+    journal = Journal(disk)
+    for seq in range(1, stores + 1):
+        journal.store(replace(LATER, assignment_seq=seq))
+
+    found = Journal(disk).peek()
+
+    assert found is not None
+    assert found.assignment_seq == stores
+
+
+@pytest.mark.parametrize("seq", [True, "2", None])
+def test_a_journal_without_a_number_is_set_aside(seq: object) -> None:
+    disk = a_disk()
+    path = newest(disk)
+    entry = {"schema": 1, "seq": seq, "state": to_json(LATER)}
+    crc32 = zlib.crc32(canonical.dumps(entry))
+    disk.truncate(path, 0)
+    disk.pwrite(path, 0, canonical.dumps({"crc32": crc32, **entry}))
+
+    assert Journal(disk).load() == Loaded(EARLIER, (path,))
 
 
 def test_what_a_cut_store_left_is_swept() -> None:
@@ -255,4 +303,4 @@ def test_whether_a_disk_has_room_is_asked_of_the_disk() -> None:
     assert has_room(disk)
     assert disk.list("data") == before
     disk.full = True
-    assert not has_room(disk)
+    assert has_room(disk) is False
