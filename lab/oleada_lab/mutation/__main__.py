@@ -13,6 +13,7 @@ from pathlib import Path
 
 from oleada_lab.errors import LabError
 from oleada_lab.mutation import plan
+from oleada_lab.mutation.mutants import mutants
 from oleada_lab.mutation.run import Verdict, Work
 
 
@@ -22,7 +23,10 @@ def main(arguments: Sequence[str]) -> int:
     root = Path(spec["root"])
     try:
         found = plan.load(Path(spec["plan"]), spec["only"])
-        every = {target.file: plan.all_mutants(root, target) for target in found.targets}
+        sources = plan.read_sources(root, found)
+        every = {
+            one.file: mutants(sources[one.file], one.file, one.annotations) for one in found.targets
+        }
         chosen = plan.sampled(every, spec["sample"], spec["seed"])
         _say(chosen=len(chosen))
         numbers = {mutant: number for number, mutant in enumerate(chosen)}
@@ -31,7 +35,8 @@ def main(arguments: Sequence[str]) -> int:
             mutant = asdict(verdict.mutant)
             _say(number=numbers[verdict.mutant], status=verdict.status, by=verdict.by, **mutant)
 
-        Work(root, found, chosen, spec["children"], Path(spec["scratch"]), said).judge()
+        scratch = Path(spec["scratch"])
+        Work(root, found, sources, chosen, spec["children"], scratch, said).judge()
         _say(names=[mutant.name for group in every.values() for mutant in group])
     except LabError as error:
         _say(error=str(error))

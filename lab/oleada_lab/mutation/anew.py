@@ -76,10 +76,11 @@ class _Only:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One mutant to judge: the name of its module, the tests in order, their clean CPU time."""
+    """One mutant to judge: its module's name and text, the tests in order, their clean CPU time."""
 
     root: Path
     module: str
+    source: str
     mutant: Mutant
     judges: Sequence[str]
     clean_cpu_s: float
@@ -106,7 +107,7 @@ def judge(task: Task) -> tuple[int, int]:
 def _judge(task: Task, write: int) -> int:
     path = task.root / task.mutant.file
     try:
-        code = compile(mutated(path.read_text(), task.mutant), str(path), "exec")
+        code = compile(mutated(task.source, task.mutant), str(path), "exec")
     except SyntaxError:
         return 2
     sys.meta_path.insert(0, _Finder(task.module, path, code))

@@ -15,7 +15,7 @@ from random import Random
 from typing import Any
 
 from oleada_lab.errors import MutationError
-from oleada_lab.mutation.mutants import Mutant, mutants
+from oleada_lab.mutation.mutants import Mutant
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +69,16 @@ def load(path: Path, only: Sequence[str] = ()) -> Plan:
     return found
 
 
-def all_mutants(root: Path, target: Target) -> list[Mutant]:
-    """Return every mutant of *target*.
+def read_sources(root: Path, plan: Plan) -> dict[str, str]:
+    """Return the text of each file of *plan*; it may change on the disk during a long run.
 
     Raises:
-        MutationError: its file can not be read.
+        MutationError: one can not be read.
     """
     try:
-        source = (root / target.file).read_text()
+        return {target.file: (root / target.file).read_text() for target in plan.targets}
     except OSError as error:
-        raise MutationError(f"{target.file} can not be read: {error.strerror}.") from error
-    return mutants(source, target.file, target.annotations)
+        raise MutationError(f"{error.filename} can not be read: {error.strerror}.") from error
 
 
 def sampled(found: dict[str, list[Mutant]], size: int | None, seed: int) -> list[Mutant]:

@@ -8,7 +8,7 @@ import importlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -50,12 +50,14 @@ class Work:
     """One run in progress.
 
     Attributes:
+        sources: Texts of the mutated files, by name.
         scratch: A folder for temporary files of tests.
         said: Is told of each verdict as it falls.
     """
 
     root: Path
     plan: Plan
+    sources: Mapping[str, str]
     mutants: Sequence[Mutant]
     children: int
     scratch: Path
@@ -114,6 +116,7 @@ class Work:
         work = [(one, self._target(one).tests) for one in self.mutants if one.function]
         plugin = Session(
             self.root,
+            self.sources,
             work,
             judged=judged,
             children=self.children,
@@ -149,6 +152,7 @@ class Work:
                 anew.Task(
                     self.root,
                     target.module,
+                    self.sources[mutant.file],
                     mutant,
                     judges,
                     clean_cpu_s,

@@ -85,6 +85,7 @@ class Session:
     def __init__(
         self,
         root: Path,
+        sources: Mapping[str, str],
         work: Sequence[tuple[Mutant, Sequence[str]]],
         *,
         judged: Judged,
@@ -93,6 +94,7 @@ class Session:
         learnt: Callable[..., None],
     ) -> None:
         self._root = root
+        self._sources = sources
         self._work = work
         self._judged = judged
         self._children = children
@@ -163,7 +165,7 @@ class Session:
         """Give the living function the mutant's code; return 0, or a status of the child."""
         path = str(self._root / mutant.file)
         try:
-            tree = mutated(Path(path).read_text(), mutant)
+            tree = mutated(self._sources[mutant.file], mutant)
             compiled = compile(tree, path, "exec")
         except SyntaxError:
             return 2

@@ -1,8 +1,11 @@
 """What people have said of mutants that no test kills, and whether all of it is still true.
 
-``[[survivor]]`` has ``file``, ``function``, ``operator``, ``diff`` (as the command prints
-them) and ``why`` the fault changes nothing that anybody could see. A mutant is named by
-what it changes, not by its line, so an explanation holds until its code changes.
+``[[survivor]]`` has ``file``, ``function`` ("" at the level of a module), ``operator``,
+``diff`` (as the command prints them) and ``why`` the fault changes nothing that anybody
+could see. With ``before`` (the line as it is) in place of the last two it speaks of every
+mutant of that line: a number that was chosen and could as well be one more.
+A mutant is named by what it changes, not by its line number, so an explanation holds
+until its code changes.
 """
 
 import math
@@ -14,7 +17,7 @@ from typing import Any, Final
 from oleada_lab.errors import MutationError
 
 Name = tuple[str, str, str, str]
-_FIELDS: Final = ("file", "function", "operator", "diff")
+"""File, function, operator and difference; without operator, and the line as it is."""
 _Z_95: Final = 1.959964
 """Of the normal distribution: 95 % lie within so many deviations."""
 
@@ -27,7 +30,7 @@ def load(path: Path) -> dict[Name, str]:
     """
     try:
         rows: list[dict[str, Any]] = tomllib.loads(path.read_text()).get("survivor", [])
-        found = [(name_of_row(row), str(row["why"]).strip()) for row in rows]
+        found = [(_explained_by(row), str(row["why"]).strip()) for row in rows]
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise MutationError(f"{path} holds no explanations of survivors: {error!r}.") from error
     explained = dict(found)
@@ -36,17 +39,25 @@ def load(path: Path) -> dict[Name, str]:
     return explained
 
 
+def why(explained: Mapping[Name, str], name: Name) -> str | None:
+    """Return what is said of the mutant *name*; None for nothing."""
+    return explained.get(name) or explained.get(_of_line(name))
+
+
 def stale(explained: Iterable[Name], there_is: set[Name], killed: set[Name]) -> list[str]:
-    """Return what is explained though no such mutant exists any more, or a test kills it.
+    """Return what is explained though no such mutant exists any more, or tests kill it.
 
     Explanations of files of which nothing exists are not looked at: they were not asked for.
     """
     files = {name[0] for name in there_is}
+    living = there_is - killed
+    left = living | {_of_line(name) for name in living}
+    known = there_is | {_of_line(name) for name in there_is}
     return [
-        f"{name[0]}: {name[1] or 'module'}: {name[2]}: "
-        + ("a test kills it" if name in killed else "there is no such mutant")
+        f"{name[0]}: {name[1] or 'module'}: {name[2] or name[3]}: "
+        + ("a test kills it" if name in known else "there is no such mutant")
         for name in explained
-        if name[0] in files and (name not in there_is or name in killed)
+        if name[0] in files and name not in left
     ]
 
 
@@ -70,7 +81,7 @@ def report(verdicts: Iterable[Mapping[str, Any]], explained: Mapping[Name, str])
                 "function": verdict["function"],
                 "operator": verdict["operator"],
                 "diff": verdict["diff"],
-                "why": explained.get(name_of_row(verdict)),
+                "why": why(explained, name_of_row(verdict)),
             }
             of_file["survivors"].append(survivor)
     for of_file in found.values():
@@ -92,6 +103,18 @@ def wilson(hits: int, trials: int) -> tuple[float, float]:
 
 
 def name_of_row(row: Mapping[str, Any]) -> Name:
-    """Return the name of the mutant that a row of the file, or a verdict, speaks of."""
-    file, function, operator, diff = (str(row[field]) for field in _FIELDS)
+    """Return the name of the mutant that a verdict speaks of."""
+    return str(row["file"]), str(row["function"]), str(row["operator"]), str(row["diff"])
+
+
+def _explained_by(row: Mapping[str, Any]) -> Name:
+    if "before" in row:
+        return str(row["file"]), str(row["function"]), "", str(row["before"]).strip()
+    file, function, operator, diff = name_of_row(row)
     return file, function, operator, diff.strip("\n")
+
+
+def _of_line(name: Name) -> Name:
+    file, function, _, diff = name
+    before = (line[2:] for line in diff.splitlines() if line.startswith("-"))
+    return file, function, "", "\n".join(before).strip()
