@@ -66,6 +66,7 @@ def _others() -> Iterator[argparse.ArgumentParser]:
 def _page() -> str:
     parts = [HEAD]
     for path, command, context in _oleada():
+        command._help_option = None  # click keeps that of whoever asked first
         parts.append(f"\n## {path}\n```text\n{command.get_help(context).rstrip()}\n```\n")
     for one in _others():
         parts.append(f"\n## {one.prog}\n```text\n{one.format_help().rstrip()}\n```\n")
