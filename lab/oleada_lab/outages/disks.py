@@ -13,7 +13,7 @@ MEGABYTE = 1024 * 1024
 SERVER_BYTES = 48 * MEGABYTE
 SETTINGS: dict[str, str | int] = {"disk_keep_bytes": 2 * MEGABYTE, "disk_low_bytes": 4 * MEGABYTE}
 """Of a server whose whole disk is so small."""
-BROKER_BYTES = 2 * MEGABYTE
+BROKER_BYTES = 8 * MEGABYTE
 BOX_BYTES = 4 * MEGABYTE
 STALE_S = 600.0
 
