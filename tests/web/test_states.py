@@ -62,7 +62,11 @@ FAILED = {
 }
 NO_RIGHT = {
     "v.dvorak": [
-        Case("/rollouts/new", "role <b>Operátor</b>; vy máte Pozorovatel", "Ana Torres, Elena Prieto"),
+        Case(
+            "/rollouts/new",
+            "role <b>Operátor</b>; vy máte Pozorovatel",
+            "Ana Torres, Elena Prieto",
+        ),
         Case("/rollouts/R-2/stop", "role <b>Operátor</b>; vy máte Pozorovatel", "Ana Torres"),
         Case("/releases/VX-410/5.8.2/withdraw", "role <b>Operátor</b>", "Luis Ruiz"),
         Case("/users", "role <b>Správce</b>", "ji má: Marek Novák."),
