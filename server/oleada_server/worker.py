@@ -41,7 +41,9 @@ from oleada_server.system import service as system
 
 log = logging.getLogger(__name__)
 
-KEEPALIVE_S: Final = 30
+KEEPALIVE_S: Final = 120
+"""A broker that lets in ten thousand boxes at once answers a ping late; taking it for dead
+would have it deliver everything again. One that has died closes the connection at once."""
 SESSION_S: Final = 600
 """How long the broker keeps messages for a worker that is being restarted."""
 RECONNECT_S: Final = 0.5
