@@ -18,14 +18,13 @@ from oleada_agent.machine_states import Downloading, Idle
 from oleada_lab.bench.footprint import agent_of
 from oleada_lab.boxes import Box, power_off_all
 from oleada_lab.errors import OperatorError
-from oleada_lab.firmware import real
 from oleada_lab.firmware.image import BuiltImage
-from oleada_lab.firmware.lock import DEFAULT_PATH, read_lock
 from oleada_lab.operator import Operator, Places, wait_until
 from oleada_wire.words import Reason
 
 from tests.support.postgres import running_cluster
 from tests.support.processes import own_ports, processes_of
+from tests.support.real_images import real_images
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 MODEL = "VX-410"
@@ -78,8 +77,7 @@ class Fleet:
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """Twenty boxes on the older real image; the newer one is signed and published."""
     home = tmp_path_factory.mktemp("e2e")
-    lock = read_lock(DEFAULT_PATH)
-    factory, update = real.build_all(lock, real.DEFAULT_CACHE, home / "images")
+    factory, update = real_images(tmp_path_factory)
     with running_cluster(tmp_path_factory.mktemp("postgresql")) as cluster:
         url = cluster.url(cluster.create())
         operator = Operator(Places.under(home), {"database_url": url, **own_ports()})

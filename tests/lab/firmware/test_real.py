@@ -8,14 +8,16 @@ from oleada_lab.firmware import real
 from oleada_lab.firmware.image import BuiltImage
 from oleada_lab.firmware.lock import DEFAULT_PATH, read_lock
 
+from tests.support.real_images import real_images
+
 pytestmark = pytest.mark.real
 LOCK = read_lock(DEFAULT_PATH)
 
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> list[BuiltImage]:
-    """Both images, built once for this module."""
-    return real.build_all(LOCK, real.DEFAULT_CACHE, tmp_path_factory.mktemp("images"))
+    """Both images, built once."""
+    return real_images(tmp_path_factory)
 
 
 def test_a_lock_gives_the_same_bytes_twice(images: list[BuiltImage], tmp_path: Path) -> None:
