@@ -39,10 +39,12 @@ def _run(options: argparse.Namespace) -> int:
     explained = survivors.load(options.explained)
     verdicts: dict[int, dict[str, Any]] = {}
     names: set[survivors.Name] = set()
+    chosen = 0
     for said in _said(options):
+        chosen = said.get("chosen", chosen)
         if "number" in said:
             verdicts[said["number"]] = said
-            _tell_progress(options, len(verdicts), said)
+            _tell_progress(options, f"{len(verdicts)} of {chosen}", said)
         names |= {tuple(name) for name in said.get("names", ())}
     judged = [verdict for verdict in verdicts.values() if verdict["status"] != "invalid"]
     result = _result(options, judged, explained, names)
@@ -100,7 +102,9 @@ def _result(
     }
 
 
-def _tell_progress(options: argparse.Namespace, done: int, said: dict[str, Any]) -> None:
+def _tell_progress(options: argparse.Namespace, done: str, said: dict[str, Any]) -> None:
+    if done.partition(" ")[0].endswith("00"):
+        print(done, file=sys.stderr, flush=True)
     if not options.json and said["status"] == "survived":
         print(f"{done}: {said['file']}:{said['line']} {said['function']}: {said['operator']}")
         print(said["diff"], flush=True)

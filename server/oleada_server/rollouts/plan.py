@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from fractions import Fraction
-from math import isfinite
 
 from oleada_server.rollouts.states import RolloutState, WaveState
 
@@ -82,7 +81,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         for share in (self.success_share_min, self.failed_share_max, self.silent_share_max):
-            if not (isfinite(share) and 0 <= share <= 1):
+            if not 0 <= share <= 1:  # nothing that is not a number passes this
                 raise ImpossibleFactsError(f"a share of {share} is not from 0 to 1")
         if self.sample_min < 1:
             raise ImpossibleFactsError(f"a sample of {self.sample_min} boxes proves nothing")

@@ -46,7 +46,7 @@ from oleada_wire.words import BootReason, LeasePhase, Reason
 from tests.agent.core.events import ASSIGNMENT, DRAW, LEASE_MS, NAME, NOW_MS
 from tests.agent.core.test_transitions import IN_A, IN_B, OTHER, WORK, states
 
-HALF_WAY = replace(IN_A, stage=Downloading(WORK, 40, 40, Gate.OPEN))
+HALF_WAY = replace(IN_A, stage=Downloading(replace(WORK, laps=3), 40, 40, Gate.OPEN))
 LOOKING = replace(IN_A, stage=Downloading(WORK, 40, 40))
 WAITING = replace(IN_A, stage=Assigned(WORK, Gate.AUTHORITY))
 
@@ -210,7 +210,9 @@ def test_a_renewal_changes_only_how_long_it_holds() -> None:
     found = step(HALF_WAY, AssignReceived(1, renewed), NOW_MS)
 
     assert isinstance(found.state.stage, Downloading)
-    assert found.state.stage == Downloading(replace(WORK, assignment=renewed), 40, 40, Gate.OPEN)
+    assert found.state.stage == Downloading(
+        replace(WORK, assignment=renewed, laps=3), 40, 40, Gate.OPEN
+    )
     assert found.commands == ()
 
 
