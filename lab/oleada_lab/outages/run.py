@@ -46,7 +46,7 @@ def run(
         scene = Scene(
             home,
             database=kind,
-            boxes=3 if NEEDS_RELEASE & set(names) else 1,
+            boxes=3 if "clocks" in names else 1,
             settings=disks.SETTINGS if "server-disk" in names else None,
             last_disk_bytes=disks.BOX_BYTES if "box-disk" in names else 0,
         )

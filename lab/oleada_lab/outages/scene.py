@@ -121,6 +121,12 @@ class Scene:
             build_small_image(ImageSpec(MODEL, version), out, system_bytes=SYSTEM_BYTES)
         return out
 
+    def bundle(self, version: str) -> Path:
+        """Return a signed bundle of *version*, not published yet."""
+        base = self.operator.server.config.tuf_dir
+        notes = {"en": f"Version {version}"}
+        return self.operator.signer.bundle(self.image(version), MODEL, version, base, notes)
+
     def publish(self, version: str) -> None:
         """Sign and publish *version*.
 
