@@ -9,9 +9,10 @@ from typing import Any
 
 from flask import Flask, Response, current_app, g, json, request
 from flask.typing import ResponseReturnValue
+from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import BadRequest, HTTPException
 
 from oleada_server import outage
 from oleada_server.clock import monotonic_s
@@ -40,6 +41,7 @@ def register_error_handlers(app: Flask) -> None:
     """Answer every error of *app*: as problem+json on machines' paths, else as a page."""
     app.register_error_handler(ServerError, _server_error)
     app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(ParseException, _broken_body)
     for kind in (DBAPIError, PoolTimeoutError, OSError):
         app.register_error_handler(kind, _outage)
     app.after_request(_note_that_it_works)
@@ -96,6 +98,12 @@ def _http_error(error: HTTPException) -> ResponseReturnValue:
             return problem(status, code, _sentence(fields["messages"]), errors=fields["messages"])
         return problem(status, code, error.description or HTTPStatus(status).phrase)
     return _page(status, code, error.description or "")
+
+
+def _broken_body(error: ParseException) -> ResponseReturnValue:
+    """Answer a body whose chunks gunicorn can not read, which it says once a view reads them."""
+    why = str(error)[:100]
+    return _http_error(BadRequest(f"The body can not be read as it was sent: {why}. Send it anew."))
 
 
 def _sentence(messages: Any) -> str:

@@ -21,6 +21,10 @@ from tests.support.postgres import free_port
 pytestmark = pytest.mark.real
 LIMIT_S = 60.0
 GOOD = b"GET /healthz HTTP/1.1\r\nHost: door\r\nConnection: close\r\n\r\n"
+CHUNKED = (
+    b"POST /device/v1/enrol HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n"
+)
 ODD = {
     "no HTTP": b"\x00\x01\x02\xff\r\n\r\n",
     "a method of nobody": b"BREW / HTTP/1.1\r\nHost: door\r\n\r\n",
@@ -31,6 +35,10 @@ ODD = {
     b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "a chunk of letters": b"POST /device/v1/enrol HTTP/1.1\r\nHost: d\r\n"
     b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+    "JSON in a chunk of letters": CHUNKED + b"zz\r\n{}\r\n0\r\n\r\n",
+    "JSON in a chunk below nothing": CHUNKED + b"-2\r\n{}\r\n0\r\n\r\n",
+    "JSON in a chunk that goes on": CHUNKED + b"2\r\n{}{}0\r\n\r\n",
+    "JSON before a header with NUL": CHUNKED + b"2\r\n{}\r\n0\r\nX: a\x00b\r\n\r\n",
     "a length of letters": b"POST /device/v1/enrol HTTP/1.1\r\nHost: d\r\n"
     b"Content-Length: many\r\n\r\n",
     "a length beyond": b"POST /device/v1/enrol HTTP/1.1\r\nHost: d\r\n"
