@@ -67,7 +67,7 @@ class PassphraseSource:
         else:
             found, origin = os.fsencode(self.ask(name)), f"passphrase of {name}"
         if not found.strip():
-            raise KeyFileError(f"The {origin} is empty; an offline key needs a passphrase.")
+            raise KeyFileError(f"The {origin} is empty; {name} needs a passphrase.")
         return found
 
 

@@ -1,6 +1,7 @@
 """A backup that is damaged, cut, extended or another's never passes for one."""
 
 import io
+import os
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -68,6 +69,34 @@ def test_a_backup_that_fails_leaves_nothing(tmp_path: Path) -> None:
         writer.add("blobs/" + "ab" * 32, io.BytesIO(b"short"), 100)
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_backup_left_is_gone_after_the_next_but_not_what_another_writes(
+    tmp_path: Path,
+) -> None:
+    left = tmp_path / "killed".join(archive.PART)
+    left.write_text("PRIVATE KEY")
+
+    with archive.written(tmp_path / "a.backup", None):
+        held = [p.name for p in tmp_path.iterdir()]
+        _write(tmp_path / "b.backup")
+
+    assert left.name not in held
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.backup", "b.backup"]
+
+
+def test_a_plain_backup_does_not_pass_for_one_under_a_passphrase(tmp_path: Path) -> None:
+    _write(tmp_path / "a.backup")
+
+    with pytest.raises(BadBackupError, match="not an encrypted backup, though"):
+        archive.check(tmp_path / "a.backup", PASSPHRASE)
+
+
+def test_a_pipe_is_refused_before_anybody_waits_for_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+
+    with pytest.raises(BadBackupError, match="is read several times"):
+        archive.check(tmp_path / "pipe", None)
 
 
 @pytest.mark.parametrize("passphrase", [None, PASSPHRASE])

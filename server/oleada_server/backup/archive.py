@@ -4,12 +4,14 @@ Written to a name of its own beside the wanted one, made durable, then renamed. 
 a stream, member by member; nothing is ever whole in memory.
 """
 
+import fcntl
 import hashlib
 import io
 import os
 import tarfile
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
@@ -23,6 +25,8 @@ from oleada_server.backup.manifest import Entry, Manifest
 
 CHUNK_BYTES: Final = 1024 * 1024
 MODE: Final = 0o600
+PART: Final = (".oleada-backup-", ".part")
+"""How the name of a backup that is not whole yet begins and ends."""
 
 
 class Writer:
@@ -69,8 +73,10 @@ def written(path: Path, passphrase: bytes | None) -> Iterator[Writer]:
     """
     if path.exists():
         raise BackupExistsError(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE)
+    _clear_left_over(path.parent)
+    descriptor, name = tempfile.mkstemp(PART[1], PART[0], path.parent)
+    part = Path(name)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
     try:
         with os.fdopen(descriptor, "wb") as file:
             out: Any = file if passphrase is None else sealed.Sealer(file, passphrase)
@@ -86,6 +92,14 @@ def written(path: Path, passphrase: bytes | None) -> Iterator[Writer]:
     finally:
         part.unlink(missing_ok=True)
     sync_directory(path.resolve().parent)
+
+
+def _clear_left_over(folder: Path) -> None:
+    """Remove what backups into *folder* that were killed have left: it holds keys."""
+    for part in folder.glob("*".join(PART)):
+        with suppress(OSError), part.open("rb") as file:  # of another user, or held by its backup
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            part.unlink()
 
 
 @dataclass(slots=True)
@@ -114,8 +128,11 @@ def read(path: Path, passphrase: bytes | None) -> Iterator[Member]:
     Raises:
         BackupSealedError: it is encrypted, and there is no *passphrase*.
         BadPassphraseError: *passphrase* is not the one it was made with.
-        BadBackupError: it is damaged, cut short, or no backup.
+        BadBackupError: it is damaged, cut short, no backup, or not encrypted though there
+            is a *passphrase*.
     """
+    if path.exists() and not path.is_file():  # a pipe, which opens once and never again
+        raise BadBackupError(f"{path} is not a file on a disk, and a backup is read several times.")
     with path.open("rb") as file:
         source: Any = file
         beginning = file.read(len(sealed.MAGIC))
@@ -124,6 +141,11 @@ def read(path: Path, passphrase: bytes | None) -> Iterator[Member]:
             if passphrase is None:
                 raise BackupSealedError(path)
             source = sealed.Opener(file, passphrase)
+        elif passphrase is not None:  # or anybody's file would pass for the one that was sealed
+            raise BadBackupError(
+                f"{path} is not an encrypted backup, though a passphrase was given. If it is the "
+                "one that you want, leave the passphrase out."
+            )
         try:
             with tarfile.open(fileobj=source, mode="r|") as tar:
                 for info in tar:
