@@ -80,7 +80,8 @@ def to(state: State, stage: Stage, *commands: Command) -> Step:
 
 def jittered(delay_ms: int, draw: int) -> WakeIn:
     """Return a wake-up after *delay_ms* and up to half of it more, by *draw*."""
-    return WakeIn(max(1, delay_ms) + max(1, delay_ms) * draw // (2 * DRAW_PARTS))
+    least_ms = max(1, delay_ms)
+    return WakeIn(least_ms + least_ms * draw // (2 * DRAW_PARTS))
 
 
 def tell(state: State, work: Work, phase: Phase, done_bytes: int = 0) -> tuple[Work, SendReport]:

@@ -82,8 +82,9 @@ def test_a_download_is_told_of_at_every_tenth(told: int, more: int, is_told: boo
     assert stage.work.steps == is_told
 
 
-def test_an_image_of_a_few_bytes_is_told_of_at_every_byte() -> None:
-    found = step(download(1, 1, size=3), Checkpointed(*NAME, 2), NOW_MS)
+@pytest.mark.parametrize("more", [1, 2, 3])
+def test_an_image_of_a_few_bytes_is_told_of_at_every_byte(more: int) -> None:
+    found = step(download(more - 1, more - 1, size=3), Checkpointed(*NAME, more), NOW_MS)
 
     assert len(found.commands) == 1
 
@@ -228,6 +229,14 @@ def test_a_slot_that_was_given_up_is_left_three_times_at_most(laps: int, leaves:
         assert found.commands == (SendReport(told),)
 
 
+def test_a_verdict_over_the_slot_that_runs_is_known_before_it_is_left() -> None:
+    found = step(replace(IN_B, stage=Trial(WORK)), HealthFailed(), NOW_MS)
+
+    assert isinstance(found.state.stage, RolledBack)
+    assert found.state.last == found.state.stage.verdict
+    assert found.commands == (MarkBad("B"), Reboot())
+
+
 def failing(state: State, event: Event) -> State:
     return step(state, event, NOW_MS).state
 
@@ -305,3 +314,13 @@ def test_a_limit_in_time_is_at_least_a_millisecond(name: str) -> None:
     assert getattr(Limits(**{name: 1}), name) == 1
     with pytest.raises(ValueError, match="at least 1"):
         Limits(**{name: 0})
+
+
+@pytest.mark.parametrize(
+    "reason", [Reason.CANCELLED, Reason.POWER_CUT_IN_TRIAL, Reason.STORAGE, Reason.DOWNLOAD]
+)
+def test_an_image_is_not_kept_out_for_what_it_did_not_do(reason: Reason) -> None:
+    trial = replace(IN_B, stage=Trial(WORK))
+
+    assert failing(trial, HealthFailed(reason)).quarantined == ()
+    assert failing(trial, HealthFailed(Reason.HEALTH_CHECK)).quarantined == ("1" * 64,)

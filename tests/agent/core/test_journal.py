@@ -124,6 +124,18 @@ def test_two_files_of_the_same_number_are_no_reason_to_stop() -> None:
     assert Journal(disk).peek() == LATER
 
 
+def test_two_states_of_the_same_number_are_no_reason_to_stop() -> None:
+    disk, foreign = SimDisk(), SimDisk()
+    Journal(disk).store(LATER)
+    Journal(foreign).store(EARLIER)
+    mine, other = FILES[1], FILES[0]
+    disk.create(other)
+    disk.pwrite(other, 0, foreign.read(mine))
+
+    assert Journal(disk).peek() in (EARLIER, LATER)
+    assert Journal(disk).load().state in (EARLIER, LATER)
+
+
 @pytest.mark.parametrize("stores", [2, 3])
 def test_looking_finds_the_newest_state_in_whichever_file_it_is(stores: int) -> None:
     disk = SimDisk()
