@@ -4,6 +4,7 @@ Groups are imported when they are asked for, so that the signer's machine needs 
 the ``[sign]`` extra. An error of ours is one sentence on standard error and exit 1.
 """
 
+import errno
 from importlib import import_module
 from typing import Any, Final
 
@@ -95,8 +96,13 @@ def _shown(text: str) -> str:
 def _of_the_machine(error: Exception) -> str | None:
     """Return what disk or database has refused, as a sentence; None for an error of ours."""
     if isinstance(error, OSError):
-        if error.filename is None:
-            return None
+        if error.filename is None:  # of a write, which names no file
+            if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}:
+                return None
+            return (
+                f"A disk refused to write: {error.strerror}. Make room or choose another disk, "
+                "then run the command again."
+            )
         return (
             f"{error.filename}: {error.strerror}. Check the path, OLEADA_DATA_DIR above all, its "
             "owner and its rights."

@@ -1,5 +1,6 @@
 """A whole server goes into one file and comes out of it, or nothing of it does."""
 
+import errno
 import os
 import tracemalloc
 from collections.abc import Callable
@@ -96,10 +97,13 @@ def test_everything_is_there_again_on_either_database(
     assert made.database == source
 
 
-def test_the_numbers_of_rows_go_on_where_they_were(new_config: NewConfig, tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", DATABASES)
+def test_the_numbers_of_rows_go_on_where_they_were(
+    new_config: NewConfig, tmp_path: Path, target: str
+) -> None:
     path = tmp_path / "a.oleada-backup"
     _backed_up(new_config("old", "sqlite"), path)
-    new = new_config("new", "sqlite", has_tables=False)
+    new = new_config("new", target, has_tables=False)
     _restore(path, new)
 
     with opened(new):
@@ -307,6 +311,21 @@ def test_the_commands_say_what_they_did_and_what_is_to_do(
     monkeypatch.setenv("OLEADA_DATA_DIR", str(tmp_path / "new"))
     assert "3 boxes are known" in run("restore", *key, str(path))
     assert "is not empty" in run("restore", *key, str(path))
+
+
+def test_a_disk_without_room_is_told_in_a_sentence(
+    new_config: NewConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def add(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setenv("OLEADA_DATA_DIR", str(new_config("old", "sqlite").data_dir))
+    monkeypatch.setattr(archive.Writer, "add", add)
+
+    found = CliRunner().invoke(main, ["backup", str(tmp_path / "a.oleada-backup")])
+
+    assert isinstance(found.exception, SystemExit)
+    assert "No space left on device. Make room" in found.output
 
 
 def test_what_is_no_backup_is_said_to_be_none(tmp_path: Path) -> None:
