@@ -102,10 +102,12 @@ class Cluster:
 
 
 def _shape(connection: psycopg.Connection) -> str:
-    """Return a digest of every table, column and index."""
+    """Return a digest of every table, column and index, and how many triggers there are."""
     row = connection.execute(
         "SELECT md5(string_agg(concat_ws(' ', relname, relkind, attname, atttypid,"
-        " attnotnull, attisdropped), ',' ORDER BY relname, attnum))"
+        " attnotnull, attisdropped), ',' ORDER BY relname, attnum)),"
+        " (SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal),"
+        " (SELECT count(*) FROM pg_proc WHERE pronamespace = 'public'::regnamespace)"
         " FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid"
         " WHERE relnamespace = 'public'::regnamespace AND attnum > 0"
     ).fetchone()

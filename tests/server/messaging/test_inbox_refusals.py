@@ -63,11 +63,29 @@ def spelt(kind: type[DBAPIError], *, gone: bool = False) -> Callable[[], Excepti
 
 
 @pytest.fixture
-def box(sqlite_app: Flask) -> Flask:
-    """A server with two boxes."""
+def box(app: Flask) -> Flask:
+    """A server with two boxes, on either database."""
     for device_id in (BOX, OTHER):
         add_device(device_id)
-    return sqlite_app
+    return app
+
+
+def refuse_row(seq: int) -> None:
+    """Let the database itself refuse the event with this sequence number."""
+    if db.engine.dialect.name == "sqlite":
+        statement = (
+            f"CREATE TRIGGER refuses BEFORE INSERT ON device_event WHEN NEW.seq = {seq} "
+            "BEGIN SELECT RAISE(ABORT, 'this row never'); END"
+        )
+    else:
+        statement = (
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE 'this row never'; END $$;"
+            f"CREATE TRIGGER refuses BEFORE INSERT ON device_event FOR EACH ROW "
+            f"WHEN (NEW.seq = {seq}) EXECUTE FUNCTION refuse()"
+        )
+    db.session.execute(text(statement))
+    db.session.commit()
 
 
 def test_every_message_is_counted_by_its_kind_and_durable(box: Flask) -> None:
@@ -90,13 +108,7 @@ def test_every_message_is_counted_by_its_kind_and_durable(box: Flask) -> None:
 def test_whichever_message_the_database_refuses_the_others_are_stored(
     box: Flask, number: int
 ) -> None:
-    db.session.execute(
-        text(
-            "CREATE TRIGGER refuses BEFORE INSERT ON device_event WHEN NEW.seq = 1000 "
-            "BEGIN SELECT RAISE(ABORT, 'this row never'); END"
-        )
-    )
-    db.session.commit()
+    refuse_row(1000)
     batch = logs([f"line {place}" for place in range(7)])
     batch[number] = Log(header=a_header(seq=1000), lines=("never",))
 
@@ -143,7 +155,19 @@ def test_what_an_error_of_ours_stopped_is_neither_counted_nor_refused(
 
     assert (stored.refused, stored.counted) == ({}, {BOX: [good.header.id]})
     assert +stored.counts == {"log": 1, "failed": 1}
-    assert f"message {bad.header.id} of {OTHER} failed" in caplog.text
+    [told] = [one for one in caplog.records if one.levelname == "ERROR"]
+    assert told.getMessage() == f"message {bad.header.id} of {OTHER} failed"
+    assert told.exc_info is not None
+
+
+def test_a_long_reason_is_told_as_far_as_a_line_goes(
+    box: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    fails_at_poison(lambda: ValueError("x" * 501))
+
+    store([from_box(Up.LOG, one) for one in logs([POISON])], NOON)
+
+    assert caplog.messages[-1].endswith(": " + "x" * 500)
 
 
 @pytest.mark.parametrize(
@@ -159,9 +183,9 @@ def test_a_database_that_goes_away_in_a_batch_has_nothing_of_it(
 
     with pytest.raises(DatabaseAwayError, match="The database fails: no such luck"):
         store(batch, NOON)
+    assert store(batch[2:], NOON).counted.keys() == {BOX}
 
-    assert kept() == []
-    assert store(batch[::2], NOON).counted.keys() == {BOX}
+    assert kept() == ["after"]
 
 
 def test_a_commit_that_the_database_refuses_is_an_error_and_leaves_the_session_usable(
@@ -190,7 +214,9 @@ def test_a_full_disk_is_named(box: Flask) -> None:
         store([from_box(Up.LOG, one) for one in logs([POISON])], NOON)
 
 
-def test_after_a_restore_only_a_hello_brings_a_lost_box_back(box: Flask) -> None:
+def test_after_a_restore_only_a_hello_brings_a_lost_box_back(
+    box: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
     lost, other = "VX41NEWB0007", "VX41NEWB0008"
     hello = a_hello(seq=1, serial="SN-7")
     health = a_health(seq=1)
@@ -206,6 +232,7 @@ def test_after_a_restore_only_a_hello_brings_a_lost_box_back(box: Flask) -> None
     assert set(stored.counted) == {lost, BOX}
     assert stored.counts["unknown-device"] == 1
     assert devices.get(lost).serial == "SN-7"
+    assert "not taken back" not in caplog.text
 
 
 @pytest.mark.parametrize(("seq", "counts"), [(1, 1), (SEQ_MAX, 1), (SEQ_MAX + 1, 0)])
