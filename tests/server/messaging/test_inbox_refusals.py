@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 import pytest
 from flask import Flask
 from oleada_server import restored
+from oleada_server.app import create_app
+from oleada_server.config import Config
 from oleada_server.db import db
 from oleada_server.devices import service as devices
 from oleada_server.enrolment.errors import ClaimUsedError
@@ -22,7 +24,7 @@ from oleada_wire.errors import MalformedMessageError
 from oleada_wire.messages import Crash, Log, Message
 from oleada_wire.topics import Up
 from sqlalchemy import event, select, text
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 
 from tests.support.fleet import a_header, a_health, a_hello, add_device
 
@@ -203,6 +205,41 @@ def test_a_commit_that_the_database_refuses_is_an_error_and_leaves_the_session_u
 
     assert kept() == []
     assert len(store(batch, NOON).counted[BOX]) == 1
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("instead", "error"),
+    [
+        ("SELECT pg_terminate_backend(pg_backend_pid())", DatabaseAwayError),
+        ("SELECT 1 / 0", DataError),
+    ],
+    ids=["the connection dies", "an error of the question itself"],
+)
+def test_a_batch_whose_first_question_fails_leaves_a_session_that_works(
+    postgresql_config: Config, instead: str, error: type[Exception]
+) -> None:
+    app = create_app(postgresql_config, ())
+    batch = [from_box(Up.LOG, one) for one in logs(["good"])]
+
+    asked: list[str] = []
+
+    def ask_that(
+        _connection: object, _cursor: object, statement: str, values: object, *_: object
+    ) -> tuple[str, object]:
+        asked.append(statement)
+        return (statement, values) if len(asked) > 1 else (instead, {})
+
+    with app.app_context():
+        add_device(BOX)
+        event.listen(db.engine, "before_cursor_execute", ask_that, retval=True)
+
+        with pytest.raises(error):
+            store(batch, NOON)
+
+        assert len(store(batch, NOON).counted[BOX]) == 1
+        db.session.remove()
+        db.engine.dispose()
 
 
 def test_a_full_disk_is_named(box: Flask) -> None:
