@@ -114,3 +114,28 @@ def test_reading_the_trail_adds_nothing_to_it(filled_app: Flask, signed_in: Sign
         client.get(path)
 
     assert entries() == before
+
+
+def test_what_changed_is_told_in_the_readers_words(filled_app: Flask, signed_in: SignIn) -> None:
+    with filled_app.app_context():
+        before = {"state": "draft", "role": "viewer", "odd": {"state": 1}}
+        after = {"state": "awaiting_approval", "waves": ["Wave 1", "Wave 2"]}
+        audit.record(
+            "user:a.torres", "rollout.ask", "R-1", now=now_utc(), before=before, after=after
+        )
+        db.session.commit()
+        db.session.remove()
+
+    page = signed_in(filled_app, "v.dvorak").get("/audit").text
+
+    assert "<ins>Čeká na schválení</ins>" in page
+    assert "<ins>Wave 1, Wave 2</ins>" in page
+    assert "awaiting_approval</ins>" not in page
+
+
+def test_a_list_past_its_end_says_that_nothing_is_older(
+    filled_app: Flask, signed_in: SignIn
+) -> None:
+    page = signed_in(filled_app).get("/rollouts?before=1").text
+
+    assert "There is no older rollout" in page

@@ -38,7 +38,7 @@ EMPTY = [
 ]
 FILTERED = [
     Case("/rollouts?state=open", "No rollout is in this state", "Show all"),
-    Case("/rollouts?before=1", "No rollout is in this state", "Show all"),
+    Case("/rollouts?before=1", "There is no older rollout", "Show all"),
     Case("/audit?object=R-999", "No entry matches", "Remove this filter"),
     Case("/audit?object=R-999&actor=x", "No entry matches", "Remove all"),
 ]

@@ -6,6 +6,9 @@ from typing import Any, Final
 
 from flask import url_for
 
+from oleada_server.accounts.models import Role
+from oleada_server.rollouts.states import RolloutState
+from oleada_server.web import status
 from oleada_server.web.words import gettext
 
 _ROLLOUT: Final = re.compile(r"R-([0-9]{1,9})")
@@ -78,9 +81,18 @@ def changes(
 ) -> list[tuple[str, str, str]]:
     """Return (field, before, after) of what an entry changed; empty where it did not stand."""
     old, new = before or {}, after or {}
-    return [(name, _spelt(old.get(name)), _spelt(new.get(name))) for name in sorted({*old, *new})]
+    names = sorted({*old, *new})
+    return [(name, _spelt(name, old.get(name)), _spelt(name, new.get(name))) for name in names]
 
 
-def _spelt(value: object) -> str:
-    text = "" if value is None else str(value)
+def _spelt(name: str, value: object) -> str:
+    """Return *value* as people read it: lists with commas, states and roles by their words."""
+    if isinstance(value, list | tuple):
+        text = ", ".join(str(one) for one in value)
+    elif name == "state" and isinstance(value, str) and value in set(RolloutState):
+        text = status.rollout(value).word
+    elif name == "role" and isinstance(value, str) and value in set(Role):
+        text = status.role(value)
+    else:
+        text = "" if value is None else str(value)
     return text if len(text) <= VALUE_CHARS_MAX else f"{text[:VALUE_CHARS_MAX]}…"
