@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from oleada_lab.bench.report import command_line, environment
 from oleada_lab.errors import MutationError
-from oleada_lab.mutation import survivors
+from oleada_lab.mutation import kept, plan, survivors
+from oleada_lab.mutation.mutants import mutants
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PLAN: Final = ROOT / "lab" / "mutation.toml"
@@ -24,10 +25,11 @@ def add_commands(commands: Any) -> None:
     found = commands.add_parser(
         "mutation", help="plant small faults in the decision cores; the tests must notice"
     )
-    found.add_argument("--only", action="append", default=[], help="a part of a module's name")
+    found.add_argument("--only", action="append", default=[], help="a module, or a part of names")
     found.add_argument("--sample", type=int, help="so many mutants, evenly over the modules")
     found.add_argument("--seed", type=int, default=SEED, help="of the sample")
     found.add_argument("--children", type=int, default=2, help="processes at a time")
+    found.add_argument("--keep", type=Path, help="folder for finished modules; goes on from there")
     found.add_argument("--plan", type=Path, default=PLAN, help="what is mutated (TOML)")
     found.add_argument("--explained", type=Path, default=EXPLAINED, help="survivors (TOML)")
     found.add_argument("--root", type=Path, default=ROOT, help="what the plan's paths start from")
@@ -37,29 +39,48 @@ def add_commands(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     explained = survivors.load(options.explained)
-    verdicts: dict[int, dict[str, Any]] = {}
+    asked = plan.load(options.plan, options.only)
+    sources = plan.read_sources(options.root, asked)
+    numbers = {
+        one.module: len(mutants(sources[one.file], one.file, one.annotations))
+        for one in asked.targets
+    }
+    portions = plan.portions(numbers, options.sample)
+    digested = kept.digest(options.root, plan.load(options.plan), [options.seed, options.sample])
+    judged: list[dict[str, Any]] = []
     names: set[survivors.Name] = set()
-    chosen = 0
-    for said in _said(options):
-        chosen = said.get("chosen", chosen)
-        if "number" in said:
-            verdicts[said["number"]] = said
-            _tell_progress(options, f"{len(verdicts)} of {chosen}", said)
-        names |= {tuple(name) for name in said.get("names", ())}
-    judged = [verdict for verdict in verdicts.values() if verdict["status"] != "invalid"]
+    for module in (name for name, portion in portions.items() if portion):
+        said = kept.load(options.keep, module, digested)
+        if said is None:
+            said = _judge(options, module, portions[module])
+            kept.store(options.keep, module, digested, said)
+        judged += [one for one in said["verdicts"] if one["status"] != "invalid"]
+        names |= {survivors.name_of(name) for name in said["names"]}
     result = _result(options, judged, explained, names)
     print(json.dumps(result, indent=2) if options.json else _spelt(result))
     return 1 if result["wrong"] else 0
 
 
-def _said(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Yield what the run says, line by line; it is a process that has imported nothing yet."""
+def _judge(options: argparse.Namespace, module: str, portion: int) -> kept.Said:
+    """Judge so many mutants of *module* in a process that has imported nothing yet."""
+    verdicts: dict[int, dict[str, Any]] = {}
+    names: list[list[str]] = []
+    for said in _said(options, module, portion):
+        if "number" in said:
+            verdicts[said["number"]] = said
+            _tell_progress(options, f"{module}: {len(verdicts)} of {portion}", said)
+        names += said.get("names", ())
+    return {"verdicts": list(verdicts.values()), "names": names}
+
+
+def _said(options: argparse.Namespace, module: str, portion: int) -> Iterator[dict[str, Any]]:
+    """Yield what the module's run says, line by line."""
     with tempfile.TemporaryDirectory(prefix="oleada-mutation-") as scratch:
         spec = {
             "plan": str(options.plan.resolve()),
             "root": str(options.root.resolve()),
-            "only": options.only,
-            "sample": options.sample,
+            "module": module,
+            "sample": portion,
             "seed": options.seed,
             "children": options.children,
             "scratch": scratch,
@@ -87,7 +108,9 @@ def _result(
     left = {survivors.name_of_row(one) for one in judged if one["status"] == "survived"}
     unexplained = [one for of in modules.values() for one in of["survivors"] if not one["why"]]
     wrong = [f"{one['at']}: {one['operator']} is not explained" for one in unexplained]
-    wrong += survivors.stale(explained, names, killed - left)
+    is_whole = not options.only and options.sample is None
+    wrong += survivors.stale(explained, names, killed - left, is_whole=is_whole)
+    wrong += survivors.below_floor(modules, is_sample=options.sample is not None)
     total = sum(of["mutants"] for of in modules.values())
     dead = sum(of["killed"] for of in modules.values())
     return {
@@ -95,6 +118,7 @@ def _result(
         "sample": options.sample,
         "mutants": total,
         "killed": dead,
+        "explained": total - dead - len(unexplained),
         "share_killed": round(dead / total, 4) if total else 0.0,
         "wilson_95": survivors.wilson(dead, total),
         "modules": modules,
@@ -103,7 +127,7 @@ def _result(
 
 
 def _tell_progress(options: argparse.Namespace, done: str, said: dict[str, Any]) -> None:
-    if done.partition(" ")[0].endswith("00"):
+    if done.partition(" of ")[0].endswith("00"):
         print(done, file=sys.stderr, flush=True)
     if not options.json and said["status"] == "survived":
         print(f"{done}: {said['file']}:{said['line']} {said['function']}: {said['operator']}")

@@ -1,8 +1,9 @@
 """``python -m oleada_lab.mutation SPEC``: the run itself, in a process that is still clean.
 
-SPEC is a JSON object ``{plan, root, only, sample, seed, children, scratch}``. Lines of JSON
-come out: ``{"chosen"}`` (how many), one per verdict as it falls (later ones of the same
-number count), then ``{"names"}`` of every mutant there is, or ``{"error"}``.
+SPEC is a JSON object ``{plan, root, module, sample, seed, children, scratch}`` and speaks of
+one module. Lines of JSON come out: ``{"chosen"}`` (how many), one per verdict as it falls
+(later ones of the same number count), then ``{"names"}`` of every mutant there is, or
+``{"error"}``.
 """
 
 import json
@@ -22,12 +23,11 @@ def main(arguments: Sequence[str]) -> int:
     spec = json.loads(arguments[0])
     root = Path(spec["root"])
     try:
-        found = plan.load(Path(spec["plan"]), spec["only"])
+        found = plan.load(Path(spec["plan"]), [spec["module"]])
         sources = plan.read_sources(root, found)
-        every = {
-            one.file: mutants(sources[one.file], one.file, one.annotations) for one in found.targets
-        }
-        chosen = plan.sampled(every, spec["sample"], spec["seed"])
+        [target] = found.targets
+        every = mutants(sources[target.file], target.file, target.annotations)
+        chosen = plan.sampled(every, min(spec["sample"], len(every)), spec["seed"])
         _say(chosen=len(chosen))
         numbers = {mutant: number for number, mutant in enumerate(chosen)}
 
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
 
         scratch = Path(spec["scratch"])
         Work(root, found, sources, chosen, spec["children"], scratch, said).judge()
-        _say(names=[mutant.name for group in every.values() for mutant in group])
+        _say(names=[mutant.name for mutant in every])
     except LabError as error:
         _say(error=str(error))
         return 1

@@ -8,7 +8,7 @@ processor time beyond what the tests need.
 """
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -39,13 +39,17 @@ class Plan:
 
 
 def load(path: Path, only: Sequence[str] = ()) -> Plan:
-    """Return the plan in *path*, of modules whose name contains one of *only*; all without.
+    """Return the plan in *path*, of the modules that *only* asks for; all without.
+
+    Args:
+        only: Names of modules, or parts that stand in several names.
 
     Raises:
         MutationError: it is not one, or *only* leaves nothing.
     """
     try:
         value: dict[str, Any] = tomllib.loads(path.read_text())
+        names = [one["module"] for one in value["module"]]
         targets = tuple(
             Target(
                 one["file"],
@@ -54,7 +58,7 @@ def load(path: Path, only: Sequence[str] = ()) -> Plan:
                 tuple(one.get("annotations", ())),
             )
             for one in value["module"]
-            if not only or any(word in one["module"] for word in only)
+            if _is_asked_for(one["module"], names, only)
         )
         found = Plan(
             targets,
@@ -81,15 +85,27 @@ def read_sources(root: Path, plan: Plan) -> dict[str, str]:
         raise MutationError(f"{error.filename} can not be read: {error.strerror}.") from error
 
 
-def sampled(found: dict[str, list[Mutant]], size: int | None, seed: int) -> list[Mutant]:
-    """Return *size* mutants, as evenly over the modules as their numbers allow; all for None."""
+def portions(numbers: Mapping[str, int], size: int | None) -> dict[str, int]:
+    """Return how many of each module's mutants *size* covers, as evenly as their *numbers* allow.
+
+    All of them for None.
+    """
     if size is None:
-        return [one for group in found.values() for one in group]
-    dice = Random(seed)
-    shuffled = {name: dice.sample(group, len(group)) for name, group in found.items()}
-    chosen: list[Mutant] = []
-    while len(chosen) < size and any(shuffled.values()):
-        for group in shuffled.values():
-            if group and len(chosen) < size:
-                chosen.append(group.pop())
-    return sorted(chosen, key=lambda one: (one.file, one.line, one.node, one.variant))
+        return dict(numbers)
+    found = dict.fromkeys(numbers, 0)
+    while sum(found.values()) < min(size, sum(numbers.values())):
+        for name, number in numbers.items():
+            if found[name] < number and sum(found.values()) < size:
+                found[name] += 1
+    return found
+
+
+def sampled(found: list[Mutant], size: int, seed: int) -> list[Mutant]:
+    """Return *size* of the mutants of one module, in the order of their lines."""
+    chosen = Random(seed).sample(found, size)
+    return sorted(chosen, key=lambda one: (one.line, one.node, one.variant))
+
+
+def _is_asked_for(name: str, names: Sequence[str], only: Sequence[str]) -> bool:
+    """Return whether one word of *only* is *name*, or a part of it and no whole name."""
+    return not only or any(word == name or (word in name and word not in names) for word in only)

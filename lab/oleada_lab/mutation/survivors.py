@@ -10,7 +10,7 @@ until its code changes.
 
 import math
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +18,8 @@ from oleada_lab.errors import MutationError
 
 Name = tuple[str, str, str, str]
 """File, function, operator and difference; without operator, and the line as it is."""
+SHARE_KILLED_MIN: Final = 0.9
+"""Of the mutants of each module; explained ones do not count as killed."""
 _Z_95: Final = 1.959964
 """Of the normal distribution: 95 % lie within so many deviations."""
 
@@ -44,10 +46,13 @@ def why(explained: Mapping[Name, str], name: Name) -> str | None:
     return explained.get(name) or explained.get(_of_line(name))
 
 
-def stale(explained: Iterable[Name], there_is: set[Name], killed: set[Name]) -> list[str]:
+def stale(
+    explained: Iterable[Name], there_is: set[Name], killed: set[Name], *, is_whole: bool
+) -> list[str]:
     """Return what is explained though no such mutant exists any more, or tests kill it.
 
-    Explanations of files of which nothing exists are not looked at: they were not asked for.
+    Unless the run *is_whole*, explanations of files of which nothing exists are not looked
+    at: they were not asked for.
     """
     files = {name[0] for name in there_is}
     living = there_is - killed
@@ -57,7 +62,7 @@ def stale(explained: Iterable[Name], there_is: set[Name], killed: set[Name]) -> 
         f"{name[0]}: {name[1] or 'module'}: {name[2] or name[3]}: "
         + ("a test kills it" if name in known else "there is no such mutant")
         for name in explained
-        if name[0] in files and name not in left
+        if (is_whole or name[0] in files) and name not in left
     ]
 
 
@@ -91,6 +96,19 @@ def report(verdicts: Iterable[Mapping[str, Any]], explained: Mapping[Name, str])
     return found
 
 
+def below_floor(modules: Mapping[str, Mapping[str, Any]], *, is_sample: bool) -> list[str]:
+    """Return which modules have less than :data:`SHARE_KILLED_MIN` of their mutants killed.
+
+    A sample that is small enough to be so by chance (the share may as well be above, with
+    95 %) proves nothing.
+    """
+    return [
+        f"{file}: {of['killed']} of {of['mutants']} are killed, fewer than {SHARE_KILLED_MIN:.0%}"
+        for file, of in modules.items()
+        if (of["wilson_95"][1] if is_sample else of["share_killed"]) < SHARE_KILLED_MIN
+    ]
+
+
 def wilson(hits: int, trials: int) -> tuple[float, float]:
     """Return the interval (0 to 1) in which the share lies with 95 %; after E. B. Wilson, 1927."""
     if not trials:
@@ -104,7 +122,13 @@ def wilson(hits: int, trials: int) -> tuple[float, float]:
 
 def name_of_row(row: Mapping[str, Any]) -> Name:
     """Return the name of the mutant that a verdict speaks of."""
-    return str(row["file"]), str(row["function"]), str(row["operator"]), str(row["diff"])
+    return name_of([row["file"], row["function"], row["operator"], row["diff"]])
+
+
+def name_of(parts: Sequence[object]) -> Name:
+    """Return the name that came out of JSON as four *parts*."""
+    file, function, operator, diff = map(str, parts)
+    return file, function, operator, diff
 
 
 def _explained_by(row: Mapping[str, Any]) -> Name:

@@ -7,7 +7,7 @@ import pytest
 from oleada_lab.errors import MutationError
 from oleada_lab.mutation import survivors
 from oleada_lab.mutation.mutants import mutants
-from oleada_lab.mutation.plan import sampled
+from oleada_lab.mutation.plan import load, portions, sampled
 
 
 def diffs(source: str) -> set[tuple[str, str]]:
@@ -74,16 +74,65 @@ def test_a_mutant_keeps_its_name_when_its_code_moves() -> None:
     assert {one.line for one in after} == {5}
 
 
-def test_a_sample_is_the_same_for_a_seed_and_even_over_the_modules() -> None:
-    few = mutants("def f(a):\n    return a < 3\n", "few.py")
+def test_a_sample_is_the_same_for_a_seed_and_another_for_another() -> None:
     many = mutants("def f(a):\n" + "    a = a + 1\n" * 40, "many.py")
 
-    chosen = sampled({"few": few, "many": many}, 20, 7)
+    chosen = sampled(many, 20, 7)
 
-    assert chosen == sampled({"few": few, "many": many}, 20, 7)
-    assert chosen != sampled({"few": few, "many": many}, 20, 8)
-    assert len(chosen) == len(set(chosen)) == 20
-    assert [one for one in chosen if one.file == "few.py"] == few
+    assert chosen == sampled(many, 20, 7)
+    assert chosen != sampled(many, 20, 8)
+    assert len(set(chosen)) == 20
+    assert chosen == sorted(chosen, key=many.index)
+
+
+def test_a_sample_is_even_over_the_modules_as_far_as_each_has_mutants() -> None:
+    assert portions({"few": 3, "many": 160}, 20) == {"few": 3, "many": 17}
+    assert portions({"few": 3, "many": 160}, 999) == {"few": 3, "many": 160}
+    assert portions({"few": 3, "many": 160}, None) == {"few": 3, "many": 160}
+    assert portions({"one": 9, "two": 9}, 3) == {"one": 2, "two": 1}
+
+
+PLAN_OF_TWO = """
+[[module]]
+file = "box.py"
+module = "box"
+tests = ["test_box.py"]
+[[module]]
+file = "box_door.py"
+module = "box_door"
+tests = ["test_box.py"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("only", "asked"),
+    [([], ["box", "box_door"]), (["box"], ["box"]), (["door"], ["box_door"]),
+     (["bo"], ["box", "box_door"])],
+)  # fmt: skip
+def test_a_whole_name_asks_for_one_module_and_a_part_for_all_that_have_it(
+    tmp_path: Path, only: list[str], asked: list[str]
+) -> None:
+    (tmp_path / "plan.toml").write_text(PLAN_OF_TWO)
+
+    assert [one.module for one in load(tmp_path / "plan.toml", only).targets] == asked
+
+
+def test_a_module_below_the_floor_is_named_and_a_sample_only_when_chance_can_not_be_why() -> None:
+    def of(killed: int) -> dict[str, object]:
+        return {
+            "mutants": 100, "killed": killed, "share_killed": killed / 100,
+            "wilson_95": survivors.wilson(killed, 100),
+        }  # fmt: skip
+
+    modules = {"good.py": of(90), "doubtful.py": of(89), "bad.py": of(80)}
+
+    assert survivors.below_floor(modules, is_sample=False) == [
+        "doubtful.py: 89 of 100 are killed, fewer than 90%",
+        "bad.py: 80 of 100 are killed, fewer than 90%",
+    ]
+    assert survivors.below_floor(modules, is_sample=True) == [
+        "bad.py: 80 of 100 are killed, fewer than 90%"
+    ]
 
 
 def test_shares_have_the_interval_of_wilson() -> None:
@@ -96,11 +145,14 @@ def test_an_explanation_that_is_not_true_any_more_is_named() -> None:
     lives, killed, gone = (("f.py", "f", "constant", diff) for diff in "abc")
     explained = [lives, killed, gone, ("other.py", "f", "constant", "a")]
 
-    found = survivors.stale(explained, {lives, killed}, {killed})
-
-    assert found == [
+    wrong = [
         "f.py: f: constant: a test kills it",
         "f.py: f: constant: there is no such mutant",
+    ]
+    assert survivors.stale(explained, {lives, killed}, {killed}, is_whole=False) == wrong
+    assert survivors.stale(explained, {lives, killed}, {killed}, is_whole=True) == [
+        *wrong,
+        "other.py: f: constant: there is no such mutant",
     ]
 
 
@@ -114,8 +166,10 @@ def test_a_number_that_was_chosen_is_explained_once_for_all_its_mutants(tmp_path
 
     assert [survivors.why(explained, name) for name in names] == ["chosen", "chosen"]
     assert survivors.why(explained, ("f.py", "", "constant", "- MORE = 4\n+ MORE = 5")) is None
-    assert survivors.stale(explained, names, {min(names)}) == []
-    assert survivors.stale(explained, names, names) == ["f.py: module: LIMIT = 4: a test kills it"]
+    assert survivors.stale(explained, names, {min(names)}, is_whole=True) == []
+    assert survivors.stale(explained, names, names, is_whole=True) == [
+        "f.py: module: LIMIT = 4: a test kills it"
+    ]
 
 
 @pytest.mark.parametrize("why", ["", " "])

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from oleada_lab.cli import main
+from oleada_lab.mutation import kept, plan, survivors
 
 TOY = '''
 """A toy."""
@@ -79,9 +80,12 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(toy: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any]]:
+def run(
+    toy: Path, capsys: pytest.CaptureFixture[str], *more: str | Path
+) -> tuple[int, dict[str, Any]]:
     """Run the command on the toy; return its status and what it printed."""
     words = ["--plan", toy / "plan.toml", "--explained", toy / "explained.toml", "--root", toy]
+    words += more
     status = main(["mutation", "--json", *map(str, words)])
     return status, json.loads(capsys.readouterr().out)
 
@@ -102,17 +106,41 @@ def test_faults_that_the_tests_check_are_killed_and_one_that_they_forget_is_foun
 
 
 def test_a_survivor_that_is_explained_is_no_gap_and_one_that_is_killed_needs_no_words(
-    toy: Path, capsys: pytest.CaptureFixture[str]
+    toy: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     killed = FORGOTTEN.replace("removed statement", "return None").replace(
         "- text = text.upper()\\n+ pass", "- return text\\n+ return None"
     )
     (toy / "explained.toml").write_text(FORGOTTEN + killed)
 
-    status, result = run(toy, capsys)
+    status, result = run(toy, capsys, "--keep", toy / "kept")
 
     assert status == 1
     assert result["wrong"] == ["toy_house.py: greet: return None: a test kills it"]
+    assert result["explained"] == 1
+
+    (toy / "explained.toml").write_text(FORGOTTEN)
+    # Nobody judges a second time what was kept: there is no Python to do it.
+    monkeypatch.setattr(sys, "executable", str(toy / "no-python"))
+    assert run(toy, capsys, "--keep", toy / "kept")[0] == 0
+
+    monkeypatch.setattr(survivors, "SHARE_KILLED_MIN", 0.99)
+    status, result = run(toy, capsys, "--keep", toy / "kept")
+    assert status == 1
+    assert "fewer than 99%" in result["wrong"][0]
+
+
+def test_what_is_kept_counts_for_the_same_bytes_only(tmp_path: Path, toy: Path) -> None:
+    found = plan.load(toy / "plan.toml")
+    digested = kept.digest(toy, found, [])
+    kept.store(tmp_path / "kept", "toy_house", digested, {"verdicts": [], "names": []})
+
+    assert kept.load(tmp_path / "kept", "toy_house", digested) == {"verdicts": [], "names": []}
+    (toy / "test_toy.py").write_text(TESTS + "# one word more\n")
+    another = kept.digest(toy, found, [])
+    assert kept.load(tmp_path / "kept", "toy_house", another) is None
+    (tmp_path / "kept" / "toy_house.json").write_text("{")
+    assert kept.load(tmp_path / "kept", "toy_house", digested) is None
 
 
 def test_tests_that_fail_without_any_fault_are_no_judges(
