@@ -218,6 +218,11 @@ def load(directory: Path | None = None, environ: Mapping[str, str] = os.environ)
         BadSettingError: a setting is unknown, of the wrong kind or out of range.
     """
     directory = directory or data_dir(environ)
+    if directory.exists() and not directory.is_dir():
+        raise BadSettingError(
+            f"The data directory {directory} is a file. Set OLEADA_DATA_DIR to a directory; one "
+            "that is missing is made."
+        )
     found = _read_file(directory / FILE_NAME)
     known = {one.name: one for one in settings()}
     for name, one in known.items():

@@ -2,21 +2,30 @@
 
 import errno
 import os
+import shutil
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from click.testing import CliRunner
 from oleada_server import schema
 from oleada_server.accounts import service as accounts
 from oleada_server.app import create_app
 from oleada_server.audit import service as audit
 from oleada_server.backup import archive, making, restoring, sealed
-from oleada_server.backup.errors import BadBackupError, NewerBackupError, NotEmptyError
+from oleada_server.backup.errors import (
+    BadBackupError,
+    NewerBackupError,
+    NoRoomToRestoreError,
+    NotEmptyError,
+)
 from oleada_server.backup.manifest import Manifest
 from oleada_server.backup.resync import Resynchronised
 from oleada_server.cli import main
@@ -26,6 +35,7 @@ from oleada_server.devices import service as devices
 from oleada_server.releases.models import Release
 from oleada_server.restored import MARKER, RestoreUnfinishedError
 from oleada_store.blobs import Blobs
+from oleada_store.errors import StorageFullError
 
 from tests.backup.places import NOON, NewConfig, opened, server, written_rows
 from tests.backup.rows import fill_every_table
@@ -95,6 +105,44 @@ def test_everything_is_there_again_on_either_database(
     assert url in text
     assert not (new.data_dir / MARKER).exists()
     assert made.database == source
+
+
+@pytest.mark.parametrize("database", DATABASES)
+def test_a_backup_holds_one_moment_while_the_server_goes_on_writing(
+    database: str, new_config: NewConfig, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.oleada-backup"
+    with server(new_config("old", database)) as app:
+        fleet.a_fleet(3)
+        before = written_rows()
+        others = sa.create_engine(db.engine.url)
+        counter = sa.table("counter", sa.column("name"), sa.column("value"))
+        written: list[str] = []
+
+        def write_between_two_tables(*seen: Any) -> None:
+            if not seen[2].startswith("SELECT"):  # before its moment
+                return
+            with others.begin() as connection:
+                connection.exec_driver_sql("UPDATE device SET boot_count = boot_count + 1")
+                row = {"name": f"of {len(written)}", "value": 1}
+                connection.execute(sa.insert(counter).values(row))
+            written.append(seen[2])
+
+        sa.event.listen(db.engine, "after_cursor_execute", write_between_two_tables)
+        try:
+            making.make(app, path, None, NOON)
+        finally:
+            sa.event.remove(db.engine, "after_cursor_execute", write_between_two_tables)
+            others.dispose()
+        assert written_rows() != before
+
+    kept = {
+        member.name.removeprefix("tables/").removesuffix(".jsonl"): b"".join(member.chunks())
+        for member in archive.read(path, None)
+        if member.name.startswith("tables/")
+    }
+    assert kept == before
+    assert len(written) > len(before)
 
 
 @pytest.mark.parametrize("target", DATABASES)
@@ -326,6 +374,47 @@ def test_a_disk_without_room_is_told_in_a_sentence(
 
     assert isinstance(found.exception, SystemExit)
     assert "No space left on device. Make room" in found.output
+
+
+def test_a_disk_that_is_too_small_is_told_before_anything_is_written(
+    new_config: NewConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, new = tmp_path / "a.oleada-backup", tmp_path / "somewhere" / "new"
+    made = _backed_up(new_config("old", "sqlite"), path)
+    free = made.size_bytes - 1
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+
+    with pytest.raises(NoRoomToRestoreError, match=f"{made.size_bytes} bytes .* {free} are free"):
+        restoring.restore(path, new, None, LATER)
+
+    assert not new.parent.exists()
+
+
+def test_a_disk_that_fills_up_meanwhile_is_told_and_the_restore_is_run_again(
+    new_config: NewConfig, tmp_path: Path
+) -> None:
+    def refuse(*_: object) -> None:
+        raise StorageFullError("no room")
+
+    path, new = tmp_path / "a.oleada-backup", new_config("new", "sqlite", has_tables=False)
+    _backed_up(new_config("old", "sqlite"), path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Blobs, "receive", refuse)
+        with pytest.raises(NoRoomToRestoreError, match="run the same command again"):
+            _restore(path, new)
+
+    assert _restore(path, new).devices == 3
+
+
+def test_a_file_is_no_place_for_a_server(new_config: NewConfig, tmp_path: Path) -> None:
+    path, place = tmp_path / "a.oleada-backup", tmp_path / "file"
+    _backed_up(new_config("old", "sqlite"), path)
+    place.write_text("precious")
+
+    with pytest.raises(NotEmptyError, match="is a file"):
+        restoring.restore(path, place, None, LATER)
+
+    assert place.read_text() == "precious"
 
 
 def test_what_is_no_backup_is_said_to_be_none(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_the_tutorial_works_as_a_newcomer_types_it(tmp_path: Path) -> None:
         said = [_type(command, tmp_path) for command in later]
         refused = [text for text in said if "Error: " in text]
         assert _state(server, "R-3") == "finished"
-        assert _type(plug.replace("demo-boxes", f"{tmp_path}/var/demo-boxes"), tmp_path) == ""
+        assert _type(plug, tmp_path) == ""
     assert processes_of(tmp_path) == []
 
     with _demo(tmp_path) as second:

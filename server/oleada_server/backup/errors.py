@@ -57,3 +57,16 @@ class NotEmptyError(ConflictError):
     """A restore was asked for into a place that holds something."""
 
     code = "not-empty"
+
+
+class NoRoomToRestoreError(ConflictError):
+    """The disk that a restore writes to is too small for it."""
+
+    code = "no-room-to-restore"
+
+    def __init__(self, place: Path, needed: int, free: int) -> None:
+        super().__init__(
+            f"There is no room to restore into {place}: {needed} bytes are needed and {free} are "
+            "free. Make room or choose another disk, then run the same command again; until it has "
+            "finished, no server starts from there."
+        )

@@ -6,6 +6,7 @@ are written anew, and the database, filled in one transaction, is empty or done.
 """
 
 import hashlib
+import shutil
 import tempfile
 from dataclasses import replace
 from datetime import datetime
@@ -14,6 +15,7 @@ from typing import Final
 
 import sqlalchemy as sa
 from oleada_store.blobs import Blobs
+from oleada_store.errors import StorageFullError
 from oleada_store.files import sync_directory, write_whole
 from sqlalchemy import Connection
 
@@ -22,7 +24,7 @@ from oleada_server import schema
 from oleada_server.app import create_app
 from oleada_server.backup import archive, resync, tables
 from oleada_server.backup import manifest as manifests
-from oleada_server.backup.errors import BadBackupError, NotEmptyError
+from oleada_server.backup.errors import BadBackupError, NoRoomToRestoreError, NotEmptyError
 from oleada_server.backup.manifest import Manifest
 from oleada_server.backup.resync import Resynchronised
 from oleada_server.config import Config
@@ -55,12 +57,16 @@ def restore(
         BadBackupError, BackupSealedError, BadPassphraseError: *path* is not a whole backup.
         NewerBackupError: a newer version made it.
         NotEmptyError: directory or database hold something; nothing was touched.
+        NoRoomToRestoreError: the disk is too small; nothing was touched, or it was filled by
+            somebody else meanwhile, and the same restore is run again when there is room.
     """
     manifest = archive.check(path, passphrase)
     manifests.check_revision(manifest, schema.revisions())
     backup_id = _id(manifest)
     text = _settings_of(path, passphrase, database_url)
     is_repeated = _check_directory(directory, backup_id)
+    if not is_repeated:
+        _check_room(directory, manifest.size_bytes)
     config = replace(_config(text), data_dir=directory)
     is_filled = _check_database(config, backup_id if is_repeated else None)
     _mark(directory, backup_id)
@@ -121,12 +127,25 @@ def _check_directory(directory: Path, backup_id: str) -> bool:
             f"A restore of another backup into {directory} was interrupted. Restore that one "
             "again, or empty the directory and its database."
         )
+    if directory.exists() and not directory.is_dir():
+        raise NotEmptyError(
+            f"{directory} is a file; a restore fills an empty data directory. Set OLEADA_DATA_DIR "
+            "to a directory; one that is missing is made."
+        )
     if directory.exists() and (found := sorted({p.name for p in directory.iterdir()} - HARMLESS)):
         raise NotEmptyError(
             f"{directory} is not empty ({', '.join(found[:5])}); a restore fills an empty data "
             "directory. Move the old one aside, or set OLEADA_DATA_DIR to another."
         )
     return False
+
+
+def _check_room(directory: Path, needed: int) -> None:
+    """Refuse what would not fit: images, keys, and rows, which take about as much as here."""
+    disk = next(place for place in (directory, *directory.resolve().parents) if place.exists())
+    free = shutil.disk_usage(disk).free
+    if free < needed:
+        raise NoRoomToRestoreError(directory, needed, free)
 
 
 def _check_database(config: Config, interrupted_id: str | None) -> bool:
@@ -171,8 +190,12 @@ def _write_files(
     for member in archive.read(path, passphrase):
         if member.name.startswith(manifests.BLOBS):
             sha256 = member.name.removeprefix(manifests.BLOBS)
-            with blobs.receive(member.chunks(), sha256, member.size_bytes) as image:
-                image.keep()
+            try:
+                with blobs.receive(member.chunks(), sha256, member.size_bytes) as image:
+                    image.keep()
+            except StorageFullError as error:
+                free = shutil.disk_usage(config.blobs_dir).free
+                raise NoRoomToRestoreError(config.blobs_dir, member.size_bytes, free) from error
         elif member.name.startswith(manifests.FILES):
             content = b"".join(member.chunks())
             if member.entry() != wanted.get(member.name):

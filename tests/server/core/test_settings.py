@@ -27,6 +27,14 @@ def test_the_page_of_settings_is_complete_and_true() -> None:
     assert PAGE.read_text() == expected
 
 
+def test_a_data_directory_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    place = tmp_path / "server"
+    place.write_text("")
+
+    with pytest.raises(BadSettingError, match=r"server is a file\. Set OLEADA_DATA_DIR"):
+        load(place, {})
+
+
 def test_a_missing_file_means_every_default(tmp_path: Path) -> None:
     config = load(tmp_path, {})
 
