@@ -2,8 +2,7 @@
 
 ``[[survivor]]`` has ``file``, ``function`` ("" at the level of a module), ``operator``,
 ``diff`` (as the command prints them) and ``why`` the fault changes nothing that anybody
-could see. With ``before`` (the line as it is) in place of the last two it speaks of every
-mutant of that line: a number that was chosen and could as well be one more.
+could see: each mutant has a reason of its own.
 A mutant is named by what it changes, not by its line number, so an explanation holds
 until its code changes.
 """
@@ -17,7 +16,7 @@ from typing import Any, Final
 from oleada_lab.errors import MutationError
 
 Name = tuple[str, str, str, str]
-"""File, function, operator and difference; without operator, and the line as it is."""
+"""File, function, operator and difference."""
 SHARE_KILLED_MIN: Final = 0.9
 """Of the mutants of each module; explained ones do not count as killed."""
 _Z_95: Final = 1.959964
@@ -32,18 +31,13 @@ def load(path: Path) -> dict[Name, str]:
     """
     try:
         rows: list[dict[str, Any]] = tomllib.loads(path.read_text()).get("survivor", [])
-        found = [(_explained_by(row), str(row["why"]).strip()) for row in rows]
+        found = [(name_of_row(row), str(row["why"]).strip()) for row in rows]
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise MutationError(f"{path} holds no explanations of survivors: {error!r}.") from error
     explained = dict(found)
     if len(explained) != len(found) or not all(explained.values()):
         raise MutationError(f"{path} explains a mutant twice, or without saying why.")
     return explained
-
-
-def why(explained: Mapping[Name, str], name: Name) -> str | None:
-    """Return what is said of the mutant *name*; None for nothing."""
-    return explained.get(name) or explained.get(_of_line(name))
 
 
 def stale(
@@ -55,14 +49,11 @@ def stale(
     at: they were not asked for.
     """
     files = {name[0] for name in there_is}
-    living = there_is - killed
-    left = living | {_of_line(name) for name in living}
-    known = there_is | {_of_line(name) for name in there_is}
     return [
-        f"{name[0]}: {name[1] or 'module'}: {name[2] or name[3]}: "
-        + ("a test kills it" if name in known else "there is no such mutant")
+        f"{name[0]}: {name[1] or 'module'}: {name[2]}: "
+        + ("a test kills it" if name in there_is else "there is no such mutant")
         for name in explained
-        if (is_whole or name[0] in files) and name not in left
+        if (is_whole or name[0] in files) and name not in there_is - killed
     ]
 
 
@@ -86,7 +77,7 @@ def report(verdicts: Iterable[Mapping[str, Any]], explained: Mapping[Name, str])
                 "function": verdict["function"],
                 "operator": verdict["operator"],
                 "diff": verdict["diff"],
-                "why": why(explained, name_of_row(verdict)),
+                "why": explained.get(name_of_row(verdict)),
             }
             of_file["survivors"].append(survivor)
     for of_file in found.values():
@@ -128,17 +119,4 @@ def name_of_row(row: Mapping[str, Any]) -> Name:
 def name_of(parts: Sequence[object]) -> Name:
     """Return the name that came out of JSON as four *parts*."""
     file, function, operator, diff = map(str, parts)
-    return file, function, operator, diff
-
-
-def _explained_by(row: Mapping[str, Any]) -> Name:
-    if "before" in row:
-        return str(row["file"]), str(row["function"]), "", str(row["before"]).strip()
-    file, function, operator, diff = name_of_row(row)
     return file, function, operator, diff.strip("\n")
-
-
-def _of_line(name: Name) -> Name:
-    file, function, _, diff = name
-    before = (line[2:] for line in diff.splitlines() if line.startswith("-"))
-    return file, function, "", "\n".join(before).strip()

@@ -156,22 +156,6 @@ def test_an_explanation_that_is_not_true_any_more_is_named() -> None:
     ]
 
 
-def test_a_number_that_was_chosen_is_explained_once_for_all_its_mutants(tmp_path: Path) -> None:
-    path = tmp_path / "survivors.toml"
-    path.write_text(
-        '[[survivor]]\nfile = "f.py"\nfunction = ""\nbefore = "LIMIT = 4"\nwhy = "chosen"\n'
-    )
-    explained = survivors.load(path)
-    names = {one.name for one in mutants("LIMIT = 4\n", "f.py")}
-
-    assert [survivors.why(explained, name) for name in names] == ["chosen", "chosen"]
-    assert survivors.why(explained, ("f.py", "", "constant", "- MORE = 4\n+ MORE = 5")) is None
-    assert survivors.stale(explained, names, {min(names)}, is_whole=True) == []
-    assert survivors.stale(explained, names, names, is_whole=True) == [
-        "f.py: module: LIMIT = 4: a test kills it"
-    ]
-
-
 @pytest.mark.parametrize("why", ["", " "])
 def test_an_explanation_says_why(tmp_path: Path, why: str) -> None:
     path = tmp_path / "survivors.toml"
