@@ -23,10 +23,11 @@ from oleada_agent.machine_states import (
     Work,
     Written,
 )
+from oleada_lab.sim.crash import Kept
+from oleada_lab.sim.disk import PowerCutError, SimDisk
 from oleada_wire import canonical
 
 from tests.agent.core.events import ASSIGNMENT
-from tests.agent.core.sim_disk import Kept, PowerCutError, SimDisk
 
 WORK = Work(ASSIGNMENT, "B")
 EARLIER = State(running=Running("A", "1.0.0", "1"))
@@ -180,7 +181,7 @@ def test_a_cut_store_leaves_the_state_before_or_the_new_one(kept: Kept) -> None:
         journal = Journal(disk)
         journal.load()
         newer = replace(LATER, assignment_seq=8)
-        disk.cut_after = disk.changes + after
+        disk.cut_after = after - 1
         with suppress(PowerCutError):
             journal.store(newer)
 
@@ -316,3 +317,38 @@ def test_whether_a_disk_has_room_is_asked_of_the_disk() -> None:
     assert disk.list("data") == before
     disk.full = True
     assert has_room(disk) is False
+
+
+class SmallDisk(SimDisk):
+    """A disk with room for one file of so many bytes."""
+
+    def __init__(self, room_bytes: int) -> None:
+        super().__init__()
+        self.room_bytes = room_bytes
+
+    def pwrite(self, path: str, offset: int, data: bytes) -> None:
+        """Take *data* if the room is enough."""
+        if offset + len(data) > self.room_bytes:
+            raise StorageError(f"{path}: No space left on device.")
+        super().pwrite(path, offset, data)
+
+
+def test_a_disk_with_64_kib_left_has_room_and_one_with_a_byte_less_has_none() -> None:
+    assert has_room(SmallDisk(65_536))
+    assert not has_room(SmallDisk(65_535))
+
+
+@pytest.mark.parametrize(("blanks_at", "size_bytes", "is_read"), [
+    ("front", 1_048_576, True), ("end", 1_048_576, True), ("end", 1_048_577, False),
+])  # fmt: skip
+def test_a_journal_of_1_mib_is_read_and_a_longer_one_is_none(
+    blanks_at: str, size_bytes: int, is_read: bool
+) -> None:
+    disk = a_disk()
+    path = newest(disk)
+    data = disk.read(path)
+    filled = data.rjust(size_bytes) if blanks_at == "front" else data.ljust(size_bytes)
+    disk.truncate(path, 0)
+    disk.pwrite(path, 0, filled)
+
+    assert (Journal(disk).peek() == LATER) is is_read

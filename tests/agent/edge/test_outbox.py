@@ -170,7 +170,7 @@ def test_a_pause_is_no_reason_to_forget_what_is_acknowledged_with_it(box: Box) -
     ]
 
 
-@pytest.mark.parametrize(("asked_s", "waited_s"), [(-1, 0), (0, 0), (10**9, outbox.PAUSE_S_MAX)])
+@pytest.mark.parametrize(("asked_s", "waited_s"), [(-1, 0), (0, 0), (10**9, 3600)])
 def test_no_pause_is_longer_than_an_hour(box: Box, asked_s: int, waited_s: int) -> None:
     kept = box.start()
     kept.put_health(a_health)
@@ -191,12 +191,12 @@ def test_verdicts_go_before_telemetry(box: Box) -> None:
 
 def test_only_so_many_messages_wait_for_an_answer_at_a_time(box: Box) -> None:
     kept = box.start()
-    for step in range(outbox.IN_FLIGHT_MAX + 5):
+    for step in range(25):
         kept.put_report(replace(UPDATED, step=step + 1))
 
     first = sent_reports(kept)
 
-    assert len(first) == outbox.IN_FLIGHT_MAX
+    assert len(first) == 20
     assert kept.due() == []
     kept.acknowledge(an_ack(*(report.header.id for report in first[:3])))
     assert len(sent_reports(kept)) == 3

@@ -1,5 +1,6 @@
 """The outbox at the edge of each of its limits, and what it keeps of what it was given."""
 
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -154,8 +155,26 @@ def test_repeats_are_spread_over_half_of_the_pause(box: Box) -> None:
         pauses_ms.append(kept.next_due_ms() or 0)
         kept.acknowledge(an_ack(messages.decode(Report, data).header.id))
 
-    assert outbox.RESEND_MS <= min(pauses_ms) < outbox.RESEND_MS * 1.1
-    assert outbox.RESEND_MS * 1.4 < max(pauses_ms) < outbox.RESEND_MS * 1.5
+    assert 30_000 <= min(pauses_ms) < 33_000
+    assert 42_000 < max(pauses_ms) < 45_000
+
+
+def test_the_same_message_waits_as_long_every_time(box: Box) -> None:
+    kept = box.start()
+    kept.put_report(UPDATED)
+    first_id = f"{1:032x}"
+
+    for _ in range(2):
+        assert len(kept.due()) == 1
+        wait_ms = kept.next_due_ms() or 0
+        assert wait_ms == 30_000 + zlib.crc32(first_id.encode()) % 15_000
+        box.clock.ms += wait_ms
+
+
+def test_numbers_that_the_operator_of_a_box_would_notice() -> None:
+    assert outbox.MESSAGES_MAX == 400, "telemetry of a box that was away for days"
+    assert outbox.BYTES_MAX == 4_194_304, "what telemetry may take of its disk"
+    assert messages.UP_BYTES_MAX - outbox.LOG_BYTES_MAX == 1024, "what a log is sent in"
 
 
 @pytest.mark.parametrize("text", [b"", b"a few", b"\xff"])
@@ -182,13 +201,13 @@ class Counting(RealDisk):
         super().rename(old, new)
 
 
-def test_a_number_for_each_of_64_messages_costs_one_write(box: Box) -> None:
+def test_a_first_number_and_one_for_each_of_64_more_cost_one_write(box: Box) -> None:
     disk = Counting(box.path)
     kept = box.start(disk)
 
-    for step in range(1, outbox.SEQ_STEP + 2):
+    for step in range(1, 66):
         kept.put_report(replace(UPDATED, step=step))
     assert disk.writes == 1
 
-    kept.put_report(replace(UPDATED, step=outbox.SEQ_STEP + 2))
+    kept.put_report(replace(UPDATED, step=66))
     assert disk.writes == 2

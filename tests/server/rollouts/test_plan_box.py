@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oleada_server.rollouts.plan import Outcome
 from oleada_server.rollouts.plan_box import (
-    REPORTS_MAX,
     BoxFacts,
     Granted,
     History,
@@ -52,13 +51,14 @@ def said(report: ReportFacts, about: BoxFacts = box) -> Moved | History | Refuse
 
 def test_progress_moves_the_box_and_its_deadline() -> None:
     assert said(downloading) == Moved(BoxState.DOWNLOADING, 1, push_deadline=True)
+    assert said(downloading) != Moved(BoxState.DOWNLOADING, 1, None, True, True)
 
 
 def test_a_box_that_reports_for_ever_falls_silent_in_the_end() -> None:
-    last, more = replace(downloading, step=REPORTS_MAX), replace(downloading, step=REPORTS_MAX + 1)
+    last, more = replace(downloading, step=500), replace(downloading, step=501)
 
-    assert said(last) == Moved(BoxState.DOWNLOADING, REPORTS_MAX, push_deadline=True)
-    assert said(more) == Moved(BoxState.DOWNLOADING, REPORTS_MAX + 1)
+    assert said(last) == Moved(BoxState.DOWNLOADING, 500, push_deadline=True)
+    assert said(more) == Moved(BoxState.DOWNLOADING, 501)
 
 
 @pytest.mark.parametrize("phase", list(Phase))

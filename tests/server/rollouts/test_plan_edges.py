@@ -1,6 +1,7 @@
 """What can not be is refused, and what a limit means at its very edge."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from math import inf, nan
@@ -9,12 +10,15 @@ from zoneinfo import ZoneInfo
 import pytest
 from oleada_server.rollouts import plan_box
 from oleada_server.rollouts.plan import (
+    MOVING,
     Accepted,
+    HoldWave,
     ImpossibleFactsError,
     Limits,
     RolloutFacts,
     StartSoak,
     Tally,
+    Wait,
     WaveFacts,
     decide,
 )
@@ -86,6 +90,22 @@ def test_facts_that_contradict_each_other_are_refused(facts: Callable[[], object
 )
 def test_facts_at_the_edge_of_what_can_be_are_taken(facts: Callable[[], object]) -> None:
     assert facts() is not None
+
+
+@pytest.mark.parametrize("state", RolloutState)
+def test_a_rollout_moves_as_long_as_a_decision_could_come_of_it(state: RolloutState) -> None:
+    decided = []
+    for wave in (waiting, replace(opened, tally=Tally(bad=1))):
+        with suppress(ImpossibleFactsError):
+            decided.append(decide(RolloutFacts(state, (wave,)), NOON))
+
+    assert any(not isinstance(one, Wait) for one in decided) is (state in MOVING)
+
+
+def test_nobody_accepts_a_silent_box_by_saying_nothing() -> None:
+    wave = replace(opened, tally=Tally(good=9, silent=1))
+
+    assert isinstance(decide(RolloutFacts(RolloutState.RUNNING, (wave,)), NOON), HoldWave)
 
 
 def test_a_wave_of_one_box_succeeds_with_it() -> None:
