@@ -31,7 +31,7 @@ def _play(path: Path, seed: int | None, with_options: bool) -> bool:
     ending = stories.play(story, used)
     for line in ending.lines:
         print(line)
-    print(f"trace {ending.trace_sha256}")
+    print(f"trace {ending.trace_hash}")
     for wrong in ending.wrong:
         print(f"wrong: {wrong}", file=sys.stderr)
     print("ends as expected" if not ending.wrong else "ENDS WRONGLY")

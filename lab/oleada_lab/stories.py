@@ -32,12 +32,12 @@ class Ending:
     Attributes:
         lines: The story, ready to print.
         wrong: What should have been otherwise; empty when all is well.
-        trace_sha256: Of everything that happened; the same for the same seed.
+        trace_hash: Of everything that happened; the same for the same seed.
     """
 
     lines: tuple[str, ...]
     wrong: tuple[str, ...]
-    trace_sha256: str
+    trace_hash: str
     rollout: RolloutState
     states: dict[BoxState, int]
 
@@ -95,9 +95,9 @@ class Stage:
         for device_id, box in self.boxes.items():
             box.plug_in()
             chance = self.world.stream("power-cut", device_id)
-            if chance.random() < fleet.power_cut_share:
-                writes = chance.randrange(WRITES_OF_AN_UPDATE)
-                box.cut_after_writes(writes, chance.randrange(1, 30) * MINUTE_MS)
+            if chance.share() < fleet.power_cut_share:
+                writes = chance.below(WRITES_OF_AN_UPDATE)
+                box.cut_after_writes(writes, chance.between(1, 30) * MINUTE_MS)
         for fault in self.scenario.fault:
             self._plan_fault(fault)
         self.world.after(5 * MINUTE_MS, self.server.start)
@@ -118,7 +118,7 @@ class Stage:
         return Ending(
             lines=(*self.world.story, last),
             wrong=wrong,
-            trace_sha256=self.world.trace_sha256(),
+            trace_hash=self.world.trace_hash(),
             rollout=self.server.state,
             states=states,
         )
@@ -128,7 +128,7 @@ class Stage:
 
     def _behaviour(self, device_id: str) -> Behaviour:
         release = self.scenario.release
-        chance = self.world.stream("unhealthy", device_id).random()
+        chance = self.world.stream("unhealthy", device_id).share()
         is_unhealthy = chance < release.unhealthy_share
         return Behaviour.UNHEALTHY if is_unhealthy else Behaviour(release.behaviour)
 
@@ -150,7 +150,7 @@ class Stage:
         if fault.target.endswith("%"):
             share = int(fault.target[:-1]) / 100
             purpose = f"fault/{self.scenario.fault.index(fault)}"
-            return self.world.stream(purpose, box.device_id).random() < share
+            return self.world.stream(purpose, box.device_id).share() < share
         return fault.target in ("all", f"device:{number}")
 
     def _strike_all(self, fault: Fault, boxes: list[SimBox]) -> None:

@@ -171,7 +171,7 @@ class SimBox:
     def _start(self, before: Ended) -> None:
         self._life += 1
         self._shell = None
-        self._later(self._pace.randrange(20_000, 60_000), lambda: self._boot(before))
+        self._later(self._pace.between(20_000, 60_000), lambda: self._boot(before))
 
     def _boot(self, before: Ended) -> None:
         for name in self.disk.list("run"):
@@ -200,7 +200,7 @@ class SimBox:
             Booted(
                 found.slot,
                 found.release.version,
-                f"{self._boots:08d}-{self._dice.getrandbits(32):08x}",
+                f"{self._boots:08d}-{self._dice.bits() >> 32:08x}",
                 BootReason.FALLBACK if found.fell_back else BootReason.POWER_ON,
                 found.was_successful,
                 before is Ended.WATCHDOG,
@@ -239,7 +239,7 @@ class SimBox:
             return
         value = canonical.loads(self.disk.read(f"{OUTBOX}/{name}"), "report", REPORT_BYTES_MAX)
         report = codec.from_json(ReportDraft, value, "report")
-        for _ in range(1 + (self._net.random() < DUPLICATE_SHARE)):
+        for _ in range(1 + (self._net.share() < DUPLICATE_SHARE)):
             self._later(self._delay_ms(), lambda: self._server.report(self.device_id, report))
 
     def _arrive(self, event: Event) -> None:
@@ -258,7 +258,7 @@ class SimBox:
         return found is not None and found.release.behaviour is not Behaviour.NO_NETWORK
 
     def _delay_ms(self) -> int:
-        return self._net.randrange(50, 2_000)
+        return self._net.between(50, 2_000)
 
     # -- time --------------------------------------------------------------------------
 
@@ -321,9 +321,9 @@ class SimBox:
         self._later(self._delay_ms(), lambda: self._feed(ServerContacted()))
         if self._running.release.behaviour is Behaviour.UNHEALTHY:
             failed = HealthFailed(detail="the media player never got ready")
-            self._later(self._pace.randrange(90_000, 180_000), lambda: self._feed(failed))
+            self._later(self._pace.between(90_000, 180_000), lambda: self._feed(failed))
         else:
-            self._later(self._pace.randrange(30_000, 90_000), lambda: self._feed(HealthPassed()))
+            self._later(self._pace.between(30_000, 90_000), lambda: self._feed(HealthPassed()))
 
     def fetch(self, assignment: Assignment, slot: str, from_bytes: int) -> None:
         """Begin at *from_bytes*, instead of whatever is being fetched."""
@@ -362,7 +362,7 @@ class SimBox:
 
     def below(self, limit: int) -> int:
         """Return a number below *limit*."""
-        return self._dice.randrange(limit)
+        return self._dice.below(limit)
 
     def reboot(self) -> None:
         """The shell remembers that it was asked; the start follows its last command."""
@@ -385,7 +385,7 @@ class SimBox:
             self._fetch_next(number, assignment, slot, end)
             self._feed(Checkpointed(name, attempt, end))
 
-        self._later(self._pace.randrange(2_000, 30_000), come)
+        self._later(self._pace.between(2_000, 30_000), come)
 
 
 def _outbox_name(assignment_id: str, attempt: int, step: int) -> str:
