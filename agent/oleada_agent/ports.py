@@ -25,7 +25,7 @@ class Disk(Protocol):
     """
 
     def create(self, path: str) -> None:
-        """Make *path* an empty file, whatever was there; parents are made too."""
+        """Make *path* an empty file, whatever was there; parents are made too, durably."""
         ...
 
     def exists(self, path: str) -> bool:

@@ -15,9 +15,9 @@ class RealDisk:
         self.root = root
 
     def create(self, path: str) -> None:
-        """Make *path* an empty file, whatever was there; parents are made too."""
+        """Make *path* an empty file, whatever was there; parents are made too, durably."""
         with _told(path):
-            (self.root / path).parent.mkdir(parents=True, exist_ok=True)
+            self._make_folder((self.root / path).parent)
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
             os.close(os.open(self.root / path, flags, 0o600))
 
@@ -90,6 +90,18 @@ class RealDisk:
         with _told("."):
             found = os.statvfs(self.root)
         return found.f_bavail * found.f_frsize
+
+    def _make_folder(self, folder: Path) -> None:
+        """Make *folder* and what is above it; else a cut could take it with all it holds."""
+        if folder.is_dir():
+            return
+        self._make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        descriptor = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
     @contextmanager
     def _open(self, path: str, flags: int) -> Iterator[int]:

@@ -17,8 +17,8 @@ from oleada_agent.boot.control import (
     marked_good,
     with_tries,
 )
-
-from tests.agent.core.sim_disk import Kept, PowerCutError, SimDisk
+from oleada_lab.sim.crash import Kept
+from oleada_lab.sim.disk import PowerCutError, SimDisk
 
 PROVEN_A = factory("A")
 
@@ -115,7 +115,7 @@ def test_a_write_torn_anywhere_leaves_the_old_record_or_the_new() -> None:
 def test_a_cut_in_any_change_leaves_the_old_record_or_the_new(kept: Kept) -> None:
     for after in range(1, 5):
         disk, store = a_store()
-        disk.cut_after = disk.changes + after
+        disk.cut_after = after - 1
         try:
             store.arm("B", 4)
         except PowerCutError:

@@ -30,11 +30,11 @@ from oleada_agent.machine_states import Limits, ReportDraft
 from oleada_agent.ports import Ports
 from oleada_agent.shell import Shell
 from oleada_agent.slots import FileSlots, slot_path
+from oleada_lab.sim.crash import Kept
+from oleada_lab.sim.disk import SimDisk
 from oleada_wire import canonical, codec
 from oleada_wire.messages import Assignment, Window
 from oleada_wire.words import BootReason, LeasePhase
-
-from tests.agent.core.sim_disk import Kept, SimDisk
 
 MODEL = "VX-410"
 CHUNK_BYTES = 3_000

@@ -23,10 +23,11 @@ from oleada_agent.machine_states import (
     Work,
     Written,
 )
+from oleada_lab.sim.crash import Kept
+from oleada_lab.sim.disk import PowerCutError, SimDisk
 from oleada_wire import canonical
 
 from tests.agent.core.events import ASSIGNMENT
-from tests.agent.core.sim_disk import Kept, PowerCutError, SimDisk
 
 WORK = Work(ASSIGNMENT, "B")
 EARLIER = State(running=Running("A", "1.0.0", "1"))

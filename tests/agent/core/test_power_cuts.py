@@ -7,6 +7,8 @@ from oleada_agent.boot.choice import Behaviour
 from oleada_agent.errors import AgentError
 from oleada_agent.machine_events import AssignReceived, Event
 from oleada_agent.machine_states import Idle
+from oleada_lab.sim.crash import Kept
+from oleada_lab.sim.disk import PowerCutError
 from oleada_wire.words import Phase, Reason
 
 from tests.agent.core.sim_box import (
@@ -18,7 +20,6 @@ from tests.agent.core.sim_box import (
     an_assignment,
     an_image,
 )
-from tests.agent.core.sim_disk import Kept, PowerCutError
 
 VERSION = "1.1.0"
 IMAGE = an_image(VERSION)
@@ -45,7 +46,7 @@ def changes_of_an_update(behaviour: Behaviour) -> int:
 
 def run_with_cut(box: SimBox, after: int, kept: Kept) -> bool:
     """Return whether the plug was pulled after so many changes, then lost what *kept* says."""
-    box.disk.cut_after = box.disk.changes + after
+    box.disk.cut_after = after - 1
     try:
         box.power_on(OFFER)
     except PowerCutError:

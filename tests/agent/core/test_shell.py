@@ -7,11 +7,11 @@ from oleada_agent.errors import StorageError
 from oleada_agent.journal import FILES, Journal
 from oleada_agent.machine_events import AssignReceived, Booted, LeaseAnswered, Woken
 from oleada_agent.machine_states import Assigned, Downloading, Failed, Idle, Limits
+from oleada_lab.sim.crash import Kept
 from oleada_wire.messages import Assignment
 from oleada_wire.words import LeasePhase, Phase, Reason
 
 from tests.agent.core.sim_box import SimBox, SimServer, a_box, an_assignment, an_image
-from tests.agent.core.sim_disk import Kept
 
 IMAGE = an_image("1.1.0")
 ASSIGNMENT = an_assignment(IMAGE, "1.1.0")

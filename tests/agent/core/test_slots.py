@@ -8,10 +8,11 @@ from oleada_agent.disk import RealDisk
 from oleada_agent.errors import ControlError, StorageError
 from oleada_agent.machine_events import ReadBackFailed, ReadBackPassed
 from oleada_agent.slots import FIRST_BLOCK, FileSlots, slot_path
+from oleada_lab.sim.crash import Kept
+from oleada_lab.sim.disk import PowerCutError, SimDisk
 from oleada_wire.words import Reason
 
 from tests.agent.core.sim_box import MODEL, an_assignment, an_image
-from tests.agent.core.sim_disk import Kept, PowerCutError, SimDisk
 
 DATA = an_image("1.1.0", 20_000)
 ASSIGNMENT = an_assignment(DATA, "1.1.0")
@@ -91,7 +92,7 @@ def test_a_cut_while_finishing_never_leaves_a_header_over_a_hole(kept: Kept) -> 
         slots = slots_on(disk)
         slots.begin("B")
         fill(slots)
-        disk.cut_after = disk.changes + after
+        disk.cut_after = after - 1
         try:
             slots.finish("B", len(DATA))
         except PowerCutError:

@@ -9,13 +9,13 @@ from oleada_agent.commands import Commands
 from oleada_agent.machine_states import ReportDraft
 from oleada_agent.outbox import DiskOutbox, Stamp
 from oleada_agent.ports import Disk
+from oleada_lab.sim.crash import Kept
+from oleada_lab.sim.disk import PowerCutError, SimDisk
 from oleada_wire import messages
 from oleada_wire.ids import BootId
 from oleada_wire.messages import Ack, Cmd, Header, Health, Report
 from oleada_wire.topics import Up
 from oleada_wire.words import Phase
-
-from tests.agent.core.sim_disk import Kept, PowerCutError, SimDisk
 
 BOOT = BootId(7, "0a1b2c3d")
 HEADER = Header("f" * 32, 0, BOOT, 1)
@@ -59,7 +59,7 @@ def changes_of(live: Callable[[SimDisk], None]) -> int:
 def test_a_report_that_was_put_is_there_after_any_power_cut(kept: Kept) -> None:
     for cut in range(1, changes_of(lambda disk: a_day(disk, lambda _: None)) + 1):
         disk = SimDisk()
-        disk.cut_after = cut
+        disk.cut_after = cut - 1
         done: list[str] = []
         with suppress(PowerCutError):
             a_day(disk, done.append)
@@ -86,7 +86,7 @@ def test_no_power_cut_lets_a_command_be_done_twice(kept: Kept) -> None:
 
     for cut in range(1, changes_of(lambda disk: live(disk, [])) + 1):
         disk = SimDisk()
-        disk.cut_after = cut
+        disk.cut_after = cut - 1
         pings: list[str] = []
         with suppress(PowerCutError):
             live(disk, pings)

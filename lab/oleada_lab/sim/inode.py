@@ -1,0 +1,174 @@
+"""One file of the simulated disk: what is read of it, and what the medium has of it.
+
+Bytes lie in pages that are never changed, only replaced, so that a copy of a file costs
+its list of pages and not its bytes.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+PAGE_BYTES: Final = 4096
+SECTOR_BYTES: Final = 512
+"""What a medium writes at once; a longer write may be torn between two of them."""
+
+Pages = dict[int, bytes]
+"""By number; a page that is not there is zeros."""
+Content = tuple[int, tuple[tuple[int, bytes], ...]]
+"""Size and pages of one file, for comparing."""
+
+
+@dataclass(slots=True)
+class LastWrite:
+    """The newest write that no fsync has followed.
+
+    Attributes:
+        at: Number of the change that it was, to find the newest of a disk.
+        before: What the range held; shorter than *size_bytes* where the file grew.
+        file_bytes: How long the file was before.
+    """
+
+    at: int
+    offset: int
+    size_bytes: int
+    before: bytes
+    file_bytes: int
+
+
+@dataclass(slots=True)
+class Inode:
+    """The bytes of one file, whatever its names are.
+
+    Attributes:
+        pages: As read now.
+        durable: As the medium has them.
+        dirty: Numbers of the pages that the next fsync will write.
+    """
+
+    pages: Pages = field(default_factory=dict)
+    size_bytes: int = 0
+    durable: Pages = field(default_factory=dict)
+    durable_bytes: int = 0
+    dirty: set[int] = field(default_factory=set)
+    last: LastWrite | None = None
+
+    def copy(self) -> "Inode":
+        """Return the same file on a forked disk."""
+        return Inode(
+            self.pages.copy(),
+            self.size_bytes,
+            self.durable.copy(),
+            self.durable_bytes,
+            self.dirty.copy(),
+            self.last,
+        )
+
+    def read(self, offset: int, size_bytes: int) -> bytes:
+        """Return up to *size_bytes* from *offset*."""
+        end = min(offset + size_bytes, self.size_bytes)
+        return read_pages(self.pages, offset, end) if offset < end else b""
+
+    def write(self, offset: int, data: bytes, at: int) -> None:
+        """Put *data* at *offset*, as change number *at* of the disk."""
+        before = self.read(offset, len(data))
+        self.last = LastWrite(at, offset, len(data), before, self.size_bytes)
+        for number, page in split(self.pages, offset, data):
+            self.pages[number] = page
+            self.dirty.add(number)
+        self.size_bytes = max(self.size_bytes, offset + len(data))
+
+    def resize(self, size_bytes: int) -> None:
+        """Make the file *size_bytes* long; what it grows by is zeros."""
+        if size_bytes < self.size_bytes:
+            self.pages, gone = cut(self.pages, size_bytes)
+            self.dirty |= gone
+        self.size_bytes = size_bytes
+
+    def sync(self) -> None:
+        """Make every byte durable."""
+        for number in self.dirty:
+            page = self.pages.get(number)
+            if page is None:
+                self.durable.pop(number, None)
+            else:
+                self.durable[number] = page
+        self.durable_bytes = self.size_bytes
+        self.fail_to_sync()
+
+    def fail_to_sync(self) -> None:
+        """Forget what was to be written: so a kernel does after an error, whatever follows."""
+        self.dirty.clear()
+        self.last = None
+
+    def kept(self) -> Pages:
+        """Return the pages that the medium has if everything that was to be written got there."""
+        found = self.durable.copy()
+        for number in self.dirty:
+            if number in self.pages:
+                found[number] = self.pages[number]
+            else:
+                found.pop(number, None)
+        return found
+
+    def torn(self) -> tuple[Pages, int]:
+        """Return pages and size with the last write half done.
+
+        It stops between two sectors; a write that is no longer than one stops in the
+        middle, for many a medium promises nothing about a sector either.
+        """
+        found, size_bytes, last = self.kept(), self.size_bytes, self.last
+        if last is None:
+            return found, size_bytes
+        half = last.size_bytes // 2
+        if half > SECTOR_BYTES:
+            half -= (last.offset + half) % SECTOR_BYTES
+        before = last.before.ljust(last.size_bytes, b"\0")
+        for number, page in split(found, last.offset + half, before[half:]):
+            found[number] = page
+        size_bytes = max(last.file_bytes, last.offset + half)
+        return cut(found, size_bytes)[0], size_bytes
+
+
+def settled(pages: Pages, size_bytes: int) -> Inode:
+    """Return a file that is on the medium as it is read."""
+    return Inode(pages, size_bytes, pages.copy(), size_bytes)
+
+
+def read_pages(pages: Pages, offset: int, end: int) -> bytes:
+    """Return the bytes from *offset* to *end*; zeros where there is no page."""
+    first, last = offset // PAGE_BYTES, (end - 1) // PAGE_BYTES
+    zeros = bytes(PAGE_BYTES)
+    whole = b"".join([pages.get(number, zeros) for number in range(first, last + 1)])
+    return whole[offset - first * PAGE_BYTES : end - first * PAGE_BYTES]
+
+
+def split(pages: Pages, offset: int, data: bytes) -> list[tuple[int, bytes]]:
+    """Return the pages that a write of *data* at *offset* replaces in *pages*."""
+    found = []
+    at = 0
+    while at < len(data):
+        number, start = divmod(offset + at, PAGE_BYTES)
+        part = data[at : at + PAGE_BYTES - start]
+        if len(part) < PAGE_BYTES:
+            old = pages.get(number, bytes(PAGE_BYTES))
+            page = old[:start] + part + old[start + len(part) :]
+        else:
+            page = bytes(part)
+        found.append((number, page))
+        at += len(part)
+    return found
+
+
+def cut(pages: Pages, size_bytes: int) -> tuple[Pages, set[int]]:
+    """Return *pages* of a file that is *size_bytes* long now, and the numbers that changed."""
+    number, start = divmod(size_bytes, PAGE_BYTES)
+    changed = {other for other in pages if other > number or (other == number and start == 0)}
+    found = {other: page for other, page in pages.items() if other not in changed}
+    if start and number in found and any(found[number][start:]):
+        found[number] = found[number][:start].ljust(PAGE_BYTES, b"\0")
+        changed.add(number)
+    return found, changed
+
+
+def content(inode: Inode) -> Content:
+    """Return what is read of *inode*, so that two can be compared."""
+    return inode.size_bytes, tuple(sorted(inode.pages.items()))
