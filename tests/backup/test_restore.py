@@ -1,15 +1,12 @@
 """A whole server goes into one file and comes out of it, or nothing of it does."""
 
-import errno
 import os
-import shutil
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,12 +17,7 @@ from oleada_server.accounts import service as accounts
 from oleada_server.app import create_app
 from oleada_server.audit import service as audit
 from oleada_server.backup import archive, making, restoring, sealed
-from oleada_server.backup.errors import (
-    BadBackupError,
-    NewerBackupError,
-    NoRoomToRestoreError,
-    NotEmptyError,
-)
+from oleada_server.backup.errors import BadBackupError, NewerBackupError, NotEmptyError
 from oleada_server.backup.manifest import Manifest
 from oleada_server.backup.resync import Resynchronised
 from oleada_server.cli import main
@@ -35,7 +27,6 @@ from oleada_server.devices import service as devices
 from oleada_server.releases.models import Release
 from oleada_server.restored import MARKER, RestoreUnfinishedError
 from oleada_store.blobs import Blobs
-from oleada_store.errors import StorageFullError
 
 from tests.backup.places import NOON, NewConfig, opened, server, written_rows
 from tests.backup.rows import fill_every_table
@@ -359,62 +350,6 @@ def test_the_commands_say_what_they_did_and_what_is_to_do(
     monkeypatch.setenv("OLEADA_DATA_DIR", str(tmp_path / "new"))
     assert "3 boxes are known" in run("restore", *key, str(path))
     assert "is not empty" in run("restore", *key, str(path))
-
-
-def test_a_disk_without_room_is_told_in_a_sentence(
-    new_config: NewConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def add(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setenv("OLEADA_DATA_DIR", str(new_config("old", "sqlite").data_dir))
-    monkeypatch.setattr(archive.Writer, "add", add)
-
-    found = CliRunner().invoke(main, ["backup", str(tmp_path / "a.oleada-backup")])
-
-    assert isinstance(found.exception, SystemExit)
-    assert "No space left on device. Make room" in found.output
-
-
-def test_a_disk_that_is_too_small_is_told_before_anything_is_written(
-    new_config: NewConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path, new = tmp_path / "a.oleada-backup", tmp_path / "somewhere" / "new"
-    made = _backed_up(new_config("old", "sqlite"), path)
-    free = made.size_bytes - 1
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
-
-    with pytest.raises(NoRoomToRestoreError, match=f"{made.size_bytes} bytes .* {free} are free"):
-        restoring.restore(path, new, None, LATER)
-
-    assert not new.parent.exists()
-
-
-def test_a_disk_that_fills_up_meanwhile_is_told_and_the_restore_is_run_again(
-    new_config: NewConfig, tmp_path: Path
-) -> None:
-    def refuse(*_: object) -> None:
-        raise StorageFullError("no room")
-
-    path, new = tmp_path / "a.oleada-backup", new_config("new", "sqlite", has_tables=False)
-    _backed_up(new_config("old", "sqlite"), path)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Blobs, "receive", refuse)
-        with pytest.raises(NoRoomToRestoreError, match="run the same command again"):
-            _restore(path, new)
-
-    assert _restore(path, new).devices == 3
-
-
-def test_a_file_is_no_place_for_a_server(new_config: NewConfig, tmp_path: Path) -> None:
-    path, place = tmp_path / "a.oleada-backup", tmp_path / "file"
-    _backed_up(new_config("old", "sqlite"), path)
-    place.write_text("precious")
-
-    with pytest.raises(NotEmptyError, match="is a file"):
-        restoring.restore(path, place, None, LATER)
-
-    assert place.read_text() == "precious"
 
 
 def test_what_is_no_backup_is_said_to_be_none(tmp_path: Path) -> None:

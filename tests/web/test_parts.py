@@ -97,6 +97,20 @@ def test_what_builds_on_a_part_that_can_not_be_read_says_so_too(
     assert "VX-410" in panel(page, "firmware")
 
 
+def test_a_page_that_fails_whole_says_under_which_code_the_log_has_the_reason(
+    filled_app: Flask, signed_in: SignedIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = signed_in(filled_app)
+    take_away(filled_app, "device")
+
+    with caplog.at_level(logging.ERROR):
+        answer = client.get("/devices")
+
+    assert answer.status_code == 500
+    assert code_in(answer.text) == answer.headers["X-Request-Id"]
+    assert "Exception on /devices [GET]" in caplog.text
+
+
 def test_a_part_comes_back_by_itself_when_it_can_be_read_again(filled_app: Flask) -> None:
     client = filled_app.test_client()
     use_link(client, filled_app.extensions["test_tokens"]["a.torres"])

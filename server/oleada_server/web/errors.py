@@ -4,7 +4,7 @@ from flask import Response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from oleada_server.accounts import forgery
-from oleada_server.web import kept_forms
+from oleada_server.web import kept_forms, parts
 from oleada_server.web.words import gettext
 
 
@@ -25,7 +25,12 @@ def error_page(status: int, code: str, detail: str) -> ResponseReturnValue:
     if forgery.is_refused() and (way := kept_forms.back_to_form()) is not None:
         return way
     page = render_template(
-        "error.html", http_status=status, code=code, title=_title(status, code), detail=detail
+        "error.html",
+        http_status=status,
+        code=code,
+        title=_title(status, code),
+        detail=detail,
+        log_code=parts.error_code() if status == 500 else "",
     )
     return page, status
 
