@@ -38,7 +38,7 @@ class Config:
         zone: IANA name, for windows; the server's answer at enrolment replaces ``UTC``.
         provides: What the hardware can do, such as ``codec:hevc-main10``.
         health_s: Between two health messages.
-        connect_spread_s: The first connection waits a random part of this.
+        connect_spread_s: The first connection after power-on waits a random part of this.
         keepalive_s: Of the MQTT connection.
         trial_s: A new slot must prove itself in this time.
         settle_s: It must be well for so long on end.
@@ -58,7 +58,7 @@ class Config:
     zone: str = "UTC"
     provides: tuple[str, ...] = ()
     health_s: int = 300
-    connect_spread_s: int = 5
+    connect_spread_s: int = 60
     keepalive_s: int = 60
     trial_s: int = 600
     settle_s: int = 5

@@ -35,6 +35,7 @@ from oleada_agent.machine_events import DenyListed, Event, Woken
 from oleada_agent.machine_states import Gate, Limits, other_slot
 from oleada_agent.outbox import DiskOutbox, Stamp
 from oleada_agent.ports import Ports
+from oleada_agent.reconnect import first_spread_ms, hello_pause_ms
 from oleada_agent.shell import ALIVE, Shell
 from oleada_agent.slots import FileSlots
 from oleada_agent.timers import Timers
@@ -45,8 +46,6 @@ from oleada_agent.voice import Voice
 
 REBOOT_CODE: Final = 75
 """Exit code that asks the boot program for a restart."""
-HELLO_AGAIN_MS: Final = 2_000
-HELLO_AGAIN_MAX_MS: Final = 60_000
 FIRST_HEALTH_MS: Final = 5_000
 GIVE_BACK_MS: Final = 10_000
 GIVE_BACK_AGAIN_MS: Final = 600_000
@@ -156,7 +155,7 @@ class Service:
             ),
             post=self._queue.put,
             below=clock.below,
-            spread_ms=self._config.connect_spread_s * 1000,
+            spread_ms=first_spread_ms(self._config.connect_spread_s, self._facts.reason),
         )
 
     # -- ports that are a line or two --------------------------------------------------
@@ -356,9 +355,8 @@ class Service:
         self._transport.send(
             Up.HELLO, messages.encode(self._voice.hello(header, self._shell.state))
         )
-        pause_ms = min(HELLO_AGAIN_MAX_MS, HELLO_AGAIN_MS << min(self._hellos, 10))
+        self._timers.set("hello", hello_pause_ms(self._hellos, clock.below))
         self._hellos += 1
-        self._timers.set("hello", pause_ms + clock.below(pause_ms))
 
     def _ask_again(self) -> None:
         """Ask for a lease again, now that the server hears: the question may be lost.

@@ -25,16 +25,12 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from oleada_agent import clock
+from oleada_agent.reconnect import BACKOFF_MS, Reconnect
 
 SESSION_EXPIRY_S: Final = 7 * 24 * 3600
 PACKET_BYTES_MAX: Final = DOWN_BYTES_MAX + 4096
 IN_FLIGHT_MAX: Final = 20
 QUEUED_MAX: Final = 100
-BACKOFF_MS: Final = 1_000
-BACKOFF_MAX_MS: Final = 120_000
-HELD_MS: Final = 60_000
-"""A connection that ends sooner was none: two boxes with one identity would take the
-broker's attention for ever by turning each other out."""
 EXPIRY_S: Final = {
     Up.HELLO: 300,
     Up.LEASE: 60,
@@ -104,9 +100,8 @@ class Transport:
     ) -> None:
         self._address = address
         self._post = post
-        self._below = below
+        self._reconnect = Reconnect(below, backoff_ms)
         self._spread_ms = spread_ms
-        self._backoff_ms = backoff_ms
         self._outgoing: deque[tuple[Up, bytes]] = deque(maxlen=QUEUED_MAX)
         self._stopping = threading.Event()
         self._wake_read, self._wake_write = os.pipe()
@@ -151,8 +146,7 @@ class Transport:
         return client
 
     def _run(self) -> None:
-        self._pause(self._below(self._spread_ms + 1))
-        failures = 0
+        self._pause(self._reconnect.first_ms(self._spread_ms))
         while not self._stopping.is_set():
             self._is_accepted = False
             began_ms = clock.steady_ms()
@@ -163,12 +157,12 @@ class Transport:
             except (OSError, ValueError) as error:
                 self._said = f"{type(error).__name__}: {error}"[:200]
                 self._client.loop_misc()
-            held = self._is_accepted and clock.steady_ms() - began_ms >= HELD_MS
-            failures = 0 if held else failures + 1
+            lasted_ms = clock.steady_ms() - began_ms
             self._outgoing.clear()
             self._post(Disconnected(self._said))
-            ceiling = min(BACKOFF_MAX_MS, self._backoff_ms << min(failures, 10))
-            self._pause(self._below(ceiling + 1))
+            self._pause(
+                self._reconnect.next_ms(was_accepted=self._is_accepted, lasted_ms=lasted_ms)
+            )
 
     def _connect(self) -> None:
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]

@@ -30,6 +30,8 @@ from oleada_lab.errors import BoxError
 POWER_OFF_LIMIT_S: Final = 20
 """A clean power-off that takes longer is answered by pulling the plug."""
 SLOTS: Final = ("A", "B")
+CONNECT_SPREAD_S: Final = 5
+"""Few boxes on a bench need no minute to come back one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +235,7 @@ def _config_of(plan: BoxPlan) -> str:
         "ca_file": "server-ca.pem",
         "claim_token_file": "claim-token",
         **({"mac": plan.mac} if plan.mac else {}),
+        "connect_spread_s": CONNECT_SPREAD_S,
         **plan.settings,
     }
     return "".join(
