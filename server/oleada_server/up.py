@@ -22,6 +22,7 @@ from oleada_server.app import WITHOUT_PAGES, create_app
 from oleada_server.config import Config
 from oleada_server.db import db
 from oleada_server.errors import ConflictError, ServerError
+from oleada_server.listening import LongQueue
 from oleada_server.processes import Child
 from oleada_server.renewal import Renewal
 from oleada_server.restored import check_finished
@@ -64,7 +65,9 @@ def up(directory: Path, say: Callable[[str], None]) -> None:
         try:
             _start(config, children, stopped, say)
             renewal = Renewal(config, clock.monotonic_s())
+            queue = LongQueue(say)
             while not stopped.asked:
+                queue.turn(children[0].pid)
                 again = renewal.turn(clock.monotonic_s(), clock.now_utc, say)
                 for child in children:
                     if child.name in again:

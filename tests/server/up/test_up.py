@@ -10,7 +10,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psutil
@@ -120,6 +120,19 @@ def _child(up: Up, word: str) -> psutil.Process:
     return found
 
 
+def _knock_while_busy(up: Up, times: int) -> None:
+    """Let *times* boxes knock at a broker that has no time: each line stands at once."""
+    (broker,) = [p for p in psutil.Process(up.process.pid).children() if p.name() == "mosquitto"]
+    broker.suspend()
+    try:
+        with ExitStack() as lines:
+            for _ in range(times):
+                place = ("127.0.0.1", up.config.broker_port)
+                lines.enter_context(socket.create_connection(place, START_S))
+    finally:
+        broker.resume()
+
+
 def test_it_starts_everything_and_ctrl_c_leaves_nothing(home: Path) -> None:
     with running(home) as up:
         assert up.client.get("/api/v1/devices")["total"] == 0
@@ -129,6 +142,7 @@ def test_it_starts_everything_and_ctrl_c_leaves_nothing(home: Path) -> None:
         assert _status(f"{up.config.door_url}/healthz", context) == 200
         assert _status(f"{up.config.door_url}/api/v1/devices", context) == 404
         assert len(psutil.Process(up.process.pid).children()) == 5
+        _knock_while_busy(up, 300)
 
         assert up.end(signal.SIGINT) == 0
 
