@@ -31,18 +31,21 @@ def _busy_listener(queue: int) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
             process.wait()
 
 
-def _knock(port: int, times: int) -> None:
-    """Connect *times* times and keep every connection until all stand."""
-    with ExitStack() as open_lines:
-        for _ in range(times):
-            open_lines.enter_context(socket.create_connection(("127.0.0.1", port), KNOCK_S))
+def _standing(port: int, times: int) -> int:
+    """Connect *times* times, keeping every connection; return how many stand in the end."""
+    with ExitStack() as lines:
+        place = ("127.0.0.1", port)
+        found = [
+            lines.enter_context(socket.create_connection(place, KNOCK_S)) for _ in range(times)
+        ]
+        return sum(line.getpeername() == place for line in found)
 
 
 def test_everybody_who_knocks_at_a_busy_process_may_wait() -> None:
     with _busy_listener(queue=1) as (process, port):
         assert listening.lengthen(process.pid) == [port]
 
-        _knock(port, 50)
+        assert _standing(port, 50) == 50
 
 
 def test_a_process_is_seen_to_once_and_anew_when_it_was_started_again() -> None:
@@ -53,7 +56,7 @@ def test_a_process_is_seen_to_once_and_anew_when_it_was_started_again() -> None:
             queue.turn(None)
             queue.turn(process.pid)
 
-            _knock(port, 10)
+            assert _standing(port, 10) == 10
 
     assert said == []
 
@@ -65,14 +68,17 @@ def test_a_process_that_does_not_listen_yet_is_asked_again() -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=1) as sock:
         queue.turn(os.getpid())
 
-        _knock(sock.getsockname()[1], 10)
+        assert _standing(sock.getsockname()[1], 10) == 10
 
 
 def test_a_process_that_has_ended_is_nothing_to_tell_of() -> None:
     with _busy_listener(queue=1) as (process, _):
         gone = process.pid
 
-    listening.LongQueue(pytest.fail).turn(gone)
+    said: list[str] = []
+    listening.LongQueue(said.append).turn(gone)
+
+    assert said == []
 
 
 def test_a_kernel_that_lends_no_sockets_is_told_of_once(monkeypatch: pytest.MonkeyPatch) -> None:
