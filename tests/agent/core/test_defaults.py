@@ -30,6 +30,7 @@ from oleada_agent.machine_states import (
     Gate,
     Idle,
     Limits,
+    ReportDraft,
     RolledBack,
     Running,
     State,
@@ -95,6 +96,12 @@ def test_work_begins_at_its_first_gate_with_nothing_done() -> None:
     assert (Failed(told, None), RolledBack(told, "B")) == (
         Failed(told, None, 0),
         RolledBack(told, "B", 0),
+    )
+
+
+def test_a_report_of_which_nothing_else_is_said_is_of_no_bytes_and_gives_no_reason() -> None:
+    assert ReportDraft("AS-1", 1, 1, Phase.UPDATED, "5.8.2", "B") == ReportDraft(
+        "AS-1", 1, 1, Phase.UPDATED, "5.8.2", "B", 0, None, ""
     )
 
 
