@@ -85,10 +85,16 @@ def make_box(directory: Path, plan: BoxPlan, factory_image: Path) -> "Box":
 
 
 class Box:
-    """One box: its directory, and its process while it has power."""
+    """One box: its directory, and its process while it has power.
 
-    def __init__(self, directory: Path) -> None:
+    Args:
+        directory: The box.
+        console: Where boot program and agent speak; ``console.log`` in the box if not given.
+    """
+
+    def __init__(self, directory: Path, console: Path | None = None) -> None:
         self.directory = directory.resolve()
+        self._console = console or self.directory / "console.log"
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -116,7 +122,7 @@ class Box:
         """Start the boot program; a box that is on stays as it is."""
         if self.is_on:
             return
-        with (self.directory / "console.log").open("ab") as console:
+        with self._console.open("ab") as console:
             self._process = subprocess.Popen(
                 [
                     # The kernel kills the box when the lab is gone, however it went.
@@ -203,8 +209,7 @@ class Box:
 
     def console(self) -> str:
         """Return what the boot program and the agent have said so far."""
-        path = self.directory / "console.log"
-        return path.read_text(errors="replace") if path.exists() else ""
+        return self._console.read_text(errors="replace") if self._console.exists() else ""
 
 
 @contextmanager

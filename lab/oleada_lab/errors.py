@@ -5,6 +5,7 @@ LabError
 ├── FirmwareLockError       the lock file can not be read, or does not match the archive
 ├── PackageMissingError     a locked package is not in the archive any more
 ├── BoxError                a box's directory or process is not as asked
+├── MountError              a file system of the lab can not be mounted
 ├── MutationError           a mutation run can not begin, or its tests fail as they are
 └── OperatorError           the demo's operator can not be set up
 """
@@ -36,3 +37,7 @@ class OperatorError(LabError):
 
 class MutationError(LabError):
     """A mutation run can not begin: its plan is wrong, or its tests fail without a fault."""
+
+
+class MountError(LabError):
+    """A file system of the lab can not be mounted, or its process is gone."""

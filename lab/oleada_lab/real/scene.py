@@ -1,0 +1,204 @@
+"""One real update, over and over: a house, a factory box, and a folder in which it runs.
+
+The box enrols, is told of a release, installs, tries and keeps it: boot program, agent,
+broker and TLS as they ship. What a box is on is the caller's: a plain folder, or a
+medium under FUSE that loses what was not made durable.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from queue import Empty
+from typing import Final
+
+from oleada_agent import clock
+from oleada_agent.boot.control import FileBootControl
+from oleada_agent.boot.errors import ImageError
+from oleada_agent.disk import RealDisk
+from oleada_agent.errors import StorageError
+from oleada_agent.health import utc
+from oleada_agent.journal import Journal
+from oleada_wire import messages
+from oleada_wire.messages import Hello, Report
+from oleada_wire.topics import Up
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from oleada_lab.boxes import Box, BoxPlan, make_box
+from oleada_lab.clock import monotonic_s, sleep_s
+from oleada_lab.errors import OperatorError
+from oleada_lab.firmware.image import BuiltImage, ImageSpec, build_small_image
+from oleada_lab.real.desk import Desk
+from oleada_lab.real.house import TOKEN, House
+from oleada_lab.real.repository import MODEL, Repository
+from oleada_lab.real.verdict import Goal, Seen, is_done
+
+OLD, NEW = "5.8.1", "5.8.2"
+SYSTEM_BYTES: Final = 64 * 1024
+"""Of the system in the images: the agent itself is most of what is downloaded."""
+SETTINGS: Final = {
+    # Nothing here shortens a check; the box only waits for nobody.
+    "connect_spread_s": 0,
+    "settle_s": 0,
+    "health_s": 86_400,
+    "player_s": 30,
+}
+LIMIT_S: Final = 90
+"""A recovery that takes longer is called stuck; a usual one takes five seconds."""
+POLL_S: Final = 0.02
+
+
+class Scene:
+    """A house with a desk, and what a box leaves the factory with.
+
+    Attributes:
+        factory: The folder of a new box, to be copied or loaded.
+        goal: What every box is told to become.
+    """
+
+    def __init__(self, home: Path, desk: Desk, factory: Path, image: BuiltImage) -> None:
+        self._home = home
+        self._desk = desk
+        self.factory = factory
+        self.goal = Goal(NEW, image.sha256)
+        self._image = image
+        self._devices = 0
+        self._hellos: list[Hello] = []
+        self._reports: list[Report] = []
+
+    def new_box(self, folder: Path) -> Box:
+        """Return a box in *folder* that the house has never seen; it is told what to become."""
+        self._devices += 1
+        self._desk.device_id = self._desk.house.device_id = f"VX41{self._devices:08d}"
+        self.forget()
+        self._desk.assign(self._image.path.read_bytes())
+        console = self._home / "console.log"
+        console.unlink(missing_ok=True)
+        return Box(folder, console)
+
+    def forget(self, reports: tuple[Report, ...] = ()) -> None:
+        """Let the broker forget what waits for the box, and the lab what it said.
+
+        Args:
+            reports: What the server has had all the same.
+        """
+        _forget_session(self._desk.house.desk_port, self._desk.device_id)
+        self._hear()
+        self._hellos, self._reports = [], list(reports)
+
+    def reports(self) -> tuple[Report, ...]:
+        """Return what the server has been told so far."""
+        self._hear()
+        return tuple(self._reports)
+
+    def look(self, box: Box) -> Seen:
+        """Return what can be seen of *box* now."""
+        self._hear()
+        told = box.booted() or {}
+        slot = str(told.get("slot", ""))
+        disk = RealDisk(box.directory)
+        return Seen(
+            hellos=tuple(self._hellos),
+            reports=tuple(self._reports),
+            booted=(slot, str(told.get("version", ""))) if slot else None,
+            slot_sha256=_slot_sha256(box, slot),
+            stage=_stage(disk),
+            is_proven=_is_proven(disk, slot),
+            is_on=box.is_on,
+            said=box.console()[-600:],
+        )
+
+    def wait(self, box: Box, *, is_over: Callable[[], bool] = lambda: False) -> Seen:
+        """Return what is seen when *box* has reached its goal, is off, *is_over*, or is late."""
+        until = monotonic_s() + LIMIT_S
+        while monotonic_s() < until and box.is_on and not is_over():
+            self._hear()
+            if self._hellos and self._hellos[-1].version == NEW and self._has_verdict():
+                seen = self.look(box)
+                if is_done(seen, self.goal):
+                    return seen
+            sleep_s(POLL_S)
+        return self.look(box)
+
+    def _has_verdict(self) -> bool:
+        return any(report.phase.is_final for report in self._reports)
+
+    def _hear(self) -> None:
+        with suppress(Empty):
+            while True:
+                kind, data = self._desk.heard.get_nowait()
+                if kind is Up.HELLO:
+                    self._hellos.append(messages.decode(Hello, data))
+                elif kind is Up.REPORT:
+                    self._reports.append(messages.decode(Report, data))
+
+
+@contextmanager
+def a_scene(home: Path) -> Iterator[Scene]:
+    """Yield a scene over directory *home*, which is made; nothing is left running."""
+    home.mkdir(parents=True, exist_ok=True)
+    images = {
+        version: build_small_image(
+            ImageSpec(MODEL, version, security_version=level),
+            home / f"{version}.img",
+            system_bytes=SYSTEM_BYTES,
+        )
+        for version, level in ((OLD, 2), (NEW, 3))
+    }
+    repository = Repository(now=utc(clock.now_ms()))
+    (home / "house").mkdir()
+    with House(home / "house", repository).open() as house, Desk(house) as desk:
+        _publish(desk, images[NEW])
+        plan = BoxPlan(
+            serial="SN-1",
+            hardware_model=MODEL,
+            enrol_url=house.door.url,
+            ca_pem=house.services.pem,
+            claim_token=TOKEN,
+            settings=SETTINGS,
+        )
+        make_box(home / "factory", plan, images[OLD].path)
+        yield Scene(home, desk, home / "factory", images[NEW])
+
+
+def _publish(desk: Desk, image: BuiltImage) -> None:
+    data = image.path.read_bytes()
+    desk.repository.add_target(f"{MODEL}/{NEW}.img", data)
+    desk.repository.publish(MODEL)
+    desk.house.door.artifacts[image.sha256] = data
+    desk.publish_trust(data)
+
+
+def _forget_session(port: int, device_id: str) -> None:
+    """Take the session of *device_id* over with a clean start: nothing queued is delivered."""
+    client = Client(
+        CallbackAPIVersion.VERSION2, client_id=device_id, protocol=MQTTProtocolVersion.MQTTv5
+    )
+    client.connect("127.0.0.1", port, clean_start=True)
+    until = monotonic_s() + LIMIT_S
+    while not client.is_connected():
+        if monotonic_s() > until:
+            raise OperatorError("The broker of the small house does not answer.")
+        client.loop(timeout=0.1)
+    client.disconnect()
+    client.loop(timeout=0.1)
+
+
+def _slot_sha256(box: Box, slot: str) -> str:
+    try:
+        return box.slot_sha256(slot) if slot else ""
+    except (ImageError, OSError):
+        return ""
+
+
+def _stage(disk: RealDisk) -> str:
+    try:
+        state = Journal(disk).peek()
+    except StorageError:  # a file was replaced while it was read
+        return ""
+    return "" if state is None else type(state.stage).__name__
+
+
+def _is_proven(disk: RealDisk, slot: str) -> bool:
+    said = FileBootControl(disk).load()
+    return said is not None and slot in ("A", "B") and said.of(slot).successful
