@@ -12,6 +12,7 @@ from typing import Final
 
 from oleada_agent import clock, config, identity
 from oleada_agent.alone import alone
+from oleada_agent.disk import RealDisk
 from oleada_agent.errors import AgentError
 
 BACKOFF_MS: Final = 2_000
@@ -96,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace) -> int:
     settings = config.load(options.box)
-    if not identity.is_enrolled(options.box):
+    if not identity.is_enrolled(RealDisk(options.box)):
         _enrol_patiently(options.box, settings)
         # A new start of the same program: what only enrolment needs leaves the memory.
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
@@ -117,11 +118,10 @@ def _enrol_patiently(box: Path, settings: config.Config) -> None:
     pause = threading.Event()
     failures = 0
     while True:
-        with suppress(OSError):  # waiting for a server is no reason to restart
-            (box / "run").mkdir(exist_ok=True)
-            (box / "run/agent.alive").touch()
+        with suppress(AgentError):  # waiting for a server is no reason to restart
+            RealDisk(box).create("run/agent.alive")
         try:
-            enrol.enrol(box, settings)
+            enrol.enrol(RealDisk(box), settings)
         except (AgentError, OSError) as error:
             failures += 1
             first_ms, least_ms = REFUSED_MS, 0
@@ -139,7 +139,7 @@ def _enrol_patiently(box: Path, settings: config.Config) -> None:
 def _enrol(options: argparse.Namespace) -> int:
     from oleada_agent import enrol  # noqa: PLC0415 - needed once in the life of a box
 
-    found = enrol.enrol(options.box, config.load(options.box))
+    found = enrol.enrol(RealDisk(options.box), config.load(options.box))
     print(f"This box is {found.device_id}, a {found.hardware_model}.")
     return 0
 

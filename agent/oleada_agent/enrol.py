@@ -9,19 +9,21 @@ Source: docs/explanation/how-the-parts-fit.md, "The wire"; trust design 6.2.
 import http.client
 import json
 import ssl
-from pathlib import Path
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from oleada_agent import identity
 from oleada_agent.config import Config
-from oleada_agent.errors import AgentError
+from oleada_agent.errors import AgentError, StorageError
 from oleada_agent.http_range import retry_after_s
 from oleada_agent.identity import Identity, IdentityError
+from oleada_agent.journal import write_whole
+from oleada_agent.ports import Disk
 from oleada_agent.trust import client, reading
 from oleada_agent.trust.errors import TrustError
 from oleada_agent.trust.floor import TimeFloor
-from oleada_agent.trust.store import MetadataStore, write_durably
+from oleada_agent.trust.store import MetadataStore
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -33,7 +35,10 @@ with a thousand others makes the server's work for it vain, and the line longer.
 RETRY_AFTER_S_MAX: Final = 3_600
 """Longer requests to wait are cut to this."""
 TRUST: Final = "data/trust"
+FILE_BYTES_MAX: Final = 1024 * 1024
+"""Of the key, the token and the door's authorities."""
 PATH: Final = "/device/v1/enrol"
+Ask = Callable[[Disk, Config, dict[str, str]], dict[str, Any]]
 
 
 class EnrolmentError(AgentError):
@@ -56,40 +61,45 @@ class ServerAwayError(AgentError):
         self.after_s = after_s
 
 
-def enrol(box: Path, config: Config) -> Identity:
+def enrol(disk: Disk, config: Config, ask: "Ask | None" = None) -> Identity:
     """Return the identity of this box, asking the server for it unless it has one already.
+
+    Args:
+        ask: Brings the request to the server; by default over HTTPS.
 
     Raises:
         EnrolmentError: the server refused or its answer can not be used.
         ServerAwayError: try again later.
-        OSError: the disk refused; nothing is half done that matters.
+        StorageError: the disk refused; nothing is half done that matters.
     """
-    if identity.is_enrolled(box):
-        return identity.load(box)
-    key = _key(box)
-    answer = _ask(box, config, {
-        "token": _token(box, config),
+    if identity.is_enrolled(disk):
+        return identity.load(disk)
+    key = _key(disk)
+    answer = (ask or ask_server)(disk, config, {
+        "token": _token(disk, config),
         "serial": config.serial,
         "csr_pem": _request(key, config),
     })  # fmt: skip
     found = _identity(answer, config)
     certificate_pem = _text(answer, "certificate_pem")
     issued_ms = _check_certificate(certificate_pem, key)
-    _keep_root(box, _text(answer, "root_json").encode())
-    TimeFloor(box / TRUST).raise_to(issued_ms)
-    identity.store(box, found, certificate_pem, _text(answer, "ca_pem"))
+    _keep_root(disk, _text(answer, "root_json").encode())
+    TimeFloor(disk, TRUST).raise_to(issued_ms)
+    identity.store(disk, found, certificate_pem, _text(answer, "ca_pem"))
     return found
 
 
-def _key(box: Path) -> "EllipticCurvePrivateKey":
+def _key(disk: Disk) -> "EllipticCurvePrivateKey":
     """Return the box's P-256 key, made on first use and readable by its owner alone."""
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - heavy, used once
     from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
 
-    path = box / identity.DIRECTORY / identity.KEY
-    if path.exists():
+    path = f"{identity.DIRECTORY}/{identity.KEY}"
+    if disk.exists(path):
         try:
-            found = serialization.load_pem_private_key(path.read_bytes(), password=None)
+            found = serialization.load_pem_private_key(
+                disk.read(path, 0, FILE_BYTES_MAX), password=None
+            )
             if isinstance(found, ec.EllipticCurvePrivateKey):
                 return found
         except ValueError:
@@ -100,8 +110,7 @@ def _key(box: Path) -> "EllipticCurvePrivateKey":
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_durably(path, pem, mode=0o600)
+    write_whole(disk, path, pem)
     return key
 
 
@@ -114,11 +123,11 @@ def _request(key: "EllipticCurvePrivateKey", config: Config) -> str:
     return request.public_bytes(serialization.Encoding.PEM).decode()
 
 
-def _token(box: Path, config: Config) -> str:
-    path = box / "data" / config.claim_token_file
+def _token(disk: Disk, config: Config) -> str:
+    path = f"data/{config.claim_token_file}"
     try:
-        token = path.read_text("ascii").strip()
-    except (OSError, ValueError) as error:
+        token = disk.read(path, 0, FILE_BYTES_MAX).decode("ascii").strip()
+    except (StorageError, ValueError) as error:
         raise EnrolmentError(
             f"The claim token can not be read from {path}: {error}. Put a new one there."
         ) from error
@@ -127,13 +136,21 @@ def _token(box: Path, config: Config) -> str:
     return token
 
 
-def _ask(box: Path, config: Config, body: dict[str, str]) -> dict[str, Any]:
+def ask_server(disk: Disk, config: Config, body: dict[str, str]) -> dict[str, Any]:
+    """Return what the server answers to *body*.
+
+    Raises:
+        EnrolmentError: it refused.
+        ServerAwayError: try again later.
+    """
     parts = urlsplit(config.enrol_url)
-    ca_file = box / "data" / config.ca_file
+    ca_file = f"data/{config.ca_file}"
     try:
-        context = ssl.create_default_context(cafile=ca_file)
+        context = ssl.create_default_context(
+            cadata=disk.read(ca_file, 0, FILE_BYTES_MAX).decode("ascii")
+        )
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-    except (OSError, ssl.SSLError) as error:
+    except (StorageError, ValueError, ssl.SSLError) as error:
         raise EnrolmentError(f"The authority in {ca_file} can not be used: {error}.") from error
     connection = http.client.HTTPSConnection(
         parts.hostname or "", parts.port, timeout=TIMEOUT_S, context=context
@@ -205,9 +222,9 @@ def _check_certificate(pem: str, key: "EllipticCurvePrivateKey") -> int:
     return int(certificate.not_valid_before_utc.timestamp() * 1000)
 
 
-def _keep_root(box: Path, data: bytes) -> None:
+def _keep_root(disk: Disk, data: bytes) -> None:
     """Keep the root of trust, unless the maker has put one on the box already."""
-    store = MetadataStore(box / TRUST)
+    store = MetadataStore(disk, TRUST)
     if next(store.read("root"), None) is not None:
         return
     try:

@@ -15,14 +15,16 @@ from typing import Any, Final
 from oleada_wire.ids import is_device_id, is_hardware_model
 
 from oleada_agent.config import ConfigError, check_https, check_zone
-from oleada_agent.errors import AgentError
-from oleada_agent.trust.store import write_durably
+from oleada_agent.errors import AgentError, StorageError
+from oleada_agent.journal import write_whole
+from oleada_agent.ports import Disk
 
 DIRECTORY: Final = "data/identity"
 KEY: Final = "key.pem"
 CERTIFICATE: Final = "certificate.pem"
 AUTHORITY: Final = "ca.pem"
 RECORD: Final = "identity.json"
+RECORD_BYTES_MAX: Final = 64 * 1024
 _GENERALIZED_TIME: Final = 0x18
 NO_CHECK_TIME: Final = ssl.VerifyFlags(0x200000)
 """X509_V_FLAG_NO_CHECK_TIME of OpenSSL, for which Python has no name."""
@@ -63,25 +65,25 @@ class _TidySocket(ssl.SSLSocket):
             raise
 
 
-def is_enrolled(box: Path) -> bool:
-    """Return whether the box in directory *box* has been enrolled."""
-    return (box / DIRECTORY / RECORD).exists()
+def is_enrolled(disk: Disk) -> bool:
+    """Return whether the box on *disk* has been enrolled."""
+    return disk.exists(f"{DIRECTORY}/{RECORD}")
 
 
-def load(box: Path) -> Identity:
-    """Return the identity of the box in directory *box*.
+def load(disk: Disk) -> Identity:
+    """Return the identity of the box on *disk*.
 
     Raises:
         IdentityError: it has none, or a broken one.
     """
-    path = box / DIRECTORY / RECORD
+    path = f"{DIRECTORY}/{RECORD}"
     try:
-        found = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise IdentityError("This box is not enrolled; run 'oleada-agent enrol' first.") from error
-    except (OSError, ValueError, RecursionError) as error:
+        if not is_enrolled(disk):
+            raise IdentityError("This box is not enrolled; run 'oleada-agent enrol' first.")
+        found = json.loads(disk.read(path, 0, RECORD_BYTES_MAX).decode("utf-8"))
+    except (StorageError, ValueError, RecursionError) as error:
         raise IdentityError(f"{path} can not be read: {error}. Enrol the box again.") from error
-    return parse(found, str(path))
+    return parse(found, path)
 
 
 def parse(found: Any, where: str) -> Identity:
@@ -109,16 +111,15 @@ def parse(found: Any, where: str) -> Identity:
     return identity
 
 
-def store(box: Path, identity: Identity, certificate_pem: str, ca_pem: str) -> None:
+def store(disk: Disk, identity: Identity, certificate_pem: str, ca_pem: str) -> None:
     """Keep what enrolment gave, the record last; the key is there already.
 
     Raises:
-        OSError: the disk refused; the box is not enrolled then.
+        StorageError: the disk refused; the box is not enrolled then.
     """
-    directory = box / DIRECTORY
-    write_durably(directory / CERTIFICATE, certificate_pem.encode())
-    write_durably(directory / AUTHORITY, ca_pem.encode())
-    write_durably(directory / RECORD, json.dumps(asdict(identity), indent=1).encode())
+    write_whole(disk, f"{DIRECTORY}/{CERTIFICATE}", certificate_pem.encode())
+    write_whole(disk, f"{DIRECTORY}/{AUTHORITY}", ca_pem.encode())
+    write_whole(disk, f"{DIRECTORY}/{RECORD}", json.dumps(asdict(identity), indent=1).encode())
 
 
 def tls_context(box: Path) -> ssl.SSLContext:

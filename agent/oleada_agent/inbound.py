@@ -16,6 +16,7 @@ from oleada_wire.messages import DOWN_BYTES_MAX, Ack, Assign, Cmd, Lease, Meta, 
 from oleada_wire.topics import DeviceTopic, Down, Model, Up
 
 from oleada_agent.commands import Commands
+from oleada_agent.errors import StorageError
 from oleada_agent.health import BoxProbes
 from oleada_agent.machine_events import (
     AssignReceived,
@@ -81,7 +82,7 @@ class Inbound:
             self._refuse(kind, error.code, str(error))
         except TrustError as error:
             self._refuse(kind, error.attack, str(error))
-        except OSError as error:  # trusted, but the disk does not keep it
+        except StorageError as error:  # trusted, but the disk does not keep it
             self._refuse(kind, "storage", str(error))
 
     def _dispatch(self, kind: Kind, payload: bytes) -> None:

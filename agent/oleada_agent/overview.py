@@ -45,6 +45,6 @@ def look(box: Path) -> dict[str, Any]:
 
 def _device_id(box: Path) -> str:
     try:
-        return identity.load(box).device_id
+        return identity.load(RealDisk(box)).device_id
     except AgentError:
         return "not enrolled"

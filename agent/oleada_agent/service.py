@@ -70,8 +70,8 @@ class Service:
     def __init__(self, box: Path, config: Config) -> None:
         self._box = box
         self._config = config
-        self._identity = identity.load(box)
         self._disk = RealDisk(box)
+        self._identity = identity.load(self._disk)
         self._facts = booted.read(self._disk)
         self._queue: SimpleQueue[Message] = SimpleQueue()
         self._timers = Timers()
@@ -90,7 +90,8 @@ class Service:
         )
         self._authority = Authority(
             Box(self._identity.device_id, self._identity.hardware_model),
-            box / enrol.TRUST,
+            self._disk,
+            enrol.TRUST,
             now_ms=clock.now_ms,
             steady_ms=clock.steady_ms,
             capacity_bytes=lambda: self._slots.room_bytes(other_slot(self._facts.slot)),

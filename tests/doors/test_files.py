@@ -88,7 +88,7 @@ READERS = {
     ),
     "config.toml": Reader(agent_config.load, "data/config.toml", BOX.encode),
     "identity": Reader(
-        identity.load, f"{identity.DIRECTORY}/{identity.RECORD}",
+        lambda home: identity.load(RealDisk(home)), f"{identity.DIRECTORY}/{identity.RECORD}",
         lambda: json.dumps(IDENTITY).encode(),
     ),
     "scenario": Reader(lambda home: scenario.load(home / "s.toml"), "s.toml", STORY.read_bytes),
@@ -236,4 +236,4 @@ def test_a_box_begins_anew_with_whatever_lies_in_its_data(tmp_path: Path) -> Non
         outbox.put_log(["still here"])
 
         assert len(outbox) >= 1
-        assert set(MetadataStore(home / "data/trust").read("timestamp")) == set()
+        assert set(MetadataStore(RealDisk(home / "data/trust")).read("timestamp")) == set()

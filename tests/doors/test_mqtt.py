@@ -148,13 +148,13 @@ class Bench:
 
     def __post_init__(self) -> None:
         trust = self.home / "data/trust"
-        MetadataStore(trust).write("root", self.repository.files["1.root.json"])
+        MetadataStore(RealDisk(trust)).write("root", self.repository.files["1.root.json"])
         disk = RealDisk(self.home)
         stamp = Stamp(disk, BootId(7, "0a1b2c3d"), lambda: self.now_ms, lambda: "0" * 32)
         outbox = DiskOutbox(disk, stamp, lambda: 0)
         box = Box(DEVICE, MODEL)
         authority = Authority(
-            box, trust, now_ms=lambda: self.now_ms, steady_ms=lambda: 0,
+            box, disk, "data/trust", now_ms=lambda: self.now_ms, steady_ms=lambda: 0,
             capacity_bytes=lambda: 1 << 20,
         )  # fmt: skip
         config = Config("SN-1", MODEL, "https://door.example", "ca.pem", "claim-token")

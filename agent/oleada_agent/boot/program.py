@@ -8,6 +8,7 @@ the process group a power cut. The agent's exit code 75 asks for a restart.
 
 import argparse
 import os
+import secrets
 import signal
 import sys
 from collections.abc import Sequence
@@ -67,7 +68,7 @@ class Box:
         found = choice.choose(choice.look_into(self._folder), self._control, before)
         for line in found.passed_over:
             _say(line)
-        booted = system.prepare_run(self._folder, found)
+        booted = system.prepare_run(self._disk, found, secrets.token_hex(4))
         _say(
             f"slot {found.slot}: {found.release.version}, boot {booted.boot_id}, "
             f"{booted.boot_reason}"

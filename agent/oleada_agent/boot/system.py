@@ -4,7 +4,6 @@ import ctypes
 import fcntl
 import json
 import os
-import secrets
 import shutil
 import signal
 import subprocess
@@ -14,11 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from oleada_agent.boot import clock
 from oleada_agent.boot.choice import Behaviour, Choice, Ended
-from oleada_agent.boot.disk import RealDisk
+from oleada_agent.boot.control import ControlDisk
 from oleada_agent.boot.errors import ControlError, StorageError
 
 REBOOT_CODE: Final = 75
@@ -26,6 +25,8 @@ REBOOT_CODE: Final = 75
 BOOT_COUNT: Final = "data/boot_count"
 BOOT_COUNT_MAX: Final = 99_999_999
 LOG: Final = "run/agent.log"
+AGENT: Final = "run/agent.pyz"
+BOOTED: Final = "run/booted.json"
 ALIVE: Final = "run/agent.alive"
 """The agent's first sign of life; the watchdog waits for it."""
 HARDWARE: Final = "boot/hardware.toml"
@@ -36,6 +37,14 @@ RESTART_PAUSE_S: Final = 1.0
 PR_SET_PDEATHSIG: Final = 1
 CRASH: Final = (sys.executable, "-c", "import os; os.abort()")
 HANG: Final = ("sleep", "infinity")
+
+
+class BootDisk(ControlDisk, Protocol):
+    """What the boot program needs of ``ports.Disk`` beyond boot control."""
+
+    def rename(self, old: str, new: str) -> None:
+        """Give the file a new name, over any file there, at once or not at all."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,24 +88,29 @@ def empty_run(folder: Path) -> None:
     (folder / "run").mkdir(exist_ok=True)
 
 
-def prepare_run(folder: Path, found: Choice) -> BootedFile:
-    """Fill ``run/`` for the boot of *found*, and return what was told to the agent."""
-    disk = RealDisk(folder)
+def prepare_run(disk: BootDisk, found: Choice, nonce: str) -> BootedFile:
+    """Fill ``run/`` for the boot of *found*, and return what was told to the agent.
+
+    Args:
+        nonce: 8 hex digits, of chance: tells boots apart whose count was lost.
+    """
     booted = BootedFile(
         slot=found.slot,
         version=found.release.version,
         hardware_model=found.release.hardware_model,
         security_version=found.release.security_version,
         behaviour=str(found.release.behaviour),
-        boot_id=f"{_raise_boot_count(disk):08d}-{secrets.token_hex(4)}",
+        boot_id=f"{_raise_boot_count(disk):08d}-{nonce}",
         boot_reason=_reason(found),
         successful=found.was_successful,
         fell_back=found.fell_back,
         after_watchdog=found.before is Ended.WATCHDOG,
         provides=found.release.provides,
     )
-    (folder / "run" / "agent.pyz").write_bytes(found.agent)
-    (folder / "run" / "booted.json").write_text(json.dumps(asdict(booted), sort_keys=True))
+    told = json.dumps(asdict(booted), sort_keys=True).encode()
+    for path, data in ((AGENT, found.agent), (BOOTED, told)):
+        disk.create(path)
+        disk.pwrite(path, 0, data)
     return booted
 
 
@@ -110,7 +124,7 @@ def _reason(found: Choice) -> str:
     return "reboot" if found.was_successful else "update"
 
 
-def _raise_boot_count(disk: RealDisk) -> int:
+def _raise_boot_count(disk: BootDisk) -> int:
     count = 0
     with suppress(StorageError):
         if disk.exists(BOOT_COUNT):
@@ -122,7 +136,7 @@ def _raise_boot_count(disk: RealDisk) -> int:
     return count
 
 
-def write_whole(disk: RealDisk, path: str, data: bytes) -> None:
+def write_whole(disk: BootDisk, path: str, data: bytes) -> None:
     """Make *path* hold *data*, durably: the old bytes or the new ones, never a part."""
     beside = f"{path}.tmp"
     disk.create(beside)

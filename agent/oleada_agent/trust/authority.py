@@ -10,7 +10,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final, TypeVar
 
 from oleada_wire import envelope, messages
@@ -18,13 +17,15 @@ from oleada_wire.errors import BadSignatureError, WireError
 from oleada_wire.messages import Assign, Assignment, Cmd, Deny, Lease, Meta, Wave, Waves
 from oleada_wire.words import Reason
 
+from oleada_agent.errors import StorageError
 from oleada_agent.machine_events import Authorised, AuthorityRefused, AuthorityUnknown, Event
+from oleada_agent.ports import Disk
 from oleada_agent.trust import layers
 from oleada_agent.trust.client import BOX, TrustedClient
 from oleada_agent.trust.errors import MissingMetadataError, TargetNotFoundError, TrustError
 from oleada_agent.trust.floor import TimeFloor
 from oleada_agent.trust.metadata import Target
-from oleada_agent.trust.store import MetadataStore
+from oleada_agent.trust.store import MetadataStore, inside
 
 UNKNOWN_LIMIT_MS: Final = 600_000
 """So long metadata or wave may lag behind an assignment before it is refused: of the time
@@ -47,7 +48,7 @@ class Authority:
 
     Args:
         box: Whose box this is.
-        directory: ``data/trust``; holds the root from enrolment on.
+        folder: Of the *disk*, ``data/trust``; holds the root from enrolment on.
         now_ms: The wall clock, which may be wrong.
         steady_ms: A clock that never jumps.
         capacity_bytes: The largest image that the spare slot takes.
@@ -59,16 +60,17 @@ class Authority:
     def __init__(
         self,
         box: Box,
-        directory: Path,
+        disk: Disk,
+        folder: str,
         *,
         now_ms: Callable[[], int],
         steady_ms: Callable[[], int],
         capacity_bytes: Callable[[], int],
     ) -> None:
         self._box = box
-        self._store = MetadataStore(directory)
-        self._denied_store = MetadataStore(directory / "denied")
-        self.floor = TimeFloor(directory)
+        self._store = MetadataStore(disk, folder)
+        self._denied_store = MetadataStore(disk, inside(folder, "denied"))
+        self.floor = TimeFloor(disk, folder)
         self._now_ms = now_ms
         self._steady_ms = steady_ms
         self._capacity_bytes = capacity_bytes
@@ -133,7 +135,7 @@ class Authority:
         """
         if not self._take_deny(data):
             return False
-        with suppress(OSError):  # it holds in memory, and the broker keeps it for the next start
+        with suppress(StorageError):  # it holds in memory, and the broker keeps it
             self._denied_store.write("list", data)
         return True
 
@@ -254,7 +256,7 @@ class Authority:
         """Believe a signed time, but no later one than the metadata itself is good for."""
         assert self._trusted is not None, "a signature was checked"  # noqa: S101
         expires = self._trusted.timestamp.document.expires
-        with suppress(OSError):  # a full disk does not silence the box; the floor holds in memory
+        with suppress(StorageError):  # a full disk silences no box; the floor holds in memory
             self.floor.raise_to(min(signed_ms, int(expires.timestamp() * 1000)))
 
     def _milliseconds(self) -> int:

@@ -15,6 +15,8 @@ from typing import Final
 from urllib.parse import quote, urlsplit
 
 from oleada_agent import clock
+from oleada_agent.disk import RealDisk
+from oleada_agent.errors import StorageError
 from oleada_agent.health import utc
 from oleada_agent.trust import client, metadata, reading
 from oleada_agent.trust.client import SPECIFICATION, TrustedClient, check_root_by_itself
@@ -24,7 +26,7 @@ from oleada_agent.trust.errors import (
     TrustError,
     WrongHashError,
 )
-from oleada_agent.trust.store import MetadataStore, fsync_directory
+from oleada_agent.trust.store import MetadataStore
 
 TIMEOUT_S: Final = 30
 PART_BYTES: Final = 256 * 1024
@@ -41,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
             _download(options)
     except TrustError as error:
         sys.stderr.write(f"oleada-agent tuf: refused ({error.attack}): {error}\n")
-    except (OSError, http.client.HTTPException, ValueError) as error:
+    except (OSError, StorageError, http.client.HTTPException, ValueError) as error:
         sys.stderr.write(f"oleada-agent tuf: {type(error).__name__}: {error}\n")
     else:
         return 0
@@ -86,12 +88,12 @@ def _stream(url: str, size_bytes_max: int, take: Callable[[bytes], object]) -> b
 def _init(directory: Path, root: Path) -> None:
     data = root.read_bytes()
     check_root_by_itself(reading.root(data, client.ROOT_BYTES_MAX), SPECIFICATION)
-    MetadataStore(directory, copies=1).write("root", data)
+    MetadataStore(RealDisk(directory), copies=1).write("root", data)
 
 
 def _client(options: argparse.Namespace) -> TrustedClient:
     base = _needed(options.metadata_url, "--metadata-url").rstrip("/")
-    store = MetadataStore(options.metadata_dir, copies=1)
+    store = MetadataStore(RealDisk(options.metadata_dir), copies=1)
     return TrustedClient(
         store, lambda name, limit: fetch(f"{base}/{name}", limit), utc(clock.now_ms()),
         SPECIFICATION,
@@ -124,7 +126,7 @@ def _download(options: argparse.Namespace) -> None:
             raise MissingMetadataError(f"The repository has no target '{name}'.")
         _check(beside, target)
         os.replace(beside, path)
-        fsync_directory(directory)
+        RealDisk(directory).fsync_dir("")
     finally:
         beside.unlink(missing_ok=True)
 

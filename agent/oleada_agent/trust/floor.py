@@ -8,15 +8,18 @@ Source: trust design 8, rows 5 and 6.
 
 import zlib
 from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
-from oleada_agent.trust.store import write_durably
+from oleada_agent.errors import StorageError
+from oleada_agent.journal import write_whole
+from oleada_agent.ports import Disk
+from oleada_agent.trust.store import inside
 
 STEP_MS: Final = 3_600_000
 """The floor is stored in steps of an hour, so that it wears no flash."""
 BEHIND_MAX_MS: Final = 24 * 3_600_000
 """Two clocks that are right differ a little; a dead one lies years behind."""
+FLOOR_BYTES_MAX: Final = 64
 AHEAD_MAX_MS: Final = 10 * 365 * 24 * 3_600_000
 """No box is in a cupboard for longer; a clock that says so is wrong."""
 
@@ -25,14 +28,13 @@ class TimeFloor:
     """The floor and its two copies on disk; a copy that is torn or rotten is not read.
 
     Args:
-        directory: Holds ``floor.0`` and ``floor.1``; made if absent.
+        folder: On the *disk*; holds ``floor.0`` and ``floor.1``.
     """
 
-    def __init__(self, directory: Path) -> None:
-        with suppress(OSError):  # it is missed when something is kept, which may fail too
-            directory.mkdir(parents=True, exist_ok=True)
-        self._paths = [directory / "floor.0", directory / "floor.1"]
-        self._stored_ms = max(map(_read_ms, self._paths))
+    def __init__(self, disk: Disk, folder: str = "") -> None:
+        self._disk = disk
+        self._paths = [inside(folder, "floor.0"), inside(folder, "floor.1")]
+        self._stored_ms = max(_read_ms(disk, path) for path in self._paths)
         self._floor_ms = self._stored_ms
 
     @property
@@ -54,7 +56,7 @@ class TimeFloor:
         """Take note that *signed_ms*, which was read from something signed, has passed.
 
         Raises:
-            OSError: the disk refused; the floor is raised in memory all the same.
+            StorageError: the disk refused; the floor is raised in memory all the same.
         """
         self._floor_ms = max(self._floor_ms, signed_ms)
         if self._floor_ms < self._stored_ms + STEP_MS and self._stored_ms:
@@ -62,13 +64,14 @@ class TimeFloor:
         if self._floor_ms > self._stored_ms:
             text = str(self._floor_ms)
             for path in self._paths:
-                write_durably(path, f"{text} {zlib.crc32(text.encode()):08x}\n".encode())
+                line = f"{text} {zlib.crc32(text.encode()):08x}\n"
+                write_whole(self._disk, path, line.encode())
             self._stored_ms = self._floor_ms
 
 
-def _read_ms(path: Path) -> int:
-    with suppress(OSError, ValueError):
-        text, crc = path.read_text("ascii").split()
+def _read_ms(disk: Disk, path: str) -> int:
+    with suppress(StorageError, ValueError):
+        text, crc = disk.read(path, 0, FLOOR_BYTES_MAX).decode("ascii").split()
         if int(crc, 16) == zlib.crc32(text.encode()):
             return int(text)
     return 0

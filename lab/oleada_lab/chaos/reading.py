@@ -46,7 +46,7 @@ class Built:
 def device_id_of(box: Box) -> str | None:
     """Return the id that the server gave *box*; None before it is enrolled."""
     try:
-        return identity.load(box.directory).device_id
+        return identity.load(RealDisk(box.directory)).device_id
     except AgentError:
         return None
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from oleada_agent.disk import RealDisk
 from oleada_agent.machine_events import Authorised, AuthorityRefused, AuthorityUnknown
 from oleada_agent.trust.authority import UNKNOWN_LIMIT_MS, Authority, Box
 from oleada_agent.trust.errors import FreezeError, RollbackError, TrustError
@@ -53,14 +54,15 @@ class Bench:
     capacity_bytes: int = 1 << 20
 
     def __post_init__(self) -> None:
-        MetadataStore(self.directory).write("root", self.repository.files["1.root.json"])
+        MetadataStore(RealDisk(self.directory)).write("root", self.repository.files["1.root.json"])
         self.authority = self.restarted()
 
     def restarted(self) -> Authority:
         """Return the authority as a new start of the agent would make it."""
         return Authority(
             Box(DEVICE, MODEL),
-            self.directory,
+            RealDisk(self.directory),
+            "",
             now_ms=lambda: self.now_ms,
             steady_ms=lambda: self.steady_ms,
             capacity_bytes=lambda: self.capacity_bytes,

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 from oleada_agent import cli, clock, config, enrol, identity
 from oleada_agent.config import Config
+from oleada_agent.disk import RealDisk
 from oleada_agent.enrol import EnrolmentError, ServerAwayError
 from oleada_agent.identity import IdentityError
 from oleada_agent.trust.floor import TimeFloor
@@ -51,23 +52,23 @@ def settings_of(url: str) -> Config:
 def test_a_box_gets_an_identity_that_works_and_keeps_its_key_to_itself(
     box: Path, house: House
 ) -> None:
-    found = enrol.enrol(box, settings(house))
+    found = enrol.enrol(RealDisk(box), settings(house))
 
-    assert found == identity.load(box)
+    assert found == identity.load(RealDisk(box))
     assert (found.device_id, found.zone, found.broker_port) == (DEVICE, "Europe/Prague", house.port)
     key = box / "data/identity/key.pem"
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     assert "PRIVATE" not in json.dumps(house.door.requests)
     assert house.door.requests[0]["path"] == "/device/v1/enrol"
     assert identity.tls_context(box).get_ca_certs()
-    assert next(MetadataStore(box / "data/trust").read("root"))
-    assert TimeFloor(box / "data/trust").floor_ms > 0
+    assert next(MetadataStore(RealDisk(box / "data/trust")).read("root"))
+    assert TimeFloor(RealDisk(box / "data/trust")).floor_ms > 0
 
 
 def test_an_enrolled_box_does_not_ask_again(box: Path, house: House) -> None:
-    enrol.enrol(box, settings(house))
+    enrol.enrol(RealDisk(box), settings(house))
 
-    enrol.enrol(box, settings(house))
+    enrol.enrol(RealDisk(box), settings(house))
 
     assert len(house.door.requests) == 1
 
@@ -75,11 +76,11 @@ def test_an_enrolled_box_does_not_ask_again(box: Path, house: House) -> None:
 def test_a_lost_answer_is_asked_for_again_with_the_same_key(box: Path, house: House) -> None:
     house.door.answer = lambda body: (0, None)
     with pytest.raises(ServerAwayError):
-        enrol.enrol(box, settings(house))
+        enrol.enrol(RealDisk(box), settings(house))
     key = (box / "data/identity/key.pem").read_bytes()
 
     house.door.answer = house.enrol
-    enrol.enrol(box, settings(house))
+    enrol.enrol(RealDisk(box), settings(house))
 
     assert (box / "data/identity/key.pem").read_bytes() == key
 
@@ -88,7 +89,7 @@ def test_a_key_that_a_power_cut_tore_is_made_anew(box: Path, house: House) -> No
     (box / "data/identity").mkdir()
     (box / "data/identity/key.pem").write_bytes(b"-----BEGIN PRI")
 
-    enrol.enrol(box, settings(house))
+    enrol.enrol(RealDisk(box), settings(house))
 
     assert identity.tls_context(box)
 
@@ -97,15 +98,15 @@ def test_a_refusal_is_told_in_the_servers_words(box: Path, house: House) -> None
     (box / "data/claim-token").write_text("guessed")
 
     with pytest.raises(EnrolmentError, match=r"403.*token is not known"):
-        enrol.enrol(box, settings(house))
-    assert not identity.is_enrolled(box)
+        enrol.enrol(RealDisk(box), settings(house))
+    assert not identity.is_enrolled(RealDisk(box))
 
 
 def test_a_door_of_another_authority_is_shown_nothing(box: Path, house: House) -> None:
     (box / "data/server-ca.pem").write_text(Authority("somebody").pem)
 
     with pytest.raises(ServerAwayError, match="CERTIFICATE_VERIFY_FAILED"):
-        enrol.enrol(box, settings(house))
+        enrol.enrol(RealDisk(box), settings(house))
     assert house.door.requests == []
 
 
@@ -129,8 +130,8 @@ def test_an_answer_that_makes_no_sense_leaves_the_box_unenrolled(
     house.door.answer = lambda body: (200, {**house.enrol(body)[1], **change})
 
     with pytest.raises(EnrolmentError, match=said):
-        enrol.enrol(box, settings(house))
-    assert not identity.is_enrolled(box)
+        enrol.enrol(RealDisk(box), settings(house))
+    assert not identity.is_enrolled(RealDisk(box))
 
 
 def test_a_certificate_for_another_key_is_refused(box: Path, house: House) -> None:
@@ -141,16 +142,16 @@ def test_a_certificate_for_another_key_is_refused(box: Path, house: House) -> No
     house.door.answer = lambda body: (200, {**house.enrol(body)[1], "certificate_pem": pem})
 
     with pytest.raises(EnrolmentError, match="another key"):
-        enrol.enrol(box, settings(house))
+        enrol.enrol(RealDisk(box), settings(house))
 
 
 def test_the_makers_root_is_not_replaced_by_the_servers(box: Path, house: House) -> None:
     makers = Repository().files["1.root.json"]
-    MetadataStore(box / "data/trust").write("root", makers)
+    MetadataStore(RealDisk(box / "data/trust")).write("root", makers)
 
-    enrol.enrol(box, settings(house))
+    enrol.enrol(RealDisk(box), settings(house))
 
-    assert next(MetadataStore(box / "data/trust").read("root")) == makers
+    assert next(MetadataStore(RealDisk(box / "data/trust")).read("root")) == makers
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
@@ -158,7 +159,7 @@ def test_a_busy_server_is_asked_later(box: Path, house: House, status: int) -> N
     house.door.answer = lambda body: (status, {})
 
     with pytest.raises(ServerAwayError, match=str(status)):
-        enrol.enrol(box, settings(house))
+        enrol.enrol(RealDisk(box), settings(house))
 
 
 @pytest.mark.parametrize(
@@ -172,7 +173,7 @@ def test_a_server_is_given_time_but_not_for_ever(
     monkeypatch.setattr("http.client.HTTPSConnection", lambda *_, **__: door)
 
     with pytest.raises(ServerAwayError) as away:
-        enrol.enrol(box, settings_of("https://127.0.0.1:1"))
+        enrol.enrol(RealDisk(box), settings_of("https://127.0.0.1:1"))
     assert away.value.after_s == granted
 
 
@@ -192,7 +193,7 @@ def test_a_box_that_is_refused_asks_again_ever_more_rarely(
     cli._enrol_patiently(box, settings(house))
 
     assert ceilings == [2 * cli.REFUSED_MS, 4 * cli.REFUSED_MS, 8 * cli.REFUSED_MS]
-    assert identity.is_enrolled(box)
+    assert identity.is_enrolled(RealDisk(box))
     assert "token is not known" in capsys.readouterr().err
 
 
@@ -211,19 +212,19 @@ def test_a_disk_that_refuses_is_told_in_a_sentence(
 def test_a_power_cut_before_the_record_leaves_a_box_that_enrols_again(
     box: Path, house: House
 ) -> None:
-    enrol.enrol(box, settings(house))
+    enrol.enrol(RealDisk(box), settings(house))
     os.unlink(box / "data/identity/identity.json")
 
     with pytest.raises(IdentityError, match="not enrolled"):
-        identity.load(box)
-    assert enrol.enrol(box, settings(house)).device_id == DEVICE
+        identity.load(RealDisk(box))
+    assert enrol.enrol(RealDisk(box), settings(house)).device_id == DEVICE
 
 
 @pytest.mark.parametrize("days", [-20_000, 30])
 def test_a_clock_that_is_known_to_be_wrong_closes_no_door_but_a_strangers(
     box: Path, house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, days: int
 ) -> None:
-    enrol.enrol(box, settings(house))
+    enrol.enrol(RealDisk(box), settings(house))
     real_ms = clock.now_ms()
     monkeypatch.setattr(clock, "now_ms", lambda: real_ms + days * 86_400_000)
     door = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -258,7 +259,7 @@ def shake_hands(here: ssl.SSLContext, there: ssl.SSLContext) -> None:
 
 
 def test_a_clock_is_believed_unless_it_can_not_be_right(box: Path) -> None:
-    floor = TimeFloor(box / "data/trust")
+    floor = TimeFloor(RealDisk(box / "data/trust"))
     assert floor.is_likely(0)
 
     year_ms = 365 * 86_400_000

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import pytest
 from oleada_agent import config, enrol, identity
+from oleada_agent.disk import RealDisk
 from oleada_agent.transport import Address, Connected, Disconnected, News, Received, Transport
 from oleada_wire import topics
 from oleada_wire.messages import Log
@@ -32,7 +33,7 @@ def box(tmp_path: Path, house: House) -> Path:
     (tmp_path / "data/server-ca.pem").write_text(house.services.pem)
     (tmp_path / "data/claim-token").write_text("claim-me")
     found = {"serial": "SN-1", "hardware_model": MODEL, "enrol_url": house.door.url}
-    enrol.enrol(tmp_path, config.parse(found, "config.toml"))
+    enrol.enrol(RealDisk(tmp_path), config.parse(found, "config.toml"))
     return tmp_path
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from oleada_agent.disk import RealDisk
 from oleada_agent.trust import client, errors
 from oleada_agent.trust.client import BOX, SPECIFICATION, TrustedClient
 from oleada_agent.trust.store import SECOND_COPY, MetadataStore
@@ -23,7 +24,7 @@ def repository() -> Repository:
 
 @pytest.fixture
 def store(tmp_path: Path, repository: Repository) -> MetadataStore:
-    made = MetadataStore(tmp_path / "trust")
+    made = MetadataStore(RealDisk(tmp_path / "trust"))
     made.write("root", repository.files["1.root.json"])
     return made
 
@@ -37,7 +38,7 @@ def refreshed(store: MetadataStore, repository: Repository, now: datetime = NOON
 @pytest.mark.parametrize("consistent", [True, False])
 def test_a_signed_release_is_found_with_what_was_signed(tmp_path: Path, consistent: bool) -> None:
     repository = Repository(consistent=consistent)
-    store = MetadataStore(tmp_path / "trust")
+    store = MetadataStore(RealDisk(tmp_path / "trust"))
     store.write("root", repository.files["1.root.json"])
 
     target = refreshed(store, repository).find(PATH)
@@ -249,7 +250,7 @@ def test_a_root_that_lowers_its_own_threshold_to_one_is_refused_by_a_box_only(
     data = repository.files["2.root.json"]
 
     for policy, accepted in ((SPECIFICATION, True), (BOX, False)):
-        store = MetadataStore(tmp_path / str(accepted))
+        store = MetadataStore(RealDisk(tmp_path / str(accepted)))
         store.write("root", data)
         if accepted:
             assert TrustedClient(store, repository.get, NOON, policy).root.document.version == 2

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from oleada_agent.disk import RealDisk
 from oleada_agent.trust import keys
 from oleada_agent.trust.client import SPECIFICATION, TrustedClient
 from oleada_agent.trust.errors import TrustError
@@ -58,7 +59,7 @@ def theirs(home: Path, root: bytes, files: dict[str, bytes]) -> bool:
 
 def ours(home: Path, root: bytes, files: dict[str, bytes]) -> bool:
     """Return whether the box's verifier trusts *files* and finds the target."""
-    store = MetadataStore(home, copies=1)
+    store = MetadataStore(RealDisk(home), copies=1)
     store.write("root", root)
 
     def get(name: str, size_bytes_max: int) -> bytes | None:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from oleada_agent.disk import RealDisk
 from oleada_agent.trust.authority import Authority, Box
 from oleada_agent.trust.client import BOX, TrustedClient
 from oleada_agent.trust.errors import TargetNotFoundError, TrustError
@@ -28,7 +29,7 @@ Publish = Callable[[str], str]
 def box(sqlite_signers: Signers, tmp_path: Path) -> MetadataStore:
     """A box that enrolled when the ceremony was held: it knows the first root."""
     (tmp_path / "box").mkdir()
-    store = MetadataStore(tmp_path / "box")
+    store = MetadataStore(RealDisk(tmp_path / "box"))
     store.write("root", sqlite_signers.files.roots[0])
     return store
 
@@ -113,7 +114,8 @@ def test_a_box_refuses_what_was_withdrawn(
     sha256 = publish("1.0.0")
     authority = Authority(
         Box("VX417Q3K0928", "VX-410"),
-        tmp_path / "box",
+        RealDisk(tmp_path / "box"),
+        "",
         now_ms=lambda: to_ms(noon),
         steady_ms=lambda: 0,
         capacity_bytes=lambda: 10**9,
