@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from oleada_wire.ids import is_hardware_model
 
 from oleada_agent.errors import AgentError
+from oleada_agent.reconnect import CONNECT_SPREAD_S
 
 FILE: Final = "data/config.toml"
 SERIAL_CHARS_MAX: Final = 64
@@ -58,7 +59,7 @@ class Config:
     zone: str = "UTC"
     provides: tuple[str, ...] = ()
     health_s: int = 300
-    connect_spread_s: int = 60
+    connect_spread_s: int = CONNECT_SPREAD_S
     keepalive_s: int = 60
     trial_s: int = 600
     settle_s: int = 5

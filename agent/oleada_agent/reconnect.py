@@ -12,6 +12,8 @@ from typing import Final
 
 from oleada_wire.words import BootReason
 
+CONNECT_SPREAD_S: Final = 60
+"""By default: 10 000 boxes are then 170 in a second, and a person who waits for one is patient."""
 WARM_SPREAD_MS: Final = 5_000
 """The most that a box waits which has not just been given power."""
 BACKOFF_MS: Final = 1_000

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from oleada_lab import cli
+from oleada_lab.herd import measure
 from oleada_lab.storm import first_contacts, flood, reconnects, reports, wrong_tokens
 from oleada_lab.storm.ground import Ground, ground
 
@@ -72,3 +73,7 @@ def test_a_storm_of_no_size_is_refused_with_the_reason(capsys: pytest.CaptureFix
         cli.main(["storm", "--flood", "-1"])
 
     assert "-1 is not 0 to 1000000" in capsys.readouterr().err
+
+
+def test_the_broker_is_asked_how_many_boxes_it_lets_in_a_second(place: Ground) -> None:
+    assert 1 <= measure.broker_per_s_of(place, 30) < 10_000
