@@ -6,6 +6,7 @@ LabError
 ├── PackageMissingError     a locked package is not in the archive any more
 ├── BoxError                a box's directory or process is not as asked
 ├── MountError              a file system of the lab can not be mounted
+├── MutantError             a planted bug does not apply, or proves nothing
 ├── MutationError           a mutation run can not begin, or its tests fail as they are
 └── OperatorError           the demo's operator can not be set up
 """
@@ -33,6 +34,10 @@ class BoxError(LabError):
 
 class OperatorError(LabError):
     """The small operator can not be set up or reached."""
+
+
+class MutantError(LabError):
+    """A planted bug does not apply any more, does not run, or has no judge."""
 
 
 class MutationError(LabError):

@@ -1,0 +1,157 @@
+"""The exam: plant each bug in a copy of its own, and ask the oracles until one notices."""
+
+import ast
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from oleada_lab.errors import MutantError
+from oleada_lab.mutants import copies, generated, oracles, patches
+from oleada_lab.mutants.oracles import Oracle
+from oleada_lab.mutation.mutants import mutated
+from oleada_lab.mutation.survivors import Name
+
+SHARE_KILLED_MIN: Final = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """One bug of the exam.
+
+    Attributes:
+        lives: Why no oracle can notice it; "" when one must.
+        plant: Plants it in the copy at a folder.
+    """
+
+    name: str
+    what: str
+    lives: str
+    plant: Callable[[Path], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one bug; *by* is the oracle that noticed, None when none did."""
+
+    bug: Bug
+    by: str | None
+    said: str
+    cpu_s: float
+
+
+def bugs(root: Path, seed: int, explained: Mapping[Name, str]) -> list[Bug]:
+    """Return every bug there is: those that people wrote, and those that *seed* draws.
+
+    Args:
+        explained: Why drawn mutants may live, by their names.
+
+    Raises:
+        MutantError: a patch or a source can not be read.
+    """
+    found = [
+        Bug(one.name, one.what, one.lives, _patching(one))
+        for one in patches.load(root / "lab" / "mutants")
+    ]
+    for one in generated.draw(root, seed):
+        lives = explained.get(one.mutant.name, "")
+        found.append(Bug(one.name, one.mutant.diff, lives, _mutating(one)))
+    return found
+
+
+def judge(
+    root: Path,
+    chosen: Sequence[Bug],
+    asked: Sequence[Oracle],
+    *,
+    children: int,
+    said: Callable[[Result], None],
+) -> list[Result]:
+    """Return what becomes of each bug, in their order; *asked* judge them, the quickest first.
+
+    Raises:
+        MutantError: an oracle is not content with the clean code, a patch does not apply, or
+            a bug keeps the code from running.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="oleada-mutants-") as scratch,
+        ThreadPoolExecutor(children) as pool,
+    ):
+        clean = Path(scratch) / "clean"
+        copies.make(root, clean)
+        times = dict(zip(asked, pool.map(lambda one: _clean_cpu_s(one, clean), asked), strict=True))
+        ordered = sorted(times.items(), key=lambda one: one[1])
+
+        def examine(bug: Bug) -> Result:
+            found = _examine(bug, clean, Path(scratch) / bug.name, ordered)
+            said(found)
+            return found
+
+        return list(pool.map(examine, chosen))
+
+
+def report(results: Sequence[Result]) -> dict[str, Any]:
+    """Return the numbers, who noticed what, and what is wrong with it."""
+    killed = [one for one in results if one.by is not None]
+    left = [one.bug for one in results if one.by is None]
+    share = len(killed) / len(results) if results else 0.0
+    wrong = [f"{bug.name} lives, and nobody said why" for bug in left if not bug.lives]
+    wrong += [f"{one.bug.name} is said to live, but {one.by} notices it"
+              for one in killed if one.bug.lives]  # fmt: skip
+    if share < SHARE_KILLED_MIN:
+        wrong.append(f"{share:.1%} are killed, fewer than {SHARE_KILLED_MIN:.0%}")
+    return {
+        "mutants": len(results),
+        "killed": len(killed),
+        "share_killed": round(share, 4),
+        "by": dict(Counter(one.by for one in killed)),
+        "survivors": [{"name": bug.name, "what": bug.what, "why": bug.lives} for bug in left],
+        "cpu_s": round(sum(one.cpu_s for one in results), 1),
+        "results": [
+            {"name": one.bug.name, "by": one.by, "said": one.said, "cpu_s": one.cpu_s}
+            for one in results
+        ],
+        "wrong": wrong,
+    }
+
+
+def _examine(
+    bug: Bug, clean: Path, folder: Path, ordered: Sequence[tuple[Oracle, float]]
+) -> Result:
+    copies.make(clean, folder)
+    bug.plant(folder)
+    spent_s = 0.0
+    for oracle, clean_cpu_s in ordered:
+        try:
+            found = oracles.ask(oracle, folder, clean_cpu_s)
+        except MutantError as error:
+            raise MutantError(f"{bug.name}: {error}") from error
+        spent_s = round(spent_s + found.cpu_s, 2)
+        if found.noticed:
+            return Result(bug, oracle.name, found.said, spent_s)
+    return Result(bug, None, "", spent_s)
+
+
+def _clean_cpu_s(oracle: Oracle, clean: Path) -> float:
+    found = oracles.ask(oracle, clean)
+    if found.noticed:
+        raise MutantError(
+            f"{oracle.name} is not content with the code as it is, so it can judge no bug: "
+            f"{found.said}"
+        )
+    return found.cpu_s
+
+
+def _patching(patch: patches.Patch) -> Callable[[Path], None]:
+    return lambda folder: patches.apply(patch, folder)
+
+
+def _mutating(drawn: generated.Drawn) -> Callable[[Path], None]:
+    def plant(folder: Path) -> None:
+        path = folder / drawn.mutant.file
+        path.write_text(ast.unparse(mutated(path.read_text(), drawn.mutant)))
+
+    return plant

@@ -1,0 +1,176 @@
+"""The lab's own exam: a planted bug is found out, and one that proves nothing is refused."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import pytest
+from oleada_lab.errors import MutantError
+from oleada_lab.mutants import exam, generated, oracles, patches
+from oleada_lab.mutants.exam import Bug, Result
+from oleada_lab.mutants.oracles import Oracle
+from oleada_lab.mutation import survivors
+
+ROOT = Path(__file__).parents[3]
+PLANTED = patches.load(ROOT / "lab" / "mutants")
+SEED = 7
+STORY = """
+schema = "lab.scenario/1"
+name = "examined"
+story = "A few boxes on a bad release; some lose power."
+seed = 3
+duration = "1d"
+[fleet]
+count = 20
+power_cut_share = 0.3
+[release]
+from = "4.1.0"
+to = "4.2.0"
+unhealthy_share = 0.5
+[rollout]
+waves = [0.7, 1.0]
+gate = { max_fail_share = 0.1, min_observed = 2, window = "30m" }
+[expect]
+rollout = "halted"
+waves_opened_max = 1
+"""
+
+
+@cache
+def bugs() -> list[Bug]:
+    """Return every bug that SEED gives; none is said to live."""
+    return exam.bugs(ROOT, SEED, {})
+
+
+@pytest.mark.parametrize("patch", PLANTED, ids=lambda patch: patch.name)
+def test_a_bug_that_somebody_wrote_still_applies_to_the_code(patch: patches.Patch) -> None:
+    patches.apply(patch, ROOT, only_check=True)
+
+    assert all((ROOT / file).is_file() for file in patch.files)
+
+
+def test_at_least_thirty_bugs_are_planted_and_ten_of_them_nobody_chose() -> None:
+    every = bugs()
+
+    assert len(every) >= 30
+    assert len({bug.name for bug in every}) == len(every)
+    assert len(every) - len(PLANTED) >= 10
+
+
+def test_what_a_seed_draws_is_the_same_twice_and_of_every_source() -> None:
+    first, other = (generated.draw(ROOT, seed) for seed in (SEED, SEED + 1))
+
+    assert [one.name for one in first] == [bug.name for bug in bugs()[len(PLANTED) :]]
+    assert {one.name for one in first} != {one.name for one in other}
+    assert {one.mutant.file for one in first} == set(generated.SOURCES)
+    assert all(one.mutant.operator in generated.OPERATORS for one in first)
+
+
+def test_a_change_of_the_code_leaves_the_other_bugs_drawn(tmp_path: Path) -> None:
+    for file in generated.SOURCES:
+        path = tmp_path / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("def added() -> None:\n    pass\n\n\n" + (ROOT / file).read_text())
+
+    drawn = {one.name for one in generated.draw(tmp_path, SEED)}
+
+    assert drawn == {bug.name for bug in bugs()[len(PLANTED) :]}
+
+
+def test_three_planted_bugs_are_noticed_by_a_story_and_the_clean_code_is_not(
+    tmp_path: Path,
+) -> None:
+    story = tmp_path / "examined.toml"
+    story.write_text(STORY)
+    wanted = {"halt-ignored", "resume-too-far", "waves-all-at-once"}
+    chosen = [bug for bug in bugs() if bug.name in wanted]
+    heard: list[Result] = []
+
+    results = exam.judge(
+        ROOT,
+        chosen,
+        [Oracle("story", ("-m", "oleada_lab", "play", str(story)))],
+        children=2,
+        said=heard.append,
+    )
+
+    assert {one.bug.name for one in results if one.by == "story"} == wanted
+    assert len(heard) == 3
+    assert exam.report(results)["wrong"] == []
+
+
+def test_a_bug_that_keeps_the_code_from_running_proves_nothing(tmp_path: Path) -> None:
+    broken = Oracle("story", ("-c", "import oleada_wire.there_is_no_such_module"))
+    (tmp_path / "agent").mkdir()
+
+    with pytest.raises(MutantError, match="keeps the code from running"):
+        oracles.ask(broken, tmp_path, 0.1)
+
+
+def test_what_hangs_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(oracles, "PATIENCE_CPU_S", 1)
+
+    found = oracles.ask(Oracle("hang", ("-c", "while True: pass")), tmp_path, 0.0)
+
+    assert found.noticed
+
+
+@pytest.mark.parametrize(
+    "text", ["", "--- a/f.py\n+++ b/f.py\n", "\n\n--- a/f.py\n", "words only\n"]
+)
+def test_a_patch_says_what_is_wrong_and_changes_something(tmp_path: Path, text: str) -> None:
+    (tmp_path / "bug.patch").write_text(text)
+
+    with pytest.raises(MutantError, match=r"bug\.patch is no mutant"):
+        patches.load(tmp_path)
+
+
+def test_a_patch_that_does_not_apply_any_more_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "f.py").write_text("a = 2\n")
+    patch = patches.Patch(
+        "old", "wrong", ("f.py",), "--- a/f.py\n+++ b/f.py\n@@ -1 +1 @@\n-a = 1\n+a = 3\n"
+    )
+
+    with pytest.raises(MutantError, match="Mutant old does not apply any more"):
+        patches.apply(patch, tmp_path)
+    assert (tmp_path / "f.py").read_text() == "a = 2\n"
+
+
+def a_result(name: str, by: str | None, lives: str = "") -> Result:
+    return Result(Bug(name, "it is wrong", lives, lambda folder: None), by, "said", 1.0)
+
+
+KILLED = [a_result(f"bug-{number}", "stories") for number in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("results", "wrong"),
+    [
+        (KILLED, []),
+        ([*KILLED, a_result("a", None, "nobody can see it")], []),
+        ([*KILLED, a_result("a", None)], ["a lives, and nobody said why"]),
+        ([*KILLED, a_result("a", "sweep", "why")], ["a is said to live, but sweep notices it"]),
+        (
+            [*KILLED, a_result("a", None, "why"), a_result("b", None, "why")],
+            ["90.9% are killed, fewer than 95%"],
+        ),
+    ],
+)
+def test_the_exam_is_passed_when_nearly_all_are_killed_and_the_rest_explained(
+    results: list[Result], wrong: list[str]
+) -> None:
+    found = exam.report(results)
+
+    assert found["wrong"] == wrong
+    assert found["mutants"] == found["killed"] + len(found["survivors"])
+
+
+def test_why_a_drawn_bug_may_live_is_read_from_its_explanation() -> None:
+    [one, *_] = generated.draw(ROOT, SEED)
+    explained: Mapping[survivors.Name, str] = {one.mutant.name: "nobody can see it"}
+
+    [bug] = [bug for bug in exam.bugs(ROOT, SEED, explained) if bug.name == one.name]
+
+    assert bug.lives == "nobody can see it"
+    assert replace(bug, lives="") != bug
