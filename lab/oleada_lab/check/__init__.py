@@ -1,0 +1,1 @@
+"""What must hold whatever happens: invariants over the facts of a run, as pure code."""
