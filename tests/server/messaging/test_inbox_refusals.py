@@ -16,7 +16,7 @@ from oleada_server.config import Config
 from oleada_server.db import db
 from oleada_server.devices import service as devices
 from oleada_server.enrolment.errors import ClaimUsedError
-from oleada_server.messaging.inbox import SEQ_MAX, SHAPES, Incoming, store
+from oleada_server.messaging.inbox import SHAPES, Incoming, store
 from oleada_server.outage import DatabaseAwayError
 from oleada_server.telemetry.models import DeviceEvent
 from oleada_wire import messages, topics
@@ -272,7 +272,7 @@ def test_after_a_restore_only_a_hello_brings_a_lost_box_back(
     assert "not taken back" not in caplog.text
 
 
-@pytest.mark.parametrize(("seq", "counts"), [(1, 1), (SEQ_MAX, 1), (SEQ_MAX + 1, 0)])
+@pytest.mark.parametrize(("seq", "counts"), [(1, 1), (2_147_483_647, 1), (2_147_483_648, 0)])
 def test_a_sequence_number_counts_up_to_the_largest_that_a_row_holds(
     box: Flask, seq: int, counts: int
 ) -> None:
