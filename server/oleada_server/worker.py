@@ -13,7 +13,6 @@ import os
 import secrets
 import signal
 import socket
-import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
@@ -24,16 +23,13 @@ from flask import Flask
 from oleada_wire import topics
 from oleada_wire.messages import WIRE_VERSION, Header
 from paho.mqtt import client as mqtt
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from oleada_server import broker, clock, outage
 from oleada_server import config as settings
 from oleada_server.config import Config
 from oleada_server.db import db
-from oleada_server.enrolment.pki import SERVER_NAME
-from oleada_server.messaging import excess, inbox, quota
+from oleada_server.messaging import excess, inbox, quota, services_door
 from oleada_server.messaging.connection import Connection
 from oleada_server.messaging.publisher import Publisher
 from oleada_server.messaging.service import next_header
@@ -41,9 +37,6 @@ from oleada_server.system import service as system
 
 log = logging.getLogger(__name__)
 
-KEEPALIVE_S: Final = 120
-"""A broker that lets in ten thousand boxes at once answers a ping late; taking it for dead
-would have it deliver everything again. One that has died closes the connection at once."""
 SESSION_S: Final = 600
 """How long the broker keeps messages for a worker that is being restarted."""
 RECONNECT_S: Final = 0.5
@@ -83,7 +76,8 @@ class Worker:
         self._broker = outage.Spell(log, "broker")
         self._counts_at = 0.0
         self.counts: dict[str, int] = {}
-        self._client, self._publisher = self._new_connection()
+        self._client = self._new_connection()
+        self._publisher = Publisher(self._config, self._owner)
 
     @property
     def database_failures(self) -> int:
@@ -122,29 +116,20 @@ class Worker:
         if now_s >= self._counts_at:
             self._log_counts(now_s)
 
-    def _new_connection(self) -> tuple[Connection, Publisher]:
-        pki = self._config.pki_dir
-        client = Connection(self._heard, client_id=f"oleada-worker-{self._name}")
-        context = ssl.create_default_context(cafile=str(pki / "service-ca.pem"))
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_cert_chain(pki / f"{SERVER_NAME}.pem", pki / f"{SERVER_NAME}.key")
-        client.tls_set_context(context)
+    def _new_connection(self) -> Connection:
+        client = services_door.new_line(self._config, f"oleada-worker-{self._name}", self._heard)
         client.max_inflight_messages_set(self._config.inbox_batch_max)
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
-        return client, Publisher(client, self._owner)
+        return client
 
     def _connect(self) -> bool:
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.SessionExpiryInterval = SESSION_S
-        properties.ReceiveMaximum = broker.receive_max(self._config)
         try:
-            self._client.connect(
-                broker.SERVICES_HOST,
-                self._config.broker_services_port,
-                KEEPALIVE_S,
-                clean_start=False,
-                properties=properties,
+            services_door.open_line(
+                self._client,
+                self._config,
+                session_s=SESSION_S,
+                receive_max=broker.receive_max(self._config),
             )
         except OSError as error:
             self._broker.failed(f"it does not answer ({error}).", clock.monotonic_s())
@@ -154,16 +139,12 @@ class Worker:
         return True
 
     def _disconnected(self) -> None:
-        """Forget what was under way: the broker delivers again what was not PUBACKed.
-
-        A new client too: this one would publish again what another worker may have
-        published anew since.
-        """
+        """Forget what was under way: the broker delivers again what was not PUBACKed."""
         log.warning("the connection to the broker is gone")
         self._connected = False
         self._batch.clear()
         self._client.close()
-        self._client, self._publisher = self._new_connection()
+        self._client = self._new_connection()
         self._ready_file().unlink(missing_ok=True)
         clock.wait_s(RECONNECT_S)
 
@@ -174,7 +155,6 @@ class Worker:
             self._broker.failed(f"it refuses this worker ({reason}).", clock.monotonic_s())
             return
         self._broker.worked(clock.monotonic_s())
-        self._publisher.connected()
         client.subscribe(broker.up_filter(self._config), qos=1)
 
     def _on_subscribe(
@@ -188,9 +168,6 @@ class Worker:
             log.error("%s can not be written: %s", path, error.strerror)
 
     def _heard(self, mid: int, qos: int, topic: str, payload: bytes) -> None:
-        if self._publisher.heard(topic, payload):
-            self._client.queue_pubacks([mid] if qos else [])
-            return
         if not self._batch:
             self._batch_since = clock.monotonic_s()
         if qos == 0 and len(self._batch) >= self._config.inbox_batch_max:
@@ -293,6 +270,7 @@ class Worker:
                 self._guarded("inbox", self._store_batch, clock.monotonic_s())
             self._guarded("outbox", self._publisher.give_up, clock.monotonic_s())
             self._client.leave()
+        self._publisher.close()
         self._ready_file().unlink(missing_ok=True)
         with suppress(SQLAlchemyError):
             db.session.remove()

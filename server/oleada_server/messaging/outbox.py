@@ -19,6 +19,8 @@ from oleada_server.messaging.models import Counter, OutboxMessage, RetainedMessa
 from oleada_server.messaging.service import CANARY, next_number
 
 CANARY_TOPIC: Final = f"{PREFIX}/s/canary"
+ECHO_TOPIC: Final = f"{PREFIX}/s/echo"
+"""What a publisher says to itself: what the broker had for it before has come (memory.py)."""
 
 
 @dataclass(frozen=True, slots=True)
