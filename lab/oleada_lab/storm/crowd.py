@@ -6,6 +6,7 @@ selector, and speaks just enough MQTT 5 (raw_mqtt.py) to keep a session, say som
 QoS 1 and hear what the server answers.
 """
 
+import errno
 import json
 import os
 import resource
@@ -53,6 +54,7 @@ class Member:
         is_ready: The broker has accepted it, and what is for it is subscribed to.
         was_known: The broker still had its session when it came back.
         turned_away: How often a connection ended before it was ready.
+        unanswered: How often the kernel gave up before anybody had accepted the connection.
         acked: Message ids that the server has counted, each as often as it said so.
         refused: Message ids that it never will.
         pauses: Each ``pause_s`` that it was told.
@@ -64,6 +66,7 @@ class Member:
     is_ready: bool = False
     was_known: bool = False
     turned_away: int = 0
+    unanswered: int = 0
     acked: Counter[str] = field(default_factory=Counter)
     refused: set[str] = field(default_factory=set)
     pauses: list[int] = field(default_factory=list)
@@ -166,8 +169,8 @@ class Crowd:
             act(member)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
             return
-        except OSError:
-            member.turned_away += not member.is_ready
+        except OSError as error:
+            count_failure(member, error)
             self._close(member)
             self._again.append((monotonic_s() + AGAIN_S, member))
 
@@ -255,6 +258,16 @@ class Crowd:
             member.line.sock.close()
         member.line = Line()
         member.is_ready = False
+
+
+def count_failure(member: Member, error: OSError) -> None:
+    """Tell a knock that nobody heard, in two minutes (tcp(7), tcp_syn_retries), from a no."""
+    if member.is_ready:
+        return
+    if error.errno == errno.ETIMEDOUT and member.line.tls is None:
+        member.unanswered += 1
+    else:
+        member.turned_away += 1
 
 
 def _hear(member: Member, topic: str, payload: bytes) -> None:

@@ -38,7 +38,7 @@ def run(ground: Ground, count: int, seed: int) -> dict[str, Any]:
     found = [_wave(ground, wave, dice) for wave in waves]
     summed = {
         name: sum(one[name] for one in found)
-        for name in ("were_known", "turned_away", "hellos_sent", "hellos_counted")
+        for name in ("were_known", "turned_away", "unanswered", "hellos_sent", "hellos_counted")
     }
     rows = _rows(ground)
     wanted = {"were_known": count, "turned_away": 0, "hellos_counted": 2 * count}
@@ -63,13 +63,15 @@ def _wave(ground: Ground, identities: Sequence[Identity], dice: random.Random) -
     try:
         for at in range(0, len(members), FIRST_AT_ONCE):
             _come(crowd, members[at : at + FIRST_AT_ONCE], tongues[at : at + FIRST_AT_ONCE], 1)
-        before = sum(member.turned_away for member in members)
+        for member in members:
+            member.turned_away = member.unanswered = 0
         crowd.drop(members)
         began_s = monotonic_s()
         _come(crowd, members, tongues, 2)
         return {
             "were_known": sum(member.was_known for member in members),
-            "turned_away": sum(member.turned_away for member in members) - before,
+            "turned_away": sum(member.turned_away for member in members),
+            "unanswered": sum(member.unanswered for member in members),
             "hellos_sent": 2 * len(members),
             "hellos_counted": sum(sum(member.acked.values()) for member in members),
             "back_s": monotonic_s() - began_s,

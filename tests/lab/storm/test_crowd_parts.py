@@ -1,11 +1,16 @@
 """The parts of a storm that decide: packets, stories, sizes."""
 
+import errno
 import random
+import socket
+import ssl
+from pathlib import Path
 
 import pytest
 from oleada_lab.bench import raw_mqtt
+from oleada_lab.bench.identities import Identity
 from oleada_lab.cli_storm import STORMS, sizes
-from oleada_lab.storm import speech
+from oleada_lab.storm import crowd, speech
 from oleada_wire.words import Phase
 
 
@@ -54,3 +59,30 @@ def test_every_storm_comes_if_none_is_named_and_else_those_that_are() -> None:
     assert set(sizes(nobody)) == set(STORMS)
     assert sizes({**nobody, "flood": 5}) == {"flood": 5}
     assert sizes({**nobody, "flood": 0}) == {}
+
+
+@pytest.mark.parametrize(
+    ("error", "is_talking", "counted"),
+    [
+        (OSError(errno.ETIMEDOUT, "nobody"), False, (0, 1)),
+        (OSError(errno.ECONNREFUSED, "no"), False, (1, 0)),
+        (OSError(errno.ETIMEDOUT, "nothing more"), True, (1, 0)),
+        (ConnectionResetError(), True, (1, 0)),
+    ],
+    ids=["nobody accepted it", "refused", "silence after a word", "hung up"],
+)
+def test_a_knock_that_nobody_heard_is_no_refusal(
+    error: OSError, is_talking: bool, counted: tuple[int, int]
+) -> None:
+    member = crowd.Member(Identity("VX41ZZZZ0001", "SN-1", "VX-410", Path("c"), Path("k")))
+    with (
+        socket.socket() as sock,
+        ssl.create_default_context().wrap_socket(
+            sock, server_hostname="broker", do_handshake_on_connect=False
+        ) as tls,
+    ):
+        member.line.tls = tls if is_talking else None
+
+        crowd.count_failure(member, error)
+
+    assert (member.turned_away, member.unanswered) == counted
