@@ -30,6 +30,7 @@ from oleada_lab.errors import BoxError
 POWER_OFF_LIMIT_S: Final = 20
 """A clean power-off that takes longer is answered by pulling the plug."""
 SLOTS: Final = ("A", "B")
+DIES_WITH_PARENT: Final = ("setpriv", "--pdeathsig", "KILL")
 CONNECT_SPREAD_S: Final = 5
 """Few boxes on a bench need no minute to come back one by one."""
 
@@ -124,19 +125,22 @@ class Box:
             return
         with self._console.open("ab") as console:
             self._process = subprocess.Popen(
-                [
-                    # The kernel kills the box when the lab is gone, however it went.
-                    *("setpriv", "--pdeathsig", "KILL"),
-                    *(sys.executable, "-m", "oleada_agent.boot.program"),
-                    *("--box", str(self.directory)),
-                    # ... and the box itself looks, in case the lab went before that.
-                    *("--dies-with", str(os.getpid())),
-                ],
+                # The kernel kills the box when the lab is gone, however it went.
+                [*DIES_WITH_PARENT, *self.command()],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
                 start_new_session=True,
             )
+
+    def command(self) -> list[str]:
+        """Return what is started when the box gets power."""
+        # The box itself looks too, in case the lab went before the kernel could know.
+        return [*self.program(), "--dies-with", str(os.getpid())]
+
+    def program(self) -> list[str]:
+        """Return the command line of its boot program."""
+        return [sys.executable, "-m", "oleada_agent.boot.program", "--box", str(self.directory)]
 
     def power_off(self) -> None:
         """Switch it off as a person would by the button; wait until it is off."""

@@ -5,7 +5,7 @@ broker and TLS as they ship. What a box is on is the caller's: a plain folder, o
 medium under FUSE that loses what was not made durable.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty
@@ -31,7 +31,7 @@ from oleada_lab.firmware.image import BuiltImage, ImageSpec, build_small_image
 from oleada_lab.real.desk import Desk
 from oleada_lab.real.house import TOKEN, House
 from oleada_lab.real.repository import MODEL, Repository
-from oleada_lab.real.verdict import Goal, Seen, is_done
+from oleada_lab.real.verdict import Fate, Goal, Seen, Verdict, is_done, judge
 
 OLD, NEW = "5.8.1", "5.8.2"
 SYSTEM_BYTES: Final = 64 * 1024
@@ -108,17 +108,21 @@ class Scene:
             said=box.console()[-600:],
         )
 
-    def wait(self, box: Box, *, is_over: Callable[[], bool] = lambda: False) -> Seen:
-        """Return what is seen when *box* has reached its goal, is off, *is_over*, or is late."""
+    def wait(self, box: Box) -> None:
+        """Return when *box* has reached its goal, is off, or is late."""
         until = monotonic_s() + LIMIT_S
-        while monotonic_s() < until and box.is_on and not is_over():
+        while monotonic_s() < until and box.is_on:
             self._hear()
-            if self._hellos and self._hellos[-1].version == NEW and self._has_verdict():
-                seen = self.look(box)
-                if is_done(seen, self.goal):
-                    return seen
+            said_new = bool(self._hellos) and self._hellos[-1].version == NEW
+            if said_new and self._has_verdict() and self._is_done(box):
+                return
             sleep_s(POLL_S)
-        return self.look(box)
+
+    def _is_done(self, box: Box) -> bool:
+        try:
+            return is_done(self.look(box), self.goal)
+        except OSError:  # its power went just now
+            return False
 
     def _has_verdict(self) -> bool:
         return any(report.phase.is_final for report in self._reports)
@@ -131,6 +135,27 @@ class Scene:
                     self._hellos.append(messages.decode(Hello, data))
                 elif kind is Up.REPORT:
                     self._reports.append(messages.decode(Report, data))
+
+
+def until_dark(scene: Scene, box: Box) -> None:
+    """Return when the power of *box* has gone; it goes at the goal at the latest."""
+    try:
+        box.power_on()
+        scene.wait(box)
+    finally:
+        box.power_cut()
+
+
+def recover(scene: Scene, box: Box) -> tuple[Verdict, str]:
+    """Return what becomes of *box* when nothing fails, and its last words if it is not well."""
+    try:
+        box.power_on()
+        scene.wait(box)
+        seen = scene.look(box)
+    finally:
+        box.power_cut()
+    verdict = judge(seen, scene.goal)
+    return verdict, "" if verdict.fate is Fate.WELL else seen.said
 
 
 @contextmanager

@@ -1,0 +1,118 @@
+"""The sweep over FUSE: a real box loses its power after each operation on its disk.
+
+For every cut point a box comes from the factory, gets power and runs until it has done
+that operation; right then its whole process group is killed. What a mode of loss takes
+is taken, the power returns, nothing fails any more, and the box must reach its goal.
+Media that are equal after the cut are recovered once: the box knows nothing else.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Final
+
+from oleada_lab.boxes import Box
+from oleada_lab.real.mount import Mount, mounted
+from oleada_lab.real.scene import Scene, a_scene, recover, until_dark
+from oleada_lab.real.verdict import Verdict
+from oleada_lab.sim.crash import Kept
+from oleada_lab.sim.disk import Op
+
+FACTORY: Final = "factory"
+CUT: Final = "cut"
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What became of a box after one cut.
+
+    Attributes:
+        after: The operation after which the power went; None when the update had ended.
+        kept: The mode of loss.
+        said: The end of the console, for people; empty when all is well.
+        is_equal: Its medium was equal to that of a cut that was recovered.
+    """
+
+    number: int
+    after: Op | None
+    kept: Kept
+    verdict: Verdict
+    said: str = ""
+    is_equal: bool = False
+
+
+class Stand:
+    """One place where boxes are cut: a house and a medium under FUSE."""
+
+    def __init__(self, scene: Scene, mount: Mount) -> None:
+        self.scene = scene
+        self.mount = mount
+        mount.load(scene.factory)
+        mount.keep(FACTORY)
+
+    def record(self) -> tuple[list[Op], Verdict]:
+        """Return the operations of one whole update, and how it ended."""
+        verdict, _ = recover(self.scene, self._new_box(None))
+        return self.mount.log(), verdict
+
+    def cut(self, number: int, modes: Sequence[Kept]) -> Iterator[Cut]:
+        """Cut a new box's power after operation *number*; yield what each mode makes of it."""
+        box = self._new_box(number)
+        until_dark(self.scene, box)
+        log = self.mount.log()
+        after = log[-1] if len(log) >= number else None
+        told = self.scene.reports()
+        self.mount.keep(CUT)
+        known: dict[str, Cut] = {}
+        for kept in modes:
+            self.mount.back(CUT)
+            digest = self.mount.lose_power(kept, number)
+            if digest in known:
+                same = known[digest]
+                yield Cut(number, after, kept, same.verdict, same.said, is_equal=True)
+                continue
+            self.scene.forget(told)
+            verdict, said = recover(self.scene, box)
+            known[digest] = Cut(number, after, kept, verdict, said)
+            yield known[digest]
+
+    def _new_box(self, cut_after: int | None) -> Box:
+        self.mount.back(FACTORY)
+        box = self.scene.new_box(self.mount.folder)
+        self.mount.cut_after(cut_after)
+        return box
+
+
+@contextmanager
+def a_stand(home: Path) -> Iterator[Stand]:
+    """Yield a stand over directory *home*, which is made."""
+    with a_scene(home) as scene, mounted(home / "box") as mount:
+        yield Stand(scene, mount)
+
+
+@contextmanager
+def stands(home: Path, count: int) -> Iterator[list[Stand]]:
+    """Yield *count* stands that know nothing of each other."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(a_stand(home / f"stand-{i}")) for i in range(count)]
+
+
+def sweep(places: Sequence[Stand], numbers: Sequence[int], modes: Sequence[Kept]) -> Iterator[Cut]:
+    """Yield what became of the boxes cut after each of *numbers*, as it is found out."""
+    free: SimpleQueue[Stand] = SimpleQueue()
+    for place in places:
+        free.put(place)
+
+    def one(number: int) -> list[Cut]:
+        place = free.get()
+        try:
+            return list(place.cut(number, modes))
+        finally:
+            free.put(place)
+
+    with ThreadPoolExecutor(len(places)) as pool:
+        for found in pool.map(one, numbers):
+            yield from found
