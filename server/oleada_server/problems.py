@@ -1,6 +1,5 @@
 """Errors as answers: problem+json (RFC 9457) for programs, a page for people."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import suppress
 from http import HTTPStatus
@@ -18,7 +17,8 @@ from oleada_server import outage
 from oleada_server.clock import monotonic_s
 from oleada_server.db import db
 from oleada_server.errors import BadInputError, ServerError
-from oleada_server.outage import RETRY_AFTER_S, DiskFullError, Spell
+from oleada_server.outage import RETRY_AFTER_S, DiskFullError
+from oleada_server.spells import spell
 
 FIELDS_NAMED_MAX = 10
 MACHINE_PATHS = ("/api/", "/device/", "/artifacts/", "/tuf/")
@@ -45,12 +45,6 @@ def register_error_handlers(app: Flask) -> None:
     for kind in (DBAPIError, PoolTimeoutError, OSError):
         app.register_error_handler(kind, _outage)
     app.after_request(_note_that_it_works)
-
-
-def spell(app: Flask, what: str) -> Spell:
-    """Return the process's only record of whether *what*, such as ``database``, is away."""
-    held: dict[str, Spell] = app.extensions.setdefault("oleada_spells", {})
-    return held.setdefault(what, Spell(logging.getLogger(__name__), what))
 
 
 def _outage(error: Exception) -> ResponseReturnValue:

@@ -19,7 +19,7 @@ from oleada_server.accounts.rights import SCOPES, Identity, demand_role, demand_
 from oleada_server.clock import now_utc
 from oleada_server.db import db, read_only
 from oleada_server.errors import NotSignedInError
-from oleada_server.problems import spell
+from oleada_server.spells import spell
 
 SESSION_COOKIE = "oleada_session"
 

@@ -25,8 +25,8 @@ from oleada_server.clock import monotonic_s, now_utc
 from oleada_server.db import db, read_only
 from oleada_server.devices import service as devices
 from oleada_server.live import service as live
-from oleada_server.problems import spell
 from oleada_server.rollouts import service as rollouts
+from oleada_server.spells import spell
 from oleada_server.web import badges, device_page, fleet, rollout_list, rollout_page, words
 from oleada_server.web.parts import Parts
 
