@@ -63,7 +63,7 @@ def test_a_busy_database_is_a_page_in_words_and_then_all_is_well(
         assert "Traceback" not in answer.text
     assert use_link(client, token).status_code == 303, "the link was not used up"
     assert client.get("/devices").status_code == 200
-    told = [r.getMessage() for r in caplog.records if r.name == "oleada_server.problems"]
+    told = [r.getMessage() for r in caplog.records if r.name == "oleada_server.spells"]
     assert len(told) == 2, told
     assert "does not answer" in told[0]
     assert "works again" in told[1]
