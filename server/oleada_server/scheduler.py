@@ -2,6 +2,9 @@
 
 Each job is an idempotent tick over database state. Only the leader ticks, and every
 transaction of a tick commits only while its lease holds (messaging/leader.py).
+
+APScheduler goes by the machine's own clock, so its jobs are timed by that and by no
+other; set back, it would wait until it is there again (:meth:`Scheduler.watch_clock`).
 """
 
 import logging
@@ -33,6 +36,9 @@ from oleada_server.telemetry import service as telemetry
 log = logging.getLogger(__name__)
 
 ROLE: Final = "scheduler"
+WATCH_CLOCK_S: Final = 1.0
+SET_BACK_S: Final = 2.0
+"""A clock that goes back further than this within one look was set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,7 @@ class Scheduler:
         self._lease: leader.Lease | None = None
         self._database = outage.Spell(log, "database")
         self._owed: set[str] = set()
+        self._ahead_s: float | None = None
         self._jobs = BackgroundScheduler(
             timezone="UTC",
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": 60},
@@ -80,8 +87,9 @@ class Scheduler:
                 "interval",
                 seconds=tick.every_s,
                 id=tick.name,
-                next_run_time=clock.now_utc(),
+                next_run_time=_timers_now(),
             )
+        self.watch_clock()
         self._jobs.start()
 
     def stop(self) -> None:
@@ -92,6 +100,16 @@ class Scheduler:
                 if self._lease is not None:
                     leader.give_up(self._lease)
             db.session.remove()
+
+    def watch_clock(self) -> None:
+        """Let every job run now if the machine's clock was set back since the last look."""
+        ahead_s = clock.machine_now_utc().timestamp() - clock.monotonic_s()
+        before_s, self._ahead_s = self._ahead_s, ahead_s
+        if before_s is None or before_s - ahead_s < SET_BACK_S:
+            return
+        log.warning("this machine's clock was set back by %.0f s", before_s - ahead_s)
+        for job in self._jobs.get_jobs():
+            self._run_now(job.id)
 
     def lead(self, now: datetime) -> bool:
         """Take or renew the lease at *now* of the database; return whether this process leads."""
@@ -137,7 +155,10 @@ class Scheduler:
         """Let what an outage has kept from running run now; its next turn may be far."""
         owed, self._owed = self._owed, set()
         for name in owed:
-            self._jobs.modify_job(name, next_run_time=clock.now_utc())
+            self._run_now(name)
+
+    def _run_now(self, name: str) -> None:
+        self._jobs.modify_job(name, next_run_time=_timers_now())
 
     def run_once(self, tick: Tick, now: datetime) -> bool:
         """Run *tick* if this process leads; return whether it ran to its end."""
@@ -182,6 +203,11 @@ class Scheduler:
         return work
 
 
+def _timers_now() -> datetime:
+    """Return the time as APScheduler reads it: the machine's, without the lab's wrong clock."""
+    return clock.machine_now_utc() - clock.LAB_OFFSET
+
+
 def run(app: Flask, ticks: tuple[Tick, ...] = TICKS) -> None:
     """Run *ticks* until SIGTERM or SIGINT."""
     ended = threading.Event()
@@ -189,5 +215,6 @@ def run(app: Flask, ticks: tuple[Tick, ...] = TICKS) -> None:
         signal.signal(number, lambda *_: ended.set())
     scheduler = Scheduler(app, ticks)
     scheduler.start()
-    ended.wait()
+    while not ended.wait(WATCH_CLOCK_S):
+        scheduler.watch_clock()
     scheduler.stop()

@@ -44,7 +44,13 @@ class Lease:
 
 
 def take(role: str, owner: str, now: datetime, lease: timedelta = LEASE) -> Lease | None:
-    """Return the lease of *role* for *owner*, taken or renewed; None while another holds it."""
+    """Return the lease of *role* for *owner*, taken or renewed; None while another holds it.
+
+    A lease that ends later than one taken now could is of a clock that was set back since:
+    its owner may be gone, so it counts for nothing. The epoch keeps an owner that is not
+    gone from committing.
+    """
+    set_back = Leader.expires_at > now + 2 * lease
     statement = insert(Leader).values(role=role, owner=owner, epoch=1, expires_at=now + lease)
     taken = db.session.scalar(
         statement.on_conflict_do_update(
@@ -54,7 +60,7 @@ def take(role: str, owner: str, now: datetime, lease: timedelta = LEASE) -> Leas
                 "epoch": case((Leader.owner == owner, Leader.epoch), else_=Leader.epoch + 1),
                 "expires_at": now + lease,
             },
-            where=or_(Leader.owner == owner, Leader.expires_at < now),
+            where=or_(Leader.owner == owner, Leader.expires_at < now, set_back),
         ).returning(Leader.epoch)
     )
     db.session.commit()

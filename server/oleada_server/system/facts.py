@@ -83,7 +83,7 @@ def _with_database(local: dict[str, object], now: datetime) -> Facts:
             Process(
                 beat.name,
                 beat.role,
-                (there - beat.heard_at).total_seconds(),
+                abs(there - beat.heard_at).total_seconds(),
                 (beat.said_at - beat.heard_at).total_seconds(),
                 beat.facts.get("broker"),
             )

@@ -75,7 +75,8 @@ class Process:
 
     Attributes:
         role: ``worker`` or ``scheduler``.
-        silent_s: Since its beat, by the database's clock.
+        silent_s: Since its beat, by the database's clock; or until it, when that clock was
+            set back: who lives beats again within ten seconds.
         ahead_s: How far its machine's clock is ahead of the database's.
         has_broker: Whether it reaches the broker; None for one that needs none.
     """

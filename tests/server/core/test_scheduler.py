@@ -1,17 +1,28 @@
 """The scheduler: one leads, a failing tick ends nothing, a former leader does no harm."""
 
 import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from flask import Flask
+from oleada_server import clock
 from oleada_server.db import db
 from oleada_server.devices.models import HardwareModel
 from oleada_server.messaging import leader
 from oleada_server.scheduler import TICKS, Scheduler, Tick
+from oleada_server.system import service as system
 from sqlalchemy import select
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATE = NOON + leader.LEASE + timedelta(seconds=1)
+
+
+@pytest.fixture(autouse=True)
+def right_clock() -> Iterator[None]:
+    """Leave the process with the machine's clock."""
+    yield
+    clock.follow(timedelta())
 
 
 def _write(now: datetime) -> None:
@@ -82,6 +93,39 @@ def test_ticks_run_by_themselves_until_the_scheduler_stops(app: Flask) -> None:
     scheduler.stop()
 
     assert leader.take("scheduler", "another", NOON), "the lease was given up"
+
+
+def test_a_clock_that_is_set_back_stops_no_tick(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Jobs are due at times of the machine's clock: an hour back is an hour without them."""
+    ran = threading.Semaphore(0)
+    scheduler = Scheduler(app, (Tick("seldom", 3600, lambda now: ran.release()),))
+    scheduler.start()
+    assert ran.acquire(timeout=60)
+    scheduler.watch_clock()
+    assert not ran.acquire(timeout=0.5), "nobody set the clock"
+
+    monkeypatch.setattr(clock, "LAB_OFFSET", -timedelta(hours=1))
+    scheduler.watch_clock()
+
+    assert ran.acquire(timeout=60)
+    scheduler.stop()
+
+
+@pytest.mark.parametrize("off_s", [300, -300])
+def test_a_machine_whose_clock_is_wrong_ticks_at_once(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, off_s: int
+) -> None:
+    off = timedelta(seconds=off_s)
+    monkeypatch.setattr(system, "database_now", lambda: clock.machine_now_utc() + off)
+    ticked = threading.Event()
+    scheduler = Scheduler(app, (Tick("tick", 3600, lambda now: ticked.set()),))
+
+    scheduler.start()
+
+    assert ticked.wait(timeout=60)
+    scheduler.stop()
 
 
 def test_every_tick_of_the_house_may_run_twice_on_an_empty_server(app: Flask) -> None:

@@ -29,6 +29,18 @@ def test_only_one_leads_until_its_lease_runs_out(app: Flask) -> None:
     assert second.epoch == first.epoch + 1
 
 
+def test_after_the_clock_was_set_back_nobody_waits_for_a_dead_leader(app: Flask) -> None:
+    dead = leader.take("tick", "a", NOON)
+    assert dead is not None
+
+    earlier = NOON - timedelta(minutes=5)
+    heir = leader.take("tick", "b", earlier)
+
+    assert heir is not None
+    assert heir.epoch == dead.epoch + 1
+    assert leader.take("tick", "a", earlier + timedelta(seconds=1)) is None, "it leads for good"
+
+
 def test_roles_do_not_know_each_other(app: Flask) -> None:
     assert leader.take("tick", "a", NOON)
     assert leader.take("outbox", "b", NOON)

@@ -46,6 +46,16 @@ def test_a_process_that_beats_is_known_and_one_that_stops_is_silent(app: Flask) 
     assert _conditions(app)[Code.WORKER_SILENT].number == pytest.approx(90, abs=20)
 
 
+def test_a_beat_from_the_future_is_no_sign_of_life(app: Flask) -> None:
+    """The clock was set back by five minutes, and who beat before has not since."""
+    service.beat("scheduler 7 on here", service.SCHEDULER, {})
+    later = now_utc() + MINUTES
+    db.session.execute(update(ProcessBeat).values(heard_at=later, said_at=later))
+    db.session.commit()
+
+    assert Code.SCHEDULER_SILENT in _conditions(app)
+
+
 @pytest.mark.parametrize("off", [MINUTES, -MINUTES], ids=["ahead", "behind"])
 def test_a_machine_whose_clock_is_off_goes_by_the_databases_and_is_named(
     app: Flask, monkeypatch: pytest.MonkeyPatch, off: timedelta
