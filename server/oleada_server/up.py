@@ -72,6 +72,7 @@ def up(directory: Path, say: Callable[[str], None]) -> None:
                 for child in children:
                     if child.name in again:
                         child.stop()
+                    _mend_store(config, child, say)
                     if sentence := child.watch(clock.monotonic_s()):
                         say(sentence)
                 clock.wait_s(WATCH_S)
@@ -113,7 +114,6 @@ def door_command(config: Config) -> list[str]:
         *("--certfile", str(config.pki_dir / "door.pem")),
         *("--keyfile", str(config.pki_dir / "door.key")),
         *("--access-logfile", "-", "--access-logformat", DOOR_LOG),
-        *("--config", "python:oleada_server.door_limits"),
         "oleada_server.app:create_door()",
     ]
 
@@ -201,12 +201,28 @@ def _start(
         while not (_answers(*place) if place else child.name != "worker" or ready_file.exists()):
             if stopped.asked:
                 return
+            if _mend_store(config, child, say):
+                child.start()
             _check_alive(child, deadline_s)
             clock.wait_s(WATCH_S / 2)
     say(f"Oleada is ready: {config.console_url}")
     say(f"  device door  {config.door_url}")
     say(f"  broker       {config.public_host}:{config.broker_port}")
     say(f"  logs         {config.logs_dir}")
+
+
+def _mend_store(config: Config, child: Child, say: Callable[[str], None]) -> bool:
+    """Let a broker that ended over a damaged store begin without it; return whether it did."""
+    code = child.ended()
+    if child.name != "broker" or code is None:
+        return False
+    if not broker.is_store_damaged(code, child.said()):
+        return False
+    aside = broker.set_store_aside(config)
+    if aside is None:
+        return False
+    say(f"The broker's store was damaged and is now {aside}; the database fills the broker again.")
+    return True
 
 
 def _check_alive(child: Child, deadline_s: float) -> None:
@@ -231,7 +247,9 @@ def _wait_for_port(setting: str, host: str, port: int, deadline_s: float) -> Non
 def _gunicorn(host: str, port: int, threads: int) -> list[str]:
     return [
         *(sys.executable, "-m", "gunicorn"),
-        *("--worker-class", "gthread", "--threads", str(threads)),
+        *("--worker-class", "oleada_server.patient_worker.PatientWorker"),
+        *("--threads", str(threads), "--no-sendfile"),
+        *("--config", "python:oleada_server.patient_worker"),
         *("--bind", f"{host}:{port}"),
         *("--graceful-timeout", str(GRACE_S)),
         *("--log-level", "warning"),
