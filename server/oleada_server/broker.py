@@ -17,6 +17,7 @@ Source: mosquitto.conf(5); behaviour of 2.0.11 as measured in the trust design, 
 import hashlib
 import hmac
 import os
+import signal
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +31,7 @@ from oleada_server.secret import secret_key
 CONFIGURATION: Final = "mosquitto.conf"
 STORE: Final = "mosquitto.db"
 """Where the broker keeps sessions and retained messages, written every minute."""
+STORE_ASIDE: Final = "mosquitto.db.damaged"
 PACKET_BYTES_MAX: Final = DOWN_BYTES_MAX + 4096
 """The largest payload of the wire with its topic and properties."""
 QUEUED_MESSAGES_MAX: Final = 100_000
@@ -49,6 +51,27 @@ def write_configuration(config: Config) -> Path:
     path.write_text(_configuration(config, directory))
     path.chmod(0o600)
     return path
+
+
+def is_store_damaged(code: int, said: str) -> bool:
+    """Return whether a broker that ended with *code*, and *said* so much, could not read its store.
+
+    Mosquitto ends at each start over a store that was cut short, and crashes over some.
+    """
+    crashed = code in {-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS}
+    return crashed or "Couldn't open database" in said
+
+
+def set_store_aside(config: Config) -> Path | None:
+    """Move the broker's store out of its way; return where it is now, None if there was none.
+
+    Nothing is lost with it: the database has all that is retained, and boxes say hello.
+    """
+    aside = config.broker_dir / STORE_ASIDE
+    try:
+        return (config.broker_dir / STORE).replace(aside)
+    except FileNotFoundError:
+        return None
 
 
 def access_list() -> str:

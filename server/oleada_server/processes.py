@@ -44,6 +44,7 @@ class Child:
         self._started_s = 0.0
         self._failures = 0
         self._restart_s = 0.0
+        self._said_from = 0
 
     @property
     def pid(self) -> int | None:
@@ -53,6 +54,7 @@ class Child:
     def start(self) -> None:
         """Start it."""
         with _open_log(self._log_path) as log:
+            self._said_from = log.tell()
             self._process = subprocess.Popen(
                 self._command,
                 env=self._environ,
@@ -98,8 +100,15 @@ class Child:
 
     def log_tail(self) -> str:
         """Return the last lines of its output."""
+        return self._log_from(0)
+
+    def said(self) -> str:
+        """Return the last lines of its output since it was started."""
+        return self._log_from(self._said_from)
+
+    def _log_from(self, start: int) -> str:
         with self._log_path.open("rb") as log:
-            log.seek(max(0, self._log_path.stat().st_size - TAIL_BYTES))
+            log.seek(max(start, self._log_path.stat().st_size - TAIL_BYTES))
             return log.read().decode(errors="replace")
 
 

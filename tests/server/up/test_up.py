@@ -115,6 +115,14 @@ def _status(url: str, context: ssl.SSLContext) -> int:
             return error.code
 
 
+def _listens(place: tuple[str, int]) -> bool:
+    try:
+        with socket.create_connection(place, START_S):
+            return True
+    except OSError:
+        return False
+
+
 def _child(up: Up, word: str) -> psutil.Process:
     (found,) = [p for p in psutil.Process(up.process.pid).children() if word in p.cmdline()]
     return found
@@ -188,6 +196,28 @@ def test_a_child_that_dies_is_started_again(home: Path) -> None:
             30,
         )
         assert "worker ended (signal SIGKILL)" in up.output.read_text()
+
+
+def test_a_broker_whose_store_is_damaged_begins_without_it(home: Path) -> None:
+    """Cut short while nobody ran, and again under a broker that runs."""
+    store = home / "broker" / "mosquitto.db"
+    store.parent.mkdir()
+    store.write_bytes(b"\0" * 100)
+
+    with running(home) as up:
+        assert store.with_name("mosquitto.db.damaged").read_bytes() == b"\0" * 100
+        (broker,) = [
+            p for p in psutil.Process(up.process.pid).children() if p.name() == "mosquitto"
+        ]
+        store.write_bytes(b"half a store")
+        broker.kill()
+
+        wait_until(
+            lambda: store.with_name("mosquitto.db.damaged").read_bytes() == b"half a store",
+            "what is damaged is set aside",
+        )
+        place = ("127.0.0.1", up.config.broker_port)
+        wait_until(lambda: _listens(place), "the broker is there again", START_S)
 
 
 def test_killed_with_9_it_takes_its_children_along_and_starts_again(home: Path) -> None:
