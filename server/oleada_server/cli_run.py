@@ -1,6 +1,7 @@
 """``oleada init, up, web, door, worker, scheduler, db``: the server's own processes."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -62,8 +63,20 @@ def door() -> None:
     _become(whole.door_command(_made_ready()))
 
 
+def _plain_name(_context: click.Context, _option: click.Parameter, name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", name):
+        raise click.BadParameter("A worker's name is 1 to 40 letters, digits, '-' or '_'.")
+    return name
+
+
 @click.command()
-@click.option("--name", default="1", show_default=True, help="Tells several workers apart.")
+@click.option(
+    "--name",
+    default="1",
+    show_default=True,
+    callback=_plain_name,
+    help="Tells several workers apart.",
+)
 def worker(name: str) -> None:
     """Run one worker: inbox and outbox. Several share the load."""
     from oleada_server import worker as work  # noqa: PLC0415 - paho only where it is needed

@@ -8,16 +8,17 @@ which one travels while the other is stored. One worker of many, chosen by a lea
 publishes the outbox.
 """
 
+import fcntl
 import logging
 import os
 import secrets
 import signal
 import socket
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from flask import Flask
 from oleada_wire import topics
@@ -29,6 +30,7 @@ from oleada_server import broker, clock, outage
 from oleada_server import config as settings
 from oleada_server.config import Config
 from oleada_server.db import db
+from oleada_server.errors import ConflictError
 from oleada_server.messaging import excess, inbox, quota, services_door
 from oleada_server.messaging.connection import Connection
 from oleada_server.messaging.publisher import Publisher
@@ -44,6 +46,14 @@ DATABASE_RETRY_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 IDLE_S: Final = 0.02
 ACK_IDS_MAX: Final = 500
 COUNTS_EVERY_S: Final = 60.0
+NAME_FREE_S: Final = 15.0
+"""How long the next worker waits for the one before to end: it stores what it has at hand."""
+
+
+class WorkerNameTakenError(ConflictError):
+    """Another worker of this server has this name; the two would turn each other out."""
+
+    code = "worker-name-taken"
 
 
 class Worker:
@@ -306,9 +316,54 @@ def ack_bytes(
 
 
 def run(app: Flask, config: Config, name: str) -> None:
-    """Run worker *name* until SIGTERM or SIGINT."""
+    """Run worker *name* until SIGTERM or SIGINT.
+
+    Raises:
+        WorkerNameTakenError: another one runs under this name.
+    """
     assert config is app.extensions["oleada_config"], "one app, one configuration"  # noqa: S101
-    worker = Worker(app, name)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: worker.stop())
-    worker.run()
+    with only_one_named(name, config.data_dir / "run", NAME_FREE_S):
+        worker = Worker(app, name)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: worker.stop())
+        worker.run()
+
+
+@contextmanager
+def only_one_named(name: str, directory: Path, wait_s: float) -> Iterator[None]:
+    """Hold *name* in *directory*: the broker ends the session of whoever had it before.
+
+    Raises:
+        WorkerNameTakenError: another process held it for *wait_s* seconds.
+    """
+    lock = _open_lock(directory / f"worker-{name}.lock")
+    if lock is None:
+        yield
+        return
+    deadline_s = clock.monotonic_s() + wait_s
+    with lock:
+        while not _is_locked(lock):
+            if clock.monotonic_s() >= deadline_s:
+                raise WorkerNameTakenError(
+                    f"A worker named {name} runs already; give this one another name, "
+                    "such as: oleada worker --name 2"
+                )
+            clock.wait_s(RECONNECT_S)
+        yield
+
+
+def _open_lock(path: Path) -> IO[str] | None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("w")
+    except OSError as error:  # a full disk is no reason to hear no box
+        log.error("%s can not be made: %s", path, error.strerror)
+        return None
+
+
+def _is_locked(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
