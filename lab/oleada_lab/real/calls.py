@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from oleada_lab.real.medium import VOLATILE
+from oleada_lab.real.steps import VOLATILE
 from oleada_lab.sim.disk import Op
 
 WATCHED: Final = (

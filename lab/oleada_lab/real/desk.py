@@ -8,7 +8,7 @@ import json
 import queue
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from oleada_agent import clock
 from oleada_wire import messages, topics
@@ -19,6 +19,7 @@ from oleada_wire.messages import (
     Assign,
     Assignment,
     Cohort,
+    Deny,
     Header,
     Lease,
     LeaseRequest,
@@ -63,7 +64,7 @@ class Desk:
         self._client.on_message = self._on_message
         self._client.on_connect = lambda client, *_: client.subscribe("oleada/v1/d/+/up/+", 1)
 
-    def __enter__(self) -> "Desk":
+    def __enter__(self) -> Self:
         self._client.connect("127.0.0.1", self.house.desk_port)
         self._client.loop_start()
         return self
@@ -118,6 +119,12 @@ class Desk:
         sealed = messages.seal(message, [self.repository.director])
         self._publish(topics.down(self.device_id, kind), sealed, retain=retain)
 
+    def publish_deny(self, digest: str) -> None:
+        """Publish a list of images that must not be installed, retained."""
+        deny = Deny(self.header(), MODEL, 1, (digest,))
+        sealed = messages.seal(deny, [self.repository.director])
+        self._publish(topics.model(MODEL, Model.DENY), sealed)
+
     def publish_raw(self, topic: str, payload: bytes) -> None:
         """Publish whatever bytes."""
         self._publish(topic, payload, retain=False)
@@ -141,11 +148,19 @@ class Desk:
         elif self.acknowledges:
             ack = Ack(self.header(), (json.loads(payload)["id"],))
             client.publish(topics.down(self.device_id, Down.ACK), messages.encode(ack), qos=0)
+        self.answer(topic.kind, payload)
         self.heard.put((topic.kind, payload))
+
+    def answer(self, kind: Up, payload: bytes) -> None:
+        """Do more about a message than to acknowledge it; this desk does not."""
 
     def _grant(self, request: LeaseRequest) -> None:
         lease = Lease(
             self.header(), self.device_id, request.assignment_id, request.attempt, request.phase,
-            granted=True, expires_ms=clock.now_ms() + HOUR_MS,
+            granted=True, expires_ms=self.lease_until_ms(request),
         )  # fmt: skip
         self.send(Down.LEASE, lease)
+
+    def lease_until_ms(self, request: LeaseRequest) -> int:
+        """Return until when the lease that *request* asks for is good."""
+        return clock.now_ms() + HOUR_MS

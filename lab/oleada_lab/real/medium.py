@@ -19,10 +19,10 @@ from typing import Any, Final
 
 from oleada_agent.errors import StorageError
 
+from oleada_lab.real.steps import VOLATILE, stage_after
 from oleada_lab.sim.crash import Kept
 from oleada_lab.sim.disk import NO_SPACE, Fault, Op, SimDisk
 
-VOLATILE: Final = "run"
 BLOCK_BYTES: Final = 4096
 
 
@@ -51,6 +51,7 @@ class Medium:
 
     Attributes:
         log: Operations that changed the medium, since ``load`` or ``back``.
+        stages: Of the machine at each of them, as its journal said then; empty before it has one.
         cut_after: The plug is pulled right after the operation of this number; None for never.
         on_cut: Called then, before anybody is answered; kills whoever has no power.
         is_dark: There is no power: every call is refused until ``lose_power``.
@@ -63,6 +64,7 @@ class Medium:
         self._run = _Folders(())
         self._kept: dict[str, _Folders] = {}
         self.log: list[Op] = []
+        self.stages: list[str] = []
         self.cut_after: int | None = None
         self.on_cut: Callable[[], None] = lambda: None
         self.is_dark = False
@@ -114,6 +116,10 @@ class Medium:
         """Number of the last operation."""
         return self._disk.changes
 
+    def forget_syncs(self, paths: tuple[str, ...]) -> None:
+        """Be deaf to the syncs of what begins with one of *paths*: a bug to be found."""
+        self._disk.deaf_to = paths
+
     def strike(self, faults: tuple[Fault, ...], *, full: bool = False) -> None:
         """Refuse *faults*, and every byte more if *full*; none and not full mends the medium."""
         self._disk.faults, self._disk.full = faults, full
@@ -121,12 +127,14 @@ class Medium:
     def _insert(self, disk: _Folders) -> None:
         self._disk, self._run = disk, _Folders((VOLATILE,))
         disk.watch = self._done
-        self.log = []
+        self.log, self.stages = [], []
         self.is_dark = self.is_read_only = False
         self.cut_after = None
 
     def _done(self, op: Op) -> None:
+        before = self.stages[-1] if self.stages else ""
         self.log.append(op)
+        self.stages.append(stage_after(op, self._disk, before))
         if op.number == self.cut_after:
             self.is_dark = True
             self.on_cut()

@@ -11,6 +11,7 @@ from typing import Any
 
 from oleada_lab.clock import monotonic_s, sleep_s
 from oleada_lab.errors import MountError
+from oleada_lab.real.steps import Logged
 from oleada_lab.sim.crash import Kept
 from oleada_lab.sim.disk import Fault, Op
 
@@ -46,9 +47,13 @@ class Mount:
         """Lose what the mode *kept* loses; return a digest of what is left."""
         return str(self._ask("lose_power", kept=kept, seed=seed))
 
-    def log(self) -> list[Op]:
+    def log(self) -> list[Logged]:
         """Return the operations since the medium was loaded, put back or lost its power."""
-        return [Op(*entry) for entry in self._ask("log")]
+        return [Logged(Op(*entry), stage) for *entry, stage in self._ask("log")]
+
+    def forget_syncs(self, *paths: str) -> None:
+        """Be deaf to the syncs of what begins with one of *paths*, until it is put back."""
+        self._ask("forget_syncs", paths=paths)
 
     def strike(self, *faults: Fault, full: bool = False) -> None:
         """Refuse *faults*, and every byte more if *full*; nothing asked mends the medium."""

@@ -71,7 +71,7 @@ class Mounted:
             case "lose_power":
                 return medium.lose_power(Kept(asked["kept"]), asked["seed"])
             case "log":
-                return [list(op) for op in medium.log]
+                return [[*op, stage] for op, stage in zip(medium.log, medium.stages, strict=True)]
             case _:
                 self._strike(name, **asked)
         return None
@@ -81,6 +81,8 @@ class Mounted:
         match name:
             case "strike":
                 medium.strike(tuple(Fault(**one) for one in asked["faults"]), full=asked["full"])
+            case "forget_syncs":
+                medium.forget_syncs(tuple(asked["paths"]))
             case "read_only":
                 medium.is_read_only = asked["on"]
             case "slow_sync":

@@ -163,3 +163,13 @@ class Repository:
 def crypto(signer: KeySigner) -> CryptoSigner:
     """Return *signer* as python-tuf knows signers."""
     return CryptoSigner(signer.key)
+
+
+def replace_a_root_key(repository: Repository) -> None:
+    """Give one of the holders of the root's keys another one; sign with ``publish``."""
+    signers = repository.signers["root"]
+    fresh = CryptoSigner.generate_ed25519()
+    root = repository.signed["root"].signed
+    root.revoke_key(signers[-1].public_key.keyid, "root")
+    root.add_key(fresh.public_key, "root")
+    signers[-1] = fresh

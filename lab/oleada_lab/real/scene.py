@@ -5,14 +5,16 @@ broker and TLS as they ship. What a box is on is the caller's: a plain folder, o
 medium under FUSE that loses what was not made durable.
 """
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty
 from typing import Final
 
 from oleada_agent import clock
-from oleada_agent.boot.control import FileBootControl
+from oleada_agent.boot import control
 from oleada_agent.boot.errors import ImageError
 from oleada_agent.disk import RealDisk
 from oleada_agent.errors import StorageError
@@ -28,12 +30,14 @@ from oleada_lab.boxes import Box, BoxPlan, make_box
 from oleada_lab.clock import monotonic_s, sleep_s
 from oleada_lab.errors import OperatorError
 from oleada_lab.firmware.image import BuiltImage, ImageSpec, build_small_image
-from oleada_lab.real.desk import Desk
 from oleada_lab.real.house import TOKEN, House
-from oleada_lab.real.repository import MODEL, Repository
+from oleada_lab.real.repository import MODEL, Repository, replace_a_root_key
+from oleada_lab.real.server import Server
 from oleada_lab.real.verdict import Fate, Goal, Seen, Verdict, is_done, judge
 
-OLD, NEW = "5.8.1", "5.8.2"
+SPARE, OLD, NEW = "5.8.0", "5.8.1", "5.8.2"
+"""What lies in slot B, what runs in slot A, and what is assigned."""
+OTHER_DIGEST: Final = "0" * 64
 SYSTEM_BYTES: Final = 64 * 1024
 """Of the system in the images: the agent itself is most of what is downloaded."""
 SETTINGS: Final = {
@@ -48,6 +52,19 @@ LIMIT_S: Final = 90
 POLL_S: Final = 0.02
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a server knows of a box at one moment.
+
+    Attributes:
+        reports: Every one that it has had.
+        has_result: The command has its result.
+    """
+
+    reports: tuple[Report, ...] = ()
+    has_result: bool = False
+
+
 class Scene:
     """A house with a desk, and what a box leaves the factory with.
 
@@ -56,7 +73,7 @@ class Scene:
         goal: What every box is told to become.
     """
 
-    def __init__(self, home: Path, desk: Desk, factory: Path, image: BuiltImage) -> None:
+    def __init__(self, home: Path, desk: Server, factory: Path, image: BuiltImage) -> None:
         self._home = home
         self._desk = desk
         self.factory = factory
@@ -69,27 +86,27 @@ class Scene:
     def new_box(self, folder: Path) -> Box:
         """Return a box in *folder* that the house has never seen; it is told what to become."""
         self._devices += 1
-        self._desk.device_id = self._desk.house.device_id = f"VX41{self._devices:08d}"
-        self.forget()
-        self._desk.assign(self._image.path.read_bytes())
+        self._desk.meet(f"VX41{self._devices:08d}")
+        self.go_back(Known())
         console = self._home / "console.log"
         console.unlink(missing_ok=True)
         return Box(folder, console)
 
-    def forget(self, reports: tuple[Report, ...] = ()) -> None:
-        """Let the broker forget what waits for the box, and the lab what it said.
+    def known(self) -> Known:
+        """Return what the server knows of the box so far."""
+        self._hear()
+        return Known(tuple(self._reports), self._desk.has_result)
 
-        Args:
-            reports: What the server has had all the same.
-        """
+    def go_back(self, known: Known) -> None:
+        """Let the server know what it knew, and the broker hold nothing else for the box."""
         _forget_session(self._desk.house.desk_port, self._desk.device_id)
         self._hear()
-        self._hellos, self._reports = [], list(reports)
-
-    def reports(self) -> tuple[Report, ...]:
-        """Return what the server has been told so far."""
-        self._hear()
-        return tuple(self._reports)
+        self._hellos, self._reports = [], list(known.reports)
+        self._desk.remember(
+            has_result=known.has_result,
+            has_verdict=self._has_verdict(),
+            image=self._image.path.read_bytes(),
+        )
 
     def look(self, box: Box) -> Seen:
         """Return what can be seen of *box* now."""
@@ -121,7 +138,7 @@ class Scene:
     def _is_done(self, box: Box) -> bool:
         try:
             return is_done(self.look(box), self.goal)
-        except OSError:  # its power went just now
+        except (OSError, StorageError):  # its power went just now
             return False
 
     def _has_verdict(self) -> bool:
@@ -168,11 +185,11 @@ def a_scene(home: Path) -> Iterator[Scene]:
             home / f"{version}.img",
             system_bytes=SYSTEM_BYTES,
         )
-        for version, level in ((OLD, 2), (NEW, 3))
+        for version, level in ((SPARE, 1), (OLD, 2), (NEW, 3))
     }
     repository = Repository(now=utc(clock.now_ms()))
     (home / "house").mkdir()
-    with House(home / "house", repository).open() as house, Desk(house) as desk:
+    with House(home / "house", repository).open() as house, Server(house) as desk:
         _publish(desk, images[NEW])
         plan = BoxPlan(
             serial="SN-1",
@@ -182,16 +199,29 @@ def a_scene(home: Path) -> Iterator[Scene]:
             claim_token=TOKEN,
             settings=SETTINGS,
         )
-        make_box(home / "factory", plan, images[OLD].path)
-        yield Scene(home, desk, home / "factory", images[NEW])
+        yield Scene(home, desk, _make_factory(home, plan, images), images[NEW])
 
 
-def _publish(desk: Desk, image: BuiltImage) -> None:
-    data = image.path.read_bytes()
-    desk.repository.add_target(f"{MODEL}/{NEW}.img", data)
-    desk.repository.publish(MODEL)
+def _make_factory(home: Path, plan: BoxPlan, images: dict[str, BuiltImage]) -> Path:
+    """Make the folder of a new box, an older image in its spare slot; return it."""
+    box = make_box(home / "factory", plan, images[OLD].path)
+    shutil.copyfile(images[SPARE].path, box.slot_path("B"))
+    for path in control.FILES:  # one record, as the simulated box leaves the factory
+        (box.directory / path).unlink(missing_ok=True)
+    proven = control.marked_good(control.factory("B"), "A")
+    control.FileBootControl(RealDisk(box.directory)).store(proven)
+    return box.directory
+
+
+def _publish(desk: Server, image: BuiltImage) -> None:
+    """Publish the release, and with it a root with another key and a deny list."""
+    data, repository = image.path.read_bytes(), desk.repository
+    replace_a_root_key(repository)
+    repository.add_target(f"{MODEL}/{NEW}.img", data)
+    repository.publish("root", MODEL)
     desk.house.door.artifacts[image.sha256] = data
     desk.publish_trust(data)
+    desk.publish_deny(OTHER_DIGEST)
 
 
 def _forget_session(port: int, device_id: str) -> None:
@@ -225,5 +255,5 @@ def _stage(disk: RealDisk) -> str:
 
 
 def _is_proven(disk: RealDisk, slot: str) -> bool:
-    said = FileBootControl(disk).load()
+    said = control.FileBootControl(disk).load()
     return said is not None and slot in ("A", "B") and said.of(slot).successful

@@ -12,7 +12,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,7 +21,7 @@ from oleada_agent.boot.system import ALIVE
 
 from oleada_lab.boxes import DIES_WITH_PARENT, Box
 from oleada_lab.real import calls
-from oleada_lab.real.cuts import Cut
+from oleada_lab.real.cuts import Cut, shared_out
 from oleada_lab.real.scene import Scene, a_scene, recover, until_dark
 from oleada_lab.real.verdict import Verdict
 from oleada_lab.sim.crash import Kept
@@ -140,7 +140,7 @@ class TracedStand:
         log = self._home / "cut.log"
         box = self._new_box(log, ["-e", f"trace={point.name}", "-e", inject], point.start)
         until_dark(self.scene, box)
-        self.scene.forget(self.scene.reports())
+        self.scene.go_back(self.scene.known())
         verdict, said = recover(self.scene, Box(self._box, self._home / "console.log"))
         was_cut = KILLED in log.read_text(errors="replace")
         after = before[point.done - 1] if was_cut and point.done else None
@@ -185,7 +185,18 @@ def _starts(found: Sequence[calls.Call], box: str) -> dict[int, int]:
 
 
 @contextmanager
-def a_traced_stand(home: Path) -> Iterator[TracedStand]:
-    """Yield a stand over directory *home*, which is made."""
-    with a_scene(home) as scene:
-        yield TracedStand(scene, home)
+def stands(home: Path, count: int) -> Iterator[list[TracedStand]]:
+    """Yield *count* stands that know nothing of each other."""
+    with ExitStack() as stack:
+        made = []
+        for number in range(count):
+            place = home / f"stand-{number}"
+            made.append(TracedStand(stack.enter_context(a_scene(place)), place))
+        yield made
+
+
+def sweep(
+    places: Sequence[TracedStand], chosen: Sequence[Point], before: Sequence[Op]
+) -> Iterator[Cut]:
+    """Yield what became of the boxes cut at each of *chosen*, as it is found out."""
+    return shared_out(places, chosen, lambda place, point: place.cut(point, before))

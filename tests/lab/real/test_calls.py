@@ -6,11 +6,11 @@ from oleada_lab.real.traced import BOOT, Point, points
 BOX = "/lab/box"
 LINES = """\
 10  mkdir("/lab/box/boot", 0777) = -1 EEXIST (File exists)
-10  openat(AT_FDCWD, "/lab/box/boot/power.lock", O_WRONLY|O_TRUNC, 0666) = 3</lab/box/boot/power.lock>
+10  openat(AT_FDCWD, "/lab/box/boot/power.lock", O_WRONLY|O_TRUNC) = 3</lab/box/boot/power.lock>
 10  mkdir("/tmp/oleada-image-x", 0700)    = 0
 10  rmdir("/lab/box/run")                 = 0
 10  openat(AT_FDCWD, "/lab/box/slots/a.img", O_RDONLY|O_CLOEXEC) = 4</lab/box/slots/a.img>
-11  openat(AT_FDCWD, "/lab/box/run/agent.alive", O_WRONLY|O_TRUNC, 0600) = 3</lab/box/run/agent.alive>
+11  openat(AT_FDCWD, "/lab/box/run/agent.alive", O_WRONLY|O_TRUNC) = 3</lab/box/run/agent.alive>
 11  mkdir("/lab/box/data/trust", 0777)    = 0
 11  fsync(3</lab/box/data>)               = 0
 11  openat(AT_FDCWD, "/lab/box/data/trust/x.tmp", O_WRONLY|O_TRUNC, 0600 <unfinished ...>
