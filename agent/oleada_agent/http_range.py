@@ -44,6 +44,12 @@ class Patience:
     rate_bytes_per_s_min: int = 1_024
     rate_bytes_per_s_max: int = 0
 
+    def pause_ms(self, failures: int, after_s: int, below: Callable[[int], int]) -> int:
+        """Return a pause with full jitter, on top of the *after_s* that the server asked for."""
+        ceiling = min(self.backoff_max_ms, self.backoff_ms << (failures - 1))
+        asked_ms = min(max(after_s, 0), self.retry_after_max_s) * 1000
+        return asked_ms + below(ceiling + 1)
+
 
 class RetryError(Exception):
     """This request did not do; another may.
@@ -104,13 +110,8 @@ class Stream:
                 failures = 1 if self.offset > before and not slow else failures + 1
                 if failures >= self.patience.attempts_max:
                     raise RetryError(f"Gave up after {failures} attempts: {retry}") from error
-                self.stopping.wait(self._pause_ms(failures, retry.after_s) / 1000)
-
-    def _pause_ms(self, failures: int, after_s: int) -> int:
-        """Return a pause with full jitter, on top of what the server asked for."""
-        ceiling = min(self.patience.backoff_max_ms, self.patience.backoff_ms << (failures - 1))
-        asked_ms = min(max(after_s, 0), self.patience.retry_after_max_s) * 1000
-        return asked_ms + self.below(ceiling + 1)
+                pause_ms = self.patience.pause_ms(failures, retry.after_s, self.below)
+                self.stopping.wait(pause_ms / 1000)
 
     def _request(self) -> None:
         parts = urlsplit(self.url)

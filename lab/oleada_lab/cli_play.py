@@ -1,34 +1,52 @@
-"""``oleada-lab play``: play stories in virtual time; exit 1 when one ends wrongly."""
+"""``oleada-lab play`` tells stories; ``oleada-lab run`` plays them with many seeds."""
 
 import argparse
+import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from oleada_lab import scenario, stories
+from oleada_lab import running, scenario, stories
+
+TWICE: Final = "each seed also under another PYTHONHASHSEED; traces must be equal"
+CANARY: Final = "let an order depend on PYTHONHASHSEED, which --twice must catch"
 
 
 def add_commands(commands: Any) -> None:
-    """Add ``play`` to *commands*, an argparse action of sub-parsers."""
+    """Add ``play`` and ``run`` to *commands*, an argparse action of sub-parsers."""
     found = commands.add_parser("play", help="play a story in virtual time")
     found.add_argument("files", nargs="+", type=Path, metavar="FILE", help="scenarios (TOML)")
     found.add_argument("--seed", type=int, help="instead of the scenario's own")
     found.add_argument("--options", action="store_true", help="print every option too")
-    found.set_defaults(run=_run)
+    found.add_argument("--trace", type=Path, metavar="FILE", help="write every step there")
+    found.set_defaults(run=_play_all)
+
+    many = commands.add_parser("run", help="play scenarios with many seeds, and judge each")
+    many.add_argument("files", nargs="+", type=Path, metavar="FILE", help="scenarios (TOML)")
+    many.add_argument("--seed", metavar="N[..M]", help="instead of the scenario's own")
+    many.add_argument("-j", type=int, default=1, dest="children", help="processes at a time")
+    many.add_argument("--twice", action="store_true", help=TWICE)
+    many.add_argument("--plant-canary", action="store_true", help=CANARY)
+    many.add_argument("--json", action="store_true", help="print JSON alone")
+    many.set_defaults(run=_run)
 
 
-def _run(options: argparse.Namespace) -> int:
-    endings = [_play(path, options.seed, options.options) for path in options.files]
+def _play_all(options: argparse.Namespace) -> int:
+    endings = [_play(path, options) for path in options.files]
     return 0 if all(endings) else 1
 
 
-def _play(path: Path, seed: int | None, with_options: bool) -> bool:
+def _play(path: Path, options: argparse.Namespace) -> bool:
     story = scenario.load(path)
-    used = story.seed if seed is None else seed
+    used = story.seeds[0] if options.seed is None else options.seed
     print(f"{story.name}, seed {used}, scenario {story.sha256[:12]}: {story.story}")
-    if with_options:
+    if options.options:
         print(story.spelt())
-    ending = stories.play(story, used)
+    if options.trace is None:
+        ending = stories.play(story, used)
+    else:
+        with options.trace.open("w") as keep:
+            ending = stories.play(story, used, keep)
     for line in ending.lines:
         print(line)
     print(f"trace {ending.trace_hash}")
@@ -36,3 +54,26 @@ def _play(path: Path, seed: int | None, with_options: bool) -> bool:
         print(f"wrong: {wrong}", file=sys.stderr)
     print("ends as expected" if not ending.wrong else "ENDS WRONGLY")
     return not ending.wrong
+
+
+def _run(options: argparse.Namespace) -> int:
+    seeds = scenario.seeds_of(options.seed) if options.seed else None
+    wanted = [
+        running.Wanted(path, seed, options.plant_canary)
+        for path in options.files
+        for seed in (seeds if seeds is not None else scenario.load(path).seeds)
+    ]
+    runs = running.run_all(wanted, options.children, twice=options.twice)
+    failed = [run for run in runs if run["wrong"]]
+    if options.json:
+        print(json.dumps({"runs": runs, "failed": len(failed)}, indent=2))
+        return 1 if failed else 0
+    for run in runs:
+        print(
+            f"{run['scenario']} seed {run['seed']}: {'ok' if not run['wrong'] else 'FAILED'}, "
+            f"trace {run['trace'][:16]}, {run['events']} events, {run['cpu_s']} CPU s"
+        )
+    for run in failed:
+        print(running.told(run))
+    print(f"{len(runs) - len(failed)} of {len(runs)} runs are well")
+    return 1 if failed else 0

@@ -3,6 +3,7 @@
 Simulations never use it: their time is an argument.
 """
 
+import os
 import time
 from datetime import UTC, datetime
 
@@ -15,6 +16,12 @@ def now_utc() -> datetime:
 def monotonic_s() -> float:
     """Return seconds of a clock that never jumps; only differences mean something."""
     return time.monotonic()  # noqa: TID251 - this module is the clock
+
+
+def cpu_s() -> float:
+    """Return the processor seconds of this process; only differences mean something."""
+    times = os.times()
+    return times.user + times.system
 
 
 def sleep_s(seconds: float) -> None:

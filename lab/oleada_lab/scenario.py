@@ -1,61 +1,72 @@
 """A scenario: a story with an ending, in TOML (``schema = "lab.scenario/1"``).
 
-A key that is not known is refused, because a fault that is misspelt would be a fault that
-never happens. Durations are ``90s``, ``30m``, ``2h`` or ``1d``, sizes ``64KiB`` or ``1MiB``,
-shares 0 to 1. docs/reference/scenarios.md has the table.
+Every option has a place in these shapes, so that the whole set, what was left out too, can
+be printed and hashed. docs/reference/scenarios.md has the table.
 """
 
 import hashlib
 import json
-import re
 import tomllib
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeVar, get_type_hints
+from typing import Any, Final
 
-from oleada_agent.boot.choice import Behaviour
-from oleada_server.rollouts.states import RolloutState
-from oleada_wire.words import Phase
+from oleada_lab import scenario_check
+from oleada_lab.scenario_read import Duration, Moment, ScenarioError, Size, table
 
-from oleada_lab.errors import LabError
+__all__ = ["SCHEMA", "Duration", "Moment", "Scenario", "ScenarioError", "Size", "load", "parse"]
 
 SCHEMA: Final = "lab.scenario/1"
-BOXES_MAX: Final = 5_000
-DURATION_S_MAX: Final = 5 * 86_400
-"""Assignments are not renewed in a story, and are believed for seven days."""
-_UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_SIZES: Final = {"B": 1, "KiB": 1024, "MiB": 1024 * 1024}
-
-T = TypeVar("T")
-
-
-class ScenarioError(LabError):
-    """A scenario can not be read; says which key and why."""
-
-
-class Duration(int):
-    """Seconds, written as ``30m``."""
-
-
-class Size(int):
-    """Bytes, written as ``64KiB``."""
-
-
 HALF_AN_HOUR: Final = Duration(1800)
 AN_HOUR: Final = Duration(3600)
+TWO_HOURS: Final = Duration(2 * 3600)
 FOUR_HOURS: Final = Duration(4 * 3600)
 A_DAY: Final = Duration(86_400)
 A_MINUTE: Final = Duration(60)
+NOTHING: Final = Duration(0)
+NEVER_WRONG: Final = Moment(0)
+A_ROUND_TRIP: Final = Moment(40)
+A_LITTLE: Final = Moment(15)
+A_FAIR_RATE: Final = Size(1_000_000)
 A_SMALL_IMAGE: Final = Size(16 * 1024)
+MUCH_FLASH: Final = Size(64 * 1024 * 1024)
 
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """The boxes: how many, and how many lose power once at a random flash write."""
+    """The boxes.
+
+    Attributes:
+        power_cut_share: Of boxes lose power once, at a random flash write.
+        profile: Of their lines; ``home`` needs no table of its own.
+        regions: Shares of the fleet by name, for targets such as ``region:north``.
+        old_share: Of boxes leave the factory with ``old_version``.
+        health: Between two health messages.
+        connect_spread: The agent's setting.
+    """
 
     count: int
     model: str = "VX-410"
     power_cut_share: float = 0.0
+    profile: str = "home"
+    regions: dict[str, float] = field(default_factory=dict)
+    old_share: float = 0.0
+    old_version: str = ""
+    health: Duration = AN_HOUR
+    connect_spread: Duration = A_MINUTE
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What a line is like; *burst* is begin, end, loss in and outside."""
+
+    rtt: Moment = A_ROUND_TRIP
+    jitter: Moment = A_LITTLE
+    loss: float = 0.0
+    burst: tuple[float, ...] = ()
+    rate: Size = A_FAIR_RATE
+    blackhole_over: Size | None = None
+    nat_timeout: Duration | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +74,9 @@ class Release:
     """What is rolled out.
 
     Attributes:
-        behaviour: Of the new version on every box.
+        behaviour: Of the new version on every box; ``crash_after:20m`` too.
         unhealthy_share: Of boxes on which it is ``unhealthy`` instead.
+        hardware: That the image says it is for, if not the fleet's model.
     """
 
     start: str
@@ -72,6 +84,7 @@ class Release:
     size: Size = A_SMALL_IMAGE
     behaviour: str = "good"
     unhealthy_share: float = 0.0
+    hardware: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,53 +113,125 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """The plug of some boxes is pulled, at a time or when they report a phase.
+    """Something goes wrong, at a time, again and again, or when a box reports a phase.
 
     Attributes:
-        target: ``all``, a share such as ``10%``, or ``device:<number>`` from 1.
+        target: ``all``, a share such as ``10%``, ``device:<number>`` from 1, ``region:<name>``,
+            ``broker`` or ``server``.
         at: Since the beginning; or *when*.
-        when: ``state==<phase>``; or *at*.
-        times: How often for each box, with *when*.
-        lasts: When the plug is put in again; None for never.
+        every: After *at*, again and again until the liveness phase.
+        when: ``state==<phase>``.
+        times: How often for each box, with *when*; of a brown-out, how often power is back.
+        lasts: Until it is well again; None for ever.
+        over: The boxes are struck one after the other over this time.
+        by: How wrong a clock is.
+        op: The flash operation that is refused, counted from the fault on.
+        on: Beginning of the paths that are struck.
+        amount: Bytes of ``limit_data``, parts per million of ``drift``, factor of ``slow_line``.
     """
 
     kind: str
     target: str
     at: Duration | None = None
+    every: Duration | None = None
     when: str | None = None
     times: int = 1
     lasts: Duration | None = None
+    over: Duration = NOTHING
+    by: Moment = NEVER_WRONG
+    op: int = 0
+    on: str = ""
+    amount: int = 0
+    persistence: str = "lose_all"
+    keeps_store: bool = True
+    profile: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """A fault that strikes by chance; *rate* is ``0.1/device/day``."""
+
+    kind: str
+    rate: str
+    target: str = "all"
+    lasts: Duration | None = None
+    amount: int = 0
+    persistence: str = "lose_all"
+
+
+@dataclass(frozen=True, slots=True)
+class Explore:
+    """One box for each flash operation and mode; each loses power there.
+
+    Attributes:
+        axis: ``disk_op``.
+        persistence: Modes of ``oleada_lab.sim.crash``.
+    """
+
+    axis: str
+    persistence: tuple[str, ...] = ("lose_all",)
 
 
 @dataclass(frozen=True, slots=True)
 class Expect:
-    """The ending. A number that is not given is not judged."""
+    """How it must end; shares and counts are of the whole fleet."""
 
-    rollout: str
+    rollout: str = ""
     reason: str = ""
     boxes_updated_min: int = 0
-    boxes_updated_max: int = BOXES_MAX
-    boxes_failed_max: int = BOXES_MAX
+    boxes_updated_max: int = 1_000_000
+    boxes_failed_max: int = 1_000_000
     boxes_silent_min: int = 0
-    boxes_silent_max: int = BOXES_MAX
-    waves_opened_max: int = 20
+    boxes_silent_max: int = 1_000_000
+    waves_opened_max: int = 1_000_000
+    invariants: tuple[str, ...] = ("S*", "L*")
+    peak_connect_rate_max: int = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a run may cost; more is a failure."""
+
+    cpu_s: int = 60
+    flash_per_day: Size = MUCH_FLASH
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One story."""
+    """One story.
+
+    Attributes:
+        level: Where it may run: ``sim``, and ``proc`` when the same is played with real
+            processes.
+        seed: A number, or ``sweep:1..20``.
+        duration: Of the phase with faults; ``settle`` follows without any.
+        swarm: Each seed but the first leaves out some of the faults.
+    """
 
     schema: str
     name: str
     story: str
-    seed: int
     fleet: Fleet
     release: Release
     rollout: Plan
     expect: Expect
+    seed: str = "1"
     duration: Duration = A_DAY
+    settle: Duration = TWO_HOURS
     level: tuple[str, ...] = ("sim",)
+    refs: tuple[str, ...] = ()
+    rows: tuple[str, ...] = ()
+    swarm: bool = False
+    profile: dict[str, Line] = field(default_factory=dict)
     fault: tuple[Fault, ...] = ()
+    random: tuple[Chance, ...] = ()
+    explore: Explore | None = None
+    limits: Budget = field(default_factory=Budget)
+
+    @property
+    def seeds(self) -> range:
+        """Return the seeds that it is played with."""
+        return seeds_of(self.seed)
 
     @property
     def sha256(self) -> str:
@@ -156,6 +241,21 @@ class Scenario:
     def spelt(self) -> str:
         """Return every option as one line of JSON."""
         return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+
+
+def seeds_of(text: str) -> range:
+    """Return the seeds that ``7``, ``1..500`` or ``sweep:1..500`` names.
+
+    Raises:
+        ScenarioError: *text* is none of these.
+    """
+    first, dots, last = text.removeprefix("sweep:").partition("..")
+    if not first.isdecimal() or (dots and not last.isdecimal()):
+        raise ScenarioError(f"seed is {text!r}; a number or sweep:1..500 was expected.")
+    found = range(int(first), int(last or first) + 1)
+    if not found:
+        raise ScenarioError(f"seed is {text!r}, which names no seed.")
+    return found
 
 
 def load(path: Path) -> Scenario:
@@ -187,86 +287,9 @@ def parse(found: dict[str, Any]) -> Scenario:
         renamed["release"] = {"start": release["from"]} | {
             key: value for key, value in release.items() if key != "from"
         }
-    scenario = _table(Scenario, renamed, "scenario")
-    _check(scenario)
+    if type(renamed.get("seed")) is int:
+        renamed["seed"] = str(renamed["seed"])
+    scenario = table(Scenario, renamed, "scenario")
+    seeds_of(scenario.seed)
+    scenario_check.check(scenario)
     return scenario
-
-
-def _check(scenario: Scenario) -> None:
-    shares = scenario.rollout.waves
-    checks = {
-        "fleet.count is 1 to 5000": 1 <= scenario.fleet.count <= BOXES_MAX,
-        "duration is at most 5d": 0 < scenario.duration <= DURATION_S_MAX,
-        "level contains sim": "sim" in scenario.level,
-        "release.behaviour is one of "
-        + ", ".join(Behaviour): scenario.release.behaviour in set(Behaviour),
-        "expect.rollout is a state": scenario.expect.rollout in set(RolloutState),
-        "shares are 0 to 1": all(
-            0 <= share <= 1
-            for share in (
-                scenario.fleet.power_cut_share, scenario.release.unhealthy_share, *shares
-            )
-        ),
-        "rollout.waves rises": bool(shares) and list(shares) == sorted(set(shares)),
-    }  # fmt: skip
-    for claim, holds in checks.items():
-        if not holds:
-            raise ScenarioError(f"{scenario.name}: it must be that {claim}.")
-    for fault in scenario.fault:
-        _check_fault(fault)
-
-
-def _check_fault(fault: Fault) -> None:
-    if fault.kind not in ("power_cut", "unplug"):
-        raise ScenarioError(f"fault.kind is {fault.kind!r}; power_cut or unplug was expected.")
-    if (fault.at is None) == (fault.when is None):
-        raise ScenarioError("a fault needs either 'at' or 'when', and not both.")
-    if fault.when is not None and fault.when.removeprefix("state==") not in set(Phase):
-        raise ScenarioError(f"fault.when is {fault.when!r}; state==downloading was expected.")
-    if not re.fullmatch(r"all|device:[1-9][0-9]{0,3}|(100|[1-9]?[0-9])%", fault.target):
-        raise ScenarioError(f"fault.target is {fault.target!r}; all, 10% or device:3 is read.")
-    if (fault.kind == "power_cut") != (fault.lasts is not None):
-        raise ScenarioError("a power_cut has 'lasts'; an unplug, which is for ever, has not.")
-
-
-def _table(shape: type[T], found: Any, where: str) -> T:
-    if not isinstance(found, dict):
-        raise ScenarioError(f"{where} is {found!r}; a table was expected.")
-    known: dict[str, Field[Any]] = {one.name: one for one in fields(shape)}  # type: ignore[arg-type]
-    if unknown := sorted(set(found) - set(known)):
-        raise ScenarioError(f"{where}.{unknown[0]} is not known; known: {', '.join(known)}.")
-    hints = get_type_hints(shape)
-    values = {}
-    for name, one in known.items():
-        if name in found:
-            values[name] = _value(hints[name], found[name], f"{where}.{name}")
-        elif one.default is MISSING and one.default_factory is MISSING:
-            raise ScenarioError(f"{where}.{name} is missing.")
-    return shape(**values)
-
-
-def _value(hint: Any, found: Any, where: str) -> Any:
-    options = getattr(hint, "__args__", ())
-    if type(None) in options:
-        return _value(next(one for one in options if one is not type(None)), found, where)
-    if options:
-        if not isinstance(found, list):
-            raise ScenarioError(f"{where} is {found!r}; a list was expected.")
-        return tuple(_value(options[0], item, f"{where}[{i}]") for i, item in enumerate(found))
-    if is_dataclass(hint):
-        return _table(hint, found, where)  # type: ignore[arg-type]
-    if hint in (Duration, Size):
-        units = _UNITS_S if hint is Duration else _SIZES
-        return hint(_quantity(found, units, where))
-    if hint is float and type(found) is int:
-        return float(found)
-    if type(found) is not hint:
-        raise ScenarioError(f"{where} is {found!r}; {hint.__name__} was expected.")
-    return found
-
-
-def _quantity(found: Any, units: dict[str, int], where: str) -> int:
-    match = re.fullmatch(r"([0-9]{1,9})([A-Za-z]+)", found) if isinstance(found, str) else None
-    if match is None or match[2] not in units:
-        raise ScenarioError(f"{where} is {found!r}; a number with one of {', '.join(units)}.")
-    return int(match[1]) * units[match[2]]

@@ -1,28 +1,42 @@
-"""Plays a scenario in virtual time and judges its ending.
+"""Plays a scenario in virtual time and judges it.
 
-Beside what a scenario expects, every story must keep the invariants of :func:`_broken`:
-they hold whatever the release is like and whenever plugs are pulled.
+First the phase with faults, then the phase in which everything is mended and what can
+must become well again; the invariants of ``oleada_lab.check`` are judged at every fact.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Final
+from typing import Final, TextIO
 
 from oleada_agent.boot.choice import Behaviour
-from oleada_agent.machine_events import Event
 from oleada_server.rollouts.plan import Limits
 from oleada_server.rollouts.states import BoxState, RolloutState, WaveState
 
-from oleada_lab.scenario import Expect, Fault, Scenario
-from oleada_lab.sim.box import SimBox
-from oleada_lab.sim.images import Kit, an_image
-from oleada_lab.sim.server import SimServer, Terms
+from oleada_lab.check import facts
+from oleada_lab.check.facts import Fact
+from oleada_lab.check.safety import Terms as Agreed
+from oleada_lab.check.watch import Broken, Watch, chosen
+from oleada_lab.clock import cpu_s
+from oleada_lab.plant import Plant
+from oleada_lab.scenario import Expect, Line, Scenario
+from oleada_lab.sim.box import SimBox, a_factory_disk
+from oleada_lab.sim.broker import SimBroker
+from oleada_lab.sim.door import Door
+from oleada_lab.sim.images import Image, Kit, an_image
+from oleada_lab.sim.link import HOME, Burst, Profile
+from oleada_lab.sim.server import SimServer
+from oleada_lab.sim.street import Senses, Street
+from oleada_lab.sim.terms import Terms
+from oleada_lab.sim.voice import kept_health
 from oleada_lab.sim.world import World, clock_time
 
 WRITES_OF_AN_UPDATE: Final = 120
 """Flash writes of one update, about; a random power cut falls on one of them."""
 MINUTE_MS: Final = 60_000
+SECRETS: Final = (b"HomeWifi-7", b"BEGIN PRIVATE KEY")
+REST_MS: Final = 30 * MINUTE_MS
+"""After a rollout has ended, whoever has not heard it yet comes to rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,34 +46,150 @@ class Ending:
     Attributes:
         lines: The story, ready to print.
         wrong: What should have been otherwise; empty when all is well.
+        broken: Invariants that did not hold, the first bad step first.
         trace_hash: Of everything that happened; the same for the same seed.
+        options: What the seed decided, beside the scenario's own options.
     """
 
     lines: tuple[str, ...]
     wrong: tuple[str, ...]
+    broken: tuple[Broken, ...]
     trace_hash: str
     rollout: RolloutState
     states: dict[BoxState, int]
+    events: int
+    cpu_s: float
+    options: dict[str, object]
 
 
-def play(scenario: Scenario, seed: int | None = None) -> Ending:
-    """Return how *scenario* ends with *seed*, by default its own."""
-    stage = Stage(scenario, scenario.seed if seed is None else seed)
+def play(scenario: Scenario, seed: int | None = None, keep: TextIO | None = None) -> Ending:
+    """Return how *scenario* ends with *seed*, by default its first; *keep* takes the trace."""
+    stage = Stage(scenario, scenario.seeds[0] if seed is None else seed, keep)
     stage.play()
     return stage.ending()
 
 
 class Stage:
-    """One run of a scenario: the world, the server and the boxes."""
+    """One run of a scenario: the world, the server and the boxes.
 
-    def __init__(self, scenario: Scenario, seed: int) -> None:
-        self.world = World(seed)
-        self.scenario = scenario
-        self.seed = seed
-        model, release = scenario.fleet.model, scenario.release
-        factory = an_image(release.start, model, release.size)
-        target = an_image(release.to, model, release.size)
-        gate, plan = scenario.rollout.gate, scenario.rollout
+    Attributes:
+        profiles: Lines by name.
+        faults: Those that this seed plants.
+    """
+
+    def __init__(self, scenario: Scenario, seed: int, keep: TextIO | None = None) -> None:
+        self._began_s = cpu_s()
+        self.world = World(seed, keep)
+        self.scenario, self.seed = scenario, seed
+        self.profiles = {"home": HOME} | {
+            name: _profile(line) for name, line in scenario.profile.items()
+        }
+        self._target = self._image(scenario.release.to, scenario.release.hardware)
+        factory = self._image(scenario.release.start)
+        old = self._image(scenario.fleet.old_version) if scenario.fleet.old_version else None
+        self.watch = Watch(self._agreed(factory, old), chosen(scenario.expect.invariants))
+        self.broker = SimBroker(self.world)
+        self.plant = Plant(self)
+        ids = self.plant.device_ids()
+        kit = Kit(scenario.fleet.model, factory, {self._target.sha256: self._target})
+        self.street = Street(
+            self.world,
+            self.broker,
+            Door(kit.images),
+            kit,
+            self.tell,
+            profile=self.profiles[scenario.fleet.profile],
+            spread_s=scenario.fleet.connect_spread,
+            health_ms=scenario.fleet.health * 1000 or None,
+        )
+        self.server = SimServer(self.world, self.broker, self._terms(), ids, self.tell)
+        self.boxes = self._make_boxes(ids, factory, old)
+
+    def tell(self, fact: Fact) -> None:
+        """Take *fact*, which is true now."""
+        self.watch.see(self.world.now_ms, fact)
+
+    def play(self) -> None:
+        """Let the story happen: faults first, then none."""
+        for box in self.boxes.values():
+            box.plug_in()
+        self.plant.plant()
+        self.world.after(5 * MINUTE_MS, self.server.start)
+        duration_ms = self.scenario.duration * 1000
+        self.world.run(duration_ms, self._is_over)
+        self.world.now_ms = max(self.world.now_ms, min(duration_ms, self.plant.last_ms))
+        self.plant.mend_all()
+        self.tell(facts.FaultsStopped())
+        self.world.run(self.world.now_ms + self.scenario.settle * 1000, self.server.is_over)
+        self.world.run(self.world.now_ms + REST_MS, lambda: False)
+
+    def ending(self) -> Ending:
+        """Return how it ended, judged."""
+        for box in self.boxes.values():
+            self._account(box)
+        runs = {device_id: box.running_version() for device_id, box in self.boxes.items()}
+        peak = self.broker.counts.peak_per_second
+        end = facts.Settled(runs, self.server.shown(), peak)
+        broken = tuple(self.watch.settle(self.world.now_ms, end))
+        states = self.server.states()
+        shown = ", ".join(f"{states[state]} {state}" for state in BoxState if state in states)
+        again = sum(row.attempt > 1 for row in self.server.rows.by_id.values())
+        last = (
+            f"{clock_time(self.world.now_ms)} ending: {self.server.state}; {shown}; "
+            f"{again} boxes were assigned again"
+        )
+        used_s = cpu_s() - self._began_s
+        wrong = (
+            *(f"{one.invariant} at {clock_time(one.at_ms)}: {one.what}" for one in broken),
+            *_unexpected(self.scenario.expect, self.server),
+            *self._over_budget(used_s),
+        )
+        return Ending(
+            lines=(*self.world.story, last),
+            wrong=wrong,
+            broken=broken,
+            trace_hash=self.world.trace_hash(),
+            rollout=self.server.state,
+            states=states,
+            events=self.world.events,
+            cpu_s=used_s,
+            options=self.plant.options(),
+        )
+
+    # -- inside ------------------------------------------------------------------------
+
+    def _is_over(self) -> bool:
+        return self.server.is_over() and self.world.now_ms >= self.plant.last_ms
+
+    def _over_budget(self, used_s: float) -> Iterator[str]:
+        if used_s > self.scenario.limits.cpu_s:
+            yield f"it took {used_s:.0f} CPU seconds, of {self.scenario.limits.cpu_s}"
+
+    def _account(self, box: SimBox) -> None:
+        kept = kept_health(box.agent.outbox) if box.agent is not None else box.stored_health()
+        waiting = sum(not self.server.has_health(one) for one in kept)
+        self.tell(facts.HealthKept(box.device_id, waiting))
+        per_day = max(box.flash_bytes.values(), default=0)
+        self.tell(facts.Used(box.device_id, box.spool_messages, per_day))
+
+    def _image(self, version: str, hardware: str = "") -> Image:
+        return an_image(version, hardware or self.scenario.fleet.model, self.scenario.release.size)
+
+    def _agreed(self, factory: Image, old: Image | None) -> Agreed:
+        images = [factory, self._target, *([old] if old is not None else [])]
+        # What is for other hardware is signed, but not for this fleet.
+        signed = {one.sha256: one.version for one in images}
+        if self.scenario.release.hardware:
+            del signed[self._target.sha256]
+        return Agreed(
+            signed=signed,
+            flash_bytes_per_day_max=self.scenario.limits.flash_per_day,
+            secrets=SECRETS,
+            connects_per_s_max=self.scenario.expect.peak_connect_rate_max,
+        )
+
+    def _terms(self) -> Terms:
+        gate, plan = self.scenario.rollout.gate, self.scenario.rollout
         limits = Limits(
             gate.min_success_share,
             gate.max_fail_share,
@@ -67,9 +197,9 @@ class Stage:
             gate.min_observed,
             timedelta(seconds=gate.window),
         )
-        terms = Terms(
-            hardware_model=model,
-            image=target,
+        return Terms(
+            hardware_model=self.scenario.fleet.model,
+            image=self._target,
             shares=plan.waves,
             limits=limits,
             silent_after=timedelta(seconds=plan.silent_after),
@@ -78,128 +208,44 @@ class Stage:
             spread_s=plan.spread,
             lease=timedelta(seconds=plan.lease),
         )
-        prefix = model.replace("-", "")
-        ids = [f"{prefix}{number:05d}" for number in range(1, scenario.fleet.count + 1)]
-        self.server = SimServer(self.world, terms, ids, self._send)
-        kit = Kit(model, factory, {target.sha256: target})
-        self.boxes = {
-            device_id: SimBox(
-                self.world, self.server, device_id, kit, {release.to: self._behaviour(device_id)}
-            )
-            for device_id in ids
-        }
 
-    def play(self) -> None:
-        """Let the story happen."""
-        fleet = self.scenario.fleet
-        for device_id, box in self.boxes.items():
-            box.plug_in()
-            chance = self.world.stream("power-cut", device_id)
-            if chance.share() < fleet.power_cut_share:
-                writes = chance.below(WRITES_OF_AN_UPDATE)
-                box.cut_after_writes(writes, chance.between(1, 30) * MINUTE_MS)
-        for fault in self.scenario.fault:
-            self._plan_fault(fault)
-        self.world.after(5 * MINUTE_MS, self.server.start)
-        self.world.run(self.scenario.duration * 1000, self.server.is_over)
-        # Whoever has not heard yet that it is over, or still has no power, comes to rest.
-        self.world.run(self.world.now_ms + 120 * MINUTE_MS, lambda: False)
+    def _make_boxes(self, ids: list[str], factory: Image, old: Image | None) -> dict[str, SimBox]:
+        disk = a_factory_disk(factory)
+        old_disk = a_factory_disk(old) if old is not None else disk
+        old_kit = replace(self.street.kit, factory=old) if old is not None else None
+        found = {}
+        for device_id in ids:
+            share = self.world.stream("old", device_id).share()
+            is_old = old_kit is not None and share < self.scenario.fleet.old_share
+            street = self.street
+            if is_old and old_kit is not None:
+                street = replace(self.street, kit=old_kit)
+            own_disk = old_disk if is_old else disk
+            found[device_id] = SimBox(street, device_id, own_disk, self._senses(device_id))
+        return found
 
-    def ending(self) -> Ending:
-        """Return how it ended, judged."""
-        states = self.server.states()
-        shown = ", ".join(f"{states[state]} {state}" for state in BoxState if state in states)
-        wrong = (*_broken(self), *_unexpected(self.scenario.expect, self.server))
-        again = sum(row.attempt > 1 for row in self.server.rows.values())
-        last = (
-            f"{clock_time(self.world.now_ms)} ending: {self.server.state}; {shown}; "
-            f"{again} boxes were assigned again"
-        )
-        return Ending(
-            lines=(*self.world.story, last),
-            wrong=wrong,
-            trace_hash=self.world.trace_hash(),
-            rollout=self.server.state,
-            states=states,
-        )
-
-    def _send(self, device_id: str, event: Event) -> None:
-        self.boxes[device_id].receive(event)
-
-    def _behaviour(self, device_id: str) -> Behaviour:
+    def _senses(self, device_id: str) -> Senses:
         release = self.scenario.release
         chance = self.world.stream("unhealthy", device_id).share()
-        is_unhealthy = chance < release.unhealthy_share
-        return Behaviour.UNHEALTHY if is_unhealthy else Behaviour(release.behaviour)
-
-    # -- faults ------------------------------------------------------------------------
-
-    def _plan_fault(self, fault: Fault) -> None:
-        hit = [
-            box
-            for number, box in enumerate(self.boxes.values(), 1)
-            if self._is_hit(fault, number, box)
-        ]
-        if fault.at is not None:
-            self.world.after(fault.at * 1000, lambda: self._strike_all(fault, hit))
-            return
-        for box in hit:
-            self._wait_for_phase(fault, box)
-
-    def _is_hit(self, fault: Fault, number: int, box: SimBox) -> bool:
-        if fault.target.endswith("%"):
-            share = int(fault.target[:-1]) / 100
-            purpose = f"fault/{self.scenario.fault.index(fault)}"
-            return self.world.stream(purpose, box.device_id).share() < share
-        return fault.target in ("all", f"device:{number}")
-
-    def _strike_all(self, fault: Fault, boxes: list[SimBox]) -> None:
-        back = f" for {fault.lasts // 60} min" if fault.lasts else " for good"
-        self.world.tell(f"{fault.kind}: {len(boxes)} boxes are without power{back}")
-        for box in boxes:
-            self._strike(fault, box)
-
-    def _strike(self, fault: Fault, box: SimBox) -> None:
-        box.pull_the_plug()
-        if fault.lasts is not None:
-            self.world.after(fault.lasts * 1000, box.plug_in)
-
-    def _wait_for_phase(self, fault: Fault, box: SimBox) -> None:
-        wanted = (fault.when or "").removeprefix("state==")
-        earlier, left = box.on_phase, fault.times
-
-        def hear(phase: str) -> None:
-            nonlocal left
-            earlier(phase)
-            if phase == wanted and left > 0 and box.has_power:
-                left -= 1
-                self._strike(fault, box)
-
-        box.on_phase = hear
+        if chance < release.unhealthy_share:
+            return Senses(behaviours={release.to: Behaviour.UNHEALTHY})
+        if release.behaviour.startswith("crash_after:"):
+            minutes = int(release.behaviour.removeprefix("crash_after:").removesuffix("m"))
+            return Senses(crash_after_ms={release.to: minutes * MINUTE_MS})
+        return Senses(behaviours={release.to: Behaviour(release.behaviour)})
 
 
-def _broken(stage: Stage) -> Iterator[str]:
-    """Yield which invariant a box breaks at the end.
-
-    Every box boots a whole image; what the server counts as updated runs the release,
-    and what it counts as rolled back does not; a box of no open wave was never touched;
-    an attempt has one verdict.
-    """
-    release, waves = stage.scenario.release, stage.server.waves
-    for device_id, box in stage.boxes.items():
-        runs, row = box.running_version(), stage.server.rows.get(device_id)
-        if runs is None:
-            yield f"{device_id} boots nothing any more"
-        if row is None or waves[row.wave - 1].state is WaveState.WAITING:
-            if not box.is_untouched():
-                yield f"{device_id} was touched outside of an open wave"
-            continue
-        if row.state is BoxState.UPDATED and runs != release.to:
-            yield f"{device_id} counts as updated, but runs {runs}"
-        if row.state in (BoxState.ROLLED_BACK, BoxState.FAILED) and runs != release.start:
-            yield f"{device_id} counts as {row.state}, but runs {runs}"
-        if len(row.verdicts) > row.attempt:
-            yield f"{device_id} has {len(row.verdicts)} verdicts in {row.attempt} attempts"
+def _profile(line: Line) -> Profile:
+    timeout = line.nat_timeout
+    return Profile(
+        rtt_ms=line.rtt,
+        jitter_ms=line.jitter,
+        loss=line.loss,
+        burst=Burst(*line.burst) if line.burst else None,
+        rate_bytes_per_s=line.rate,
+        blackhole_over=line.blackhole_over,
+        nat_timeout_ms=None if timeout is None else timeout * 1000,
+    )
 
 
 def _unexpected(expect: Expect, server: SimServer) -> Iterator[str]:
@@ -208,7 +254,7 @@ def _unexpected(expect: Expect, server: SimServer) -> Iterator[str]:
     failed = states.get(BoxState.FAILED, 0) + states.get(BoxState.ROLLED_BACK, 0)
     silent = states.get(BoxState.SILENT, 0)
     opened = sum(wave.state is not WaveState.WAITING for wave in server.waves)
-    if server.state != expect.rollout:
+    if expect.rollout and server.state != expect.rollout:
         yield f"the rollout is {server.state}; {expect.rollout} was expected"
     if expect.reason not in server.reason:
         yield f"the reason is {server.reason!r}; {expect.reason!r} was expected in it"

@@ -1,116 +1,77 @@
-"""A simulated box: real machine, shell, journal, slots and boot control, and a plug.
+"""A simulated box: a disk, a plug, the real choice of the boot program, and an agent.
 
-What is simulated is the rest: flash in memory, a network with delays and duplicates, a
-player that gets ready or not, a person who pulls the plug.
+What is simulated is the rest: flash in memory, a line that may be bad, a player that
+gets ready or not, a person who pulls the plug.
 """
 
 from collections.abc import Callable
-from hashlib import sha256
-from typing import Final, Protocol
+from random import Random
+from typing import Final
 
-from oleada_agent.boot import choice, control, image
-from oleada_agent.boot.choice import Behaviour, Ended, Found, ReleaseFile
+from oleada_agent.boot import choice, control
+from oleada_agent.boot.choice import Behaviour, Choice, Ended, Found, ReleaseFile
 from oleada_agent.errors import ImageError, StorageError
-from oleada_agent.journal import write_whole
-from oleada_agent.machine_events import (
-    AssignReceived,
-    Authorised,
-    AuthorityUnknown,
-    Booted,
-    Checkpointed,
-    ConditionsChecked,
-    Event,
-    Fetched,
-    HealthFailed,
-    HealthPassed,
-    LeaseAnswered,
-    ReportAcked,
-    ServerContacted,
-    Woken,
-)
-from oleada_agent.machine_states import ReportDraft, Trial
-from oleada_agent.ports import Ports
-from oleada_agent.shell import Shell
-from oleada_agent.slots import FileSlots, slot_path
-from oleada_wire import canonical, codec
-from oleada_wire.messages import Assignment, Window
-from oleada_wire.words import BootReason, LeasePhase, Phase
+from oleada_agent.slots import slot_path
+from oleada_wire.ids import BootId
+from oleada_wire.words import BootReason
 
-from oleada_lab.sim.disk import PowerCutError, SimDisk
-from oleada_lab.sim.images import Image, Kit
-from oleada_lab.sim.world import START, World
+from oleada_lab.check import facts
+from oleada_lab.sim.agent import SimAgent
+from oleada_lab.sim.crash import Kept
+from oleada_lab.sim.disk import Op, PowerCutError, SimDisk
+from oleada_lab.sim.door import Wrong
+from oleada_lab.sim.images import Image
+from oleada_lab.sim.link import SimLink, Way
+from oleada_lab.sim.slots import digest_of
+from oleada_lab.sim.street import Senses, Street
+from oleada_lab.sim.voice import lost_health
+from oleada_lab.sim.world import DAY_S, START
 
-SLOT_BYTES: Final = 1 << 20
 SECURITY_VERSION: Final = 1
-OUTBOX: Final = "data/outbox"
-REPORT_BYTES_MAX: Final = 10_000
 WATCHDOG_MS: Final = 60_000
-DUPLICATE_SHARE: Final = 0.05
-"""Messages that arrive twice: MQTT delivers at least once."""
+BOOT_PROGRAM_SHARE: Final = 4
+"""A fourth of the time from power to the agent passes before the slot is chosen."""
 START_MS: Final = int(START.timestamp() * 1000)
-
-
-class Server(Protocol):
-    """What a box knows of the server."""
-
-    def covers(self, device_id: str, wave_id: int) -> bool:
-        """Return whether a signed wave covers the box."""
-        ...
-
-    def hello(self, device_id: str) -> None:
-        """A box is there."""
-        ...
-
-    def ask_lease(
-        self, device_id: str, assignment_id: str, attempt: int, phase: LeasePhase
-    ) -> None:
-        """A box asks whether it may go on."""
-        ...
-
-    def report(self, device_id: str, report: ReportDraft) -> None:
-        """A box says what has become of its assignment."""
-        ...
+DAY_MS: Final = DAY_S * 1000
 
 
 class SimBox:
-    """One box in the *world*; the rest of its life is events.
-
-    *behaviours* says by version how an image behaves on this very box.
+    """One box in the *street*; the rest of its life is events.
 
     Attributes:
         has_power: Whether it is plugged in.
+        agent: While it runs.
+        kept: What a power cut leaves of what was not fsynced.
         on_phase: Called with each phase the box reports, and when a trial goes on after a start,
             for faults that wait for one.
+        door_wrong: What somebody on its own line does to its downloads.
     """
 
-    def __init__(
-        self,
-        world: World,
-        server: Server,
-        device_id: str,
-        kit: Kit,
-        behaviours: dict[str, Behaviour],
-    ) -> None:
-        self.device_id = device_id
+    def __init__(self, street: Street, device_id: str, factory: SimDisk, senses: Senses) -> None:
+        world = street.world
+        self.device_id, self.street, self.senses = device_id, street, senses
+        self.model = street.kit.hardware_model
         self.has_power = False
         self.on_phase: Callable[[str], None] = lambda phase: None
-        self.disk = SimDisk()
-        self._world, self._server = world, server
-        self._model = kit.hardware_model
-        self._images, self._behaviours = kit.images, behaviours
-        self._back_in_ms = 0
+        self.agent: SimAgent | None = None
+        self.kept = Kept.NONE
+        self.door_wrong = Wrong.NOTHING
+        self.spool_messages = 0
+        self.link = SimLink(world.stream("line", device_id), street.profile)
+        self.pace = world.stream("pace", device_id)
+        self.dice = world.stream("machine", device_id)
+        self.flash_bytes: dict[int, int] = {}
+        self._back_in_ms: int | None = 0
+        self._asleep_until_ms = 0
+        self._rest_ms = 0
+        self._boot_id = BootId(0, "00000000")
+        self._reason = BootReason.UNKNOWN
         self._life = 0
         self._boots = 0
-        self._timer = 0
-        self._fetching = 0
-        self._shell: Shell | None = None
-        self._slots: FileSlots | None = None
-        self._running: Found | None = None
-        self._net = world.stream("network", device_id)
-        self._pace = world.stream("pace", device_id)
-        self._dice = world.stream("machine", device_id)
-        self._verified: dict[bytes, Found] = {}
-        self._install(kit.factory)
+        self._found: Choice | None = None
+        self.disk = factory.fork()
+        self.disk.watch = self._count_flash
+        street.tell(facts.BoxMade(device_id, street.kit.factory.version))
 
     # -- power -------------------------------------------------------------------------
 
@@ -123,31 +84,80 @@ class SimBox:
     def pull_the_plug(self) -> None:
         """Take the box its power, whatever it is doing."""
         if self.has_power:
-            self._world.note(self.device_id, "loses power")
+            self.note("loses power")
             self.has_power = False
-            self._life += 1
-            self._shell = None
-            self.disk.lose_power()
+            making = self.agent.making if self.agent is not None else ""
+            self._end_life()
+            self.disk = self.disk.after_cut(self.kept, Random(self.pace.bits()))
+            self.disk.watch = self._count_flash
+            if making and making not in self.stored_health():
+                self.street.tell(facts.HealthLost(self.device_id, 1))
 
-    def cut_after_writes(self, writes: int, back_in_ms: int) -> None:
-        """Pull the plug after so many flash writes more, and plug it in again later."""
+    def cut_after_writes(self, writes: int, back_in_ms: int | None) -> None:
+        """Pull the plug after so many flash writes more, and plug it in again later, if ever."""
         self.disk.cut_after = writes
         self._back_in_ms = back_in_ms
 
-    # -- what the server sends ---------------------------------------------------------
+    def press_reset(self) -> None:
+        """Restart, as a watchdog or a person does who does not wait."""
+        if self.has_power:
+            self._start(Ended.WATCHDOG)
 
-    def receive(self, event: Event) -> None:
-        """Let *event* arrive from the server after a delay, if the box is up by then."""
-        if isinstance(event, AssignReceived | LeaseAnswered):
-            self._arrive(event)
-        self._arrive(event)
+    def factory_reset(self) -> None:
+        """Forget what a household can make it forget: state and spool, not the slots."""
+        if not self.has_power:
+            return
+        self.note("is reset to factory settings")
+        self._end_life()
+        for folder in ("data", "data/outbox"):
+            for name in self.disk.list(folder):
+                self.disk.unlink(f"{folder}/{name}")
+        self._start(Ended.REBOOT)
+
+    # -- what others do to it ----------------------------------------------------------
+
+    def sense(self, blocked: str) -> None:
+        """Let *blocked* be why now is no good time; empty: it is."""
+        self.senses.blocked = blocked
+        if self.agent is not None:
+            self.guard(self.agent.senses_changed)
+
+    def sleep(self, lasts_ms: int) -> None:
+        """Let nothing happen in the box for so long; the world goes on."""
+        self._asleep_until_ms = self.street.world.now_ms + lasts_ms
+        self.link.silent = (Way.UP, Way.DOWN)
+        self.line_changed()
+
+    def line_changed(self) -> None:
+        """Take note that somebody has changed the line."""
+        if self.agent is not None:
+            self.agent.transport.line_changed()
+
+    def stored_health(self) -> list[str]:
+        """Return the ids of the health messages on its disk, for a box without power."""
+        names = (name.split("-") for name in self.disk.list("data/outbox"))
+        return [parts[2] for parts in names if len(parts) == 3 and parts[1] == "health"]
+
+    def set_door(self, wrong: Wrong) -> None:
+        """Let somebody on its line do *wrong* to its downloads."""
+        self.door_wrong = wrong
+        if self.agent is not None:
+            self.agent.fetcher.wrong = wrong
+
+    @property
+    def running_slot(self) -> str:
+        """The slot that was chosen last."""
+        return self._found.slot if self._found is not None else "A"
+
+    def wall_ms(self) -> int:
+        """Return what the box's clock shows, UTC ms."""
+        return self.senses.wall_ms(START_MS, self.street.world.now_ms)
 
     def running_version(self) -> str | None:
         """Return the version that would run if the box had power; None: it is a brick."""
-        store = control.FileBootControl(self.disk)
-        said = store.load()
+        said = control.FileBootControl(self.disk).load()
         order = said.in_order() if said is not None else list(control.SLOTS)
-        for slot in order:
+        for slot in (*order, *control.SLOTS):
             try:
                 return self._look(slot).release.version
             except ImageError:
@@ -158,235 +168,142 @@ class SimBox:
         """Return whether the spare slot is as it left the factory: empty."""
         return self.disk.size_bytes(slot_path("B")) == 0
 
+    def note(self, what: str) -> None:
+        """Add to the trace what the box does."""
+        self.street.world.note(self.device_id, what)
+
     # -- booting -----------------------------------------------------------------------
 
-    def _install(self, factory: Image) -> None:
-        for slot, data in (("A", factory.data), ("B", b"")):
-            self.disk.create(slot_path(slot))
-            self.disk.pwrite(slot_path(slot), 0, data)
-            self.disk.fsync(slot_path(slot))
-        self.disk.fsync_dir("slots")
-        control.FileBootControl(self.disk).store(control.factory("A"))
-
     def _start(self, before: Ended) -> None:
-        self._life += 1
-        self._shell = None
-        self._later(self._pace.between(20_000, 60_000), lambda: self._boot(before))
+        self._end_life()
+        whole_ms = self.pace.between(*self.street.boot_ms)
+        self.later(whole_ms // BOOT_PROGRAM_SHARE, lambda: self._choose(before))
+        self._rest_ms = whole_ms - whole_ms // BOOT_PROGRAM_SHARE
 
-    def _boot(self, before: Ended) -> None:
+    def _end_life(self) -> None:
+        self._life += 1
+        agent, self.agent = self.agent, None
+        if agent is None:
+            return
+        agent.transport.lose_power()
+        self.street.tell(facts.Disconnected(self.device_id))
+        lost = lost_health(agent.outbox)
+        if lost:
+            self.street.tell(facts.HealthLost(self.device_id, lost))
+
+    def _choose(self, before: Ended) -> None:
         for name in self.disk.list("run"):
             self.disk.unlink(f"run/{name}")
-        store = control.FileBootControl(self.disk)
         self.disk.forbidden = ""
-        found = choice.choose(self._look, store, before)
-        self._boots += 1
-        self._timer = self._fetching = 0
-        self._running = Found(found.release, found.agent)
-        self._world.note(self.device_id, f"boots {found.slot} {found.release.version}")
-        self.disk.forbidden = slot_path(found.slot)
-        if found.release.behaviour in (Behaviour.HANG, Behaviour.CRASH):
-            self._later(WATCHDOG_MS, lambda: self._start(Ended.WATCHDOG))
+        try:
+            found = choice.choose(self._look, control.FileBootControl(self.disk), before)
+        except ImageError as error:
+            self.note("boots nothing")
+            self.street.tell(facts.Bricked(self.device_id, str(error)))
             return
-        self._slots = FileSlots(
-            self.disk,
-            running_slot=found.slot,
-            hardware_model=self._model,
-            capacity_bytes=SLOT_BYTES,
-        )
-        self._shell = Shell(
-            Ports(self.disk, self._slots, store, self, self, self, self, self, self, self, self)
-        )
-        self._shell.start(
-            Booted(
-                found.slot,
-                found.release.version,
-                f"{self._boots:08d}-{self._dice.bits() >> 32:08x}",
-                BootReason.FALLBACK if found.fell_back else BootReason.POWER_ON,
-                found.was_successful,
-                before is Ended.WATCHDOG,
-                found.release.security_version,
+        self._found = found
+        self._boots += 1
+        self.disk.forbidden = slot_path(found.slot)
+        self.later(self._rest_ms, lambda: self._boot(found, before))
+
+    def _boot(self, found: Choice, before: Ended) -> None:
+        version = found.release.version
+        self.note(f"boots {found.slot} {version}")
+        self.street.tell(
+            facts.Booted(
+                self.device_id, found.slot, version, digest_of(self, found.slot),
+                found.was_successful, before is Ended.WATCHDOG,
             )
-        )
-        if isinstance(self._shell.state.stage, Trial):
-            self._later(0, lambda: self.on_phase(Phase.CHECKING))
-        if found.release.behaviour is not Behaviour.NO_NETWORK:
-            self._later(self._delay_ms(), self._connect)
+        )  # fmt: skip
+        if found.release.behaviour in (Behaviour.HANG, Behaviour.CRASH):
+            self.later(WATCHDOG_MS, lambda: self._start(Ended.WATCHDOG))
+            return
+        if version in self.senses.crash_after_ms:
+            self.later(self.senses.crash_after_ms[version], self.agent_died)
+        nonce = f"{self.dice.bits() >> 32:08x}"
+        self._run_agent(found, BootId(self._boots, nonce), _reason(found, before))
+
+    def _run_agent(self, found: Choice, boot: BootId, reason: BootReason) -> None:
+        self._boot_id, self._reason = boot, reason
+        self.agent = SimAgent(self, found, boot, reason)
+        self.agent.start()
+
+    def restart_agent(self) -> None:
+        """Let the agent alone begin anew, in the same boot."""
+        if self._found is not None:
+            self._end_life()
+            self._run_agent(self._found, self._boot_id, self._reason)
+
+    def agent_died(self) -> None:
+        """Let the watchdog restart the box: its agent is gone."""
+        self.note("has lost its agent")
+        self._start(Ended.WATCHDOG)
 
     def _look(self, slot: str) -> Found:
-        """Return what *slot* holds; every byte is checked once for each content."""
+        """Return what *slot* holds; every byte is checked, once for each content of a story."""
         try:
-            data = self.disk.read(slot_path(slot))
+            size_bytes = self.disk.size_bytes(slot_path(slot))
+            data = self.disk.read(slot_path(slot), 0, size_bytes)
         except StorageError as error:
             raise ImageError(str(error)) from error
-        key = sha256(data).digest()
-        if key not in self._verified:
-            header = image.check(lambda offset, size: data[offset : offset + size])
-            behaviour = self._behaviours.get(header.version, Behaviour.GOOD)
-            release = ReleaseFile(header.version, self._model, SECURITY_VERSION, behaviour)
-            self._verified[key] = Found(release, b"")
-        return self._verified[key]
+        header = self.street.kit.check(data)
+        behaviour = self.senses.behaviours.get(header.version, Behaviour.GOOD)
+        return Found(ReleaseFile(header.version, self.model, SECURITY_VERSION, behaviour), b"")
 
-    # -- the network -------------------------------------------------------------------
-
-    def _connect(self) -> None:
-        self._server.hello(self.device_id)
-        for name in self.disk.list(OUTBOX):
-            self._deliver(name)
-
-    def _deliver(self, name: str) -> None:
-        """Bring one report from the outbox to the server, sometimes twice."""
-        if name.endswith(".tmp"):
-            return
-        value = canonical.loads(self.disk.read(f"{OUTBOX}/{name}"), "report", REPORT_BYTES_MAX)
-        report = codec.from_json(ReportDraft, value, "report")
-        for _ in range(1 + (self._net.share() < DUPLICATE_SHARE)):
-            self._later(self._delay_ms(), lambda: self._server.report(self.device_id, report))
-
-    def _arrive(self, event: Event) -> None:
-        self._later(self._delay_ms(), lambda: self._take(event))
-
-    def _take(self, event: Event) -> None:
-        if isinstance(event, ReportAcked):
-            self.disk.unlink(
-                f"{OUTBOX}/{_outbox_name(event.assignment_id, event.attempt, event.step)}"
-            )
-            self.disk.fsync_dir(OUTBOX)
-        self._feed(event)
-
-    def _is_online(self) -> bool:
-        found = self._running
-        return found is not None and found.release.behaviour is not Behaviour.NO_NETWORK
-
-    def _delay_ms(self) -> int:
-        return self._net.between(50, 2_000)
+    def _count_flash(self, op: Op) -> None:
+        if op.kind == "pwrite":
+            day = self.street.world.now_ms // DAY_MS
+            self.flash_bytes[day] = self.flash_bytes.get(day, 0) + op.size_bytes
 
     # -- time --------------------------------------------------------------------------
 
-    def _later(self, delay_ms: int, act: Callable[[], None]) -> None:
+    def later(self, delay_ms: int, act: Callable[[], None]) -> None:
         """Let *act* happen in *delay_ms*, unless the box restarts or loses power before."""
         life = self._life
 
         def happen() -> None:
-            if self.has_power and life == self._life:
-                self._survive(act)
+            if life == self._life:
+                self.guard(act)
 
-        self._world.after(delay_ms, happen)
+        self.street.world.after(delay_ms, happen)
 
-    def _survive(self, act: Callable[[], None]) -> None:
+    def guard(self, act: Callable[[], None]) -> None:
+        """Let *act* happen if there is power, and live with what it does to the box."""
+        if not self.has_power:
+            return
+        asleep_ms = self._asleep_until_ms - self.street.world.now_ms
+        if asleep_ms > 0:
+            self.later(asleep_ms, act)
+            return
         try:
             act()
         except PowerCutError:
-            self._world.note(self.device_id, "loses power in a write")
+            self.note("loses power in a write")
             self.pull_the_plug()
-            self._world.after(self._back_in_ms, self.plug_in)
+            if self._back_in_ms is not None:
+                self.street.world.after(self._back_in_ms, self.plug_in)
             return
-        if self._shell is not None and self._shell.rebooting:
+        if self.agent is not None and self.agent.shell.rebooting:
             self._start(Ended.REBOOT)
 
-    def _feed(self, event: Event) -> None:
-        if self._shell is not None and not self._shell.rebooting:
-            self._shell.feed(event)
 
-    # -- the ports that are simulated --------------------------------------------------
-
-    def authorise(
-        self,
-        assignment: Assignment,
-        security_floor: int,
-        version: str,
-    ) -> Event | None:
-        """Say whether a wave covers this box; all signatures are good here."""
-        name, attempt = assignment.assignment_id, assignment.attempt
-        if self._server.covers(self.device_id, assignment.wave_id):
-            return Authorised(name, attempt)
-        return AuthorityUnknown(name, attempt)
-
-    def check_conditions(self, window: Window | None) -> Event | None:
-        """It is always a good time; the server minds the window."""
-        return ConditionsChecked()
-
-    def ask_lease(self, assignment_id: str, attempt: int, phase: LeasePhase) -> None:
-        """Ask, if there is a network."""
-        if self._is_online():
-            ask = self._server.ask_lease
-            self._later(
-                self._delay_ms(), lambda: ask(self.device_id, assignment_id, attempt, phase)
-            )
-
-    def start_trial(self, assignment_id: str, attempt: int) -> None:
-        """The server answers, the player gets ready: or not, as the image behaves."""
-        del assignment_id, attempt
-        if self._running is None or not self._is_online():
-            return
-        self._later(self._delay_ms(), lambda: self._feed(ServerContacted()))
-        if self._running.release.behaviour is Behaviour.UNHEALTHY:
-            failed = HealthFailed(detail="the media player never got ready")
-            self._later(self._pace.between(90_000, 180_000), lambda: self._feed(failed))
-        else:
-            self._later(self._pace.between(30_000, 90_000), lambda: self._feed(HealthPassed()))
-
-    def fetch(self, assignment: Assignment, slot: str, from_bytes: int) -> None:
-        """Begin at *from_bytes*, instead of whatever is being fetched."""
-        self._fetching += 1
-        self._fetch_next(self._fetching, assignment, slot, from_bytes)
-
-    def stop(self) -> None:
-        """Fetch nothing."""
-        self._fetching += 1
-
-    def put_report(self, report: ReportDraft) -> None:
-        """Keep *report* on the disk until the server has counted it."""
-        name = _outbox_name(report.assignment_id, report.attempt, report.step)
-        self._world.note(self.device_id, f"says {report.phase} {report.reason or ''}")
-        if not self.disk.exists(f"{OUTBOX}/{name}"):
-            write_whole(self.disk, f"{OUTBOX}/{name}", canonical.dumps(codec.to_json(report)))
-        if self._is_online():
-            self._deliver(name)
-        phase = str(report.phase)
-        self._later(0, lambda: self.on_phase(phase))
-
-    def now_ms(self) -> int:
-        """Return UTC milliseconds."""
-        return START_MS + self._world.now_ms
-
-    def wake_in(self, delay_ms: int) -> None:
-        """Wake once, in *delay_ms*; an earlier wish is forgotten."""
-        self._timer += 1
-        timer = self._timer
-
-        def wake() -> None:
-            if timer == self._timer:
-                self._feed(Woken())
-
-        self._later(delay_ms, wake)
-
-    def below(self, limit: int) -> int:
-        """Return a number below *limit*."""
-        return self._dice.below(limit)
-
-    def reboot(self) -> None:
-        """The shell remembers that it was asked; the start follows its last command."""
-
-    def _fetch_next(self, number: int, assignment: Assignment, slot: str, at: int) -> None:
-        """Write the next eighth of the image after the time it takes to come."""
-
-        def come() -> None:
-            if number != self._fetching or self._slots is None:
-                return
-            data = self._images[assignment.sha256].data
-            end = min(len(data), at + max(1, len(data) // 8))
-            self._slots.write(slot, at, data[at:end])
-            name, attempt = assignment.assignment_id, assignment.attempt
-            if end == len(data):
-                self._slots.finish(slot, end)
-                self._feed(Fetched(name, attempt))
-                return
-            self._slots.checkpoint(slot)
-            self._fetch_next(number, assignment, slot, end)
-            self._feed(Checkpointed(name, attempt, end))
-
-        self._later(self._pace.between(2_000, 30_000), come)
+def a_factory_disk(factory: Image) -> SimDisk:
+    """Return the disk of a new box, which all boxes share until they write."""
+    disk = SimDisk()
+    for slot, data in (("A", factory.data), ("B", b"")):
+        disk.create(slot_path(slot))
+        disk.pwrite(slot_path(slot), 0, data)
+    control.FileBootControl(disk).store(control.factory("A"))
+    disk.settle()
+    return disk
 
 
-def _outbox_name(assignment_id: str, attempt: int, step: int) -> str:
-    return f"{assignment_id}.{attempt}.{step:04d}"
+def _reason(found: Choice, before: Ended) -> BootReason:
+    """Return why the box started, in the words of the boot program (boot/system.py)."""
+    if found.fell_back:
+        return BootReason.FALLBACK
+    if before is Ended.POWER:
+        return BootReason.POWER_ON
+    if before is Ended.WATCHDOG:
+        return BootReason.WATCHDOG
+    return BootReason.REBOOT if found.was_successful else BootReason.UPDATE

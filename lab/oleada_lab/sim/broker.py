@@ -84,6 +84,7 @@ class Session:
     under_way: dict[int, Message] = field(default_factory=dict)
     queue: deque[Message] = field(default_factory=deque)
     last_mid: int = 0
+    receive_max: int = RECEIVE_MAX
 
 
 @dataclass(slots=True)
@@ -152,8 +153,12 @@ class SimBroker:
         clean_start: bool = False,
         expiry_s: int = 0,
         will: Message | None = None,
+        receive_max: int = RECEIVE_MAX,
     ) -> bool:
         """Accept *peer*; return whether its session was still there.
+
+        Args:
+            receive_max: Messages that may be under way to this client at a time.
 
         Raises:
             RefusedError: the broker is down, or too many come in this second.
@@ -179,6 +184,7 @@ class SimBroker:
         if session is None:
             session = self._sessions[client_id] = Session(client_id, expiry_s)
         session.peer, session.will, session.expiry_s = peer, will, expiry_s
+        session.receive_max = receive_max
         return was_there
 
     def resume(self, client_id: str) -> None:
@@ -306,7 +312,7 @@ class SimBroker:
 
     def _pump(self, session: Session) -> None:
         while session.queue and session.peer is not None:
-            if len(session.under_way) >= RECEIVE_MAX:
+            if len(session.under_way) >= session.receive_max:
                 return
             message = session.queue.popleft()
             if message.expires_ms is not None and message.expires_ms <= self._world.now_ms:

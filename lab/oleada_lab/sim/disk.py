@@ -141,6 +141,10 @@ class SimDisk:
             inode.sync()
         self._settle_names()
 
+    def rot(self, path: str, at: int) -> None:
+        """Flip a bit of byte *at* of the file, on the medium too; nobody is told."""
+        self._file(path).rot(at)
+
     def files(self) -> dict[str, Content]:
         """Return size and pages of every file by its path, so that two disks can be compared."""
         return {path: content(inode) for path, inode in sorted(self._names.items())}

@@ -83,6 +83,13 @@ class Inode:
             self.dirty |= gone
         self.size_bytes = size_bytes
 
+    def rot(self, at: int) -> None:
+        """Flip the lowest bit of byte *at*, as read and as the medium has it."""
+        number, start = divmod(at, PAGE_BYTES)
+        for pages in (self.pages, self.durable):
+            page = pages.get(number, bytes(PAGE_BYTES))
+            pages[number] = page[:start] + bytes([page[start] ^ 1]) + page[start + 1 :]
+
     def sync(self) -> None:
         """Make every byte durable."""
         for number in self.dirty:

@@ -79,6 +79,7 @@ class SimLink:
 
     Attributes:
         is_cut: There is no carrier: connections end, new ones fail at once.
+        has_names: Names are found; without them only what is connected goes on.
         silent: Directions in which everything vanishes.
         limit_bytes: The connection dies after so many more; None for never.
         slowdown: Divides the rate: a metered line, or somebody who watches in 4K.
@@ -87,6 +88,7 @@ class SimLink:
     dice: Dice
     profile: Profile = HOME
     is_cut: bool = False
+    has_names: bool = True
     silent: tuple[Way, ...] = ()
     limit_bytes: int | None = None
     slowdown: int = 1
@@ -106,8 +108,8 @@ class SimLink:
             DeadError: there is no carrier.
             SilentError: no answer comes.
         """
-        if self.is_cut:
-            raise DeadError("no carrier")
+        if self.is_cut or not self.has_names:
+            raise DeadError("no carrier" if self.is_cut else "no address")
         if self.silent:
             raise SilentError("no answer")
         self.forget_connection()

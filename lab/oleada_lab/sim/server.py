@@ -1,26 +1,19 @@
 """The server of a story: the real plan, with rows in memory instead of a database.
 
 Every decision is ``oleada_server.rollouts.plan`` or ``plan_box``; this module only keeps
-the rows and carries out what was decided, as the service does with tables.
+the rows and carries out what was decided, as the service does with tables. It hears and
+speaks through the broker like the worker: a batch is stored, then acknowledged, so what
+is killed in between is delivered again.
 """
 
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final, assert_never
-from zoneinfo import ZoneInfo
+from typing import Any, Final, assert_never
 
-from oleada_agent.machine_events import (
-    AssignReceived,
-    Event,
-    LeaseAnswered,
-    ReportAcked,
-    TrustChanged,
-)
-from oleada_agent.machine_states import ReportDraft
 from oleada_server.clock import to_ms
 from oleada_server.rollouts import plan, plan_box
-from oleada_server.rollouts.plan import Limits, RolloutFacts, Tally, WaveFacts
+from oleada_server.rollouts.plan import RolloutFacts, WaveFacts
 from oleada_server.rollouts.plan_box import BoxFacts, Granted, LeaseFacts, Moved, ReportFacts
 from oleada_server.rollouts.preview import share_parts
 from oleada_server.rollouts.states import (
@@ -31,227 +24,271 @@ from oleada_server.rollouts.states import (
     RolloutState,
     WaveState,
 )
-from oleada_wire.cohort import place
-from oleada_wire.messages import Assignment
-from oleada_wire.words import LeasePhase
+from oleada_wire import messages, topics
+from oleada_wire.messages import Assignment, Health, Hello, Lease, LeaseRequest, Report
+from oleada_wire.topics import Down, Model, Up
 
-from oleada_lab.sim.box import SECURITY_VERSION
-from oleada_lab.sim.images import Image
+from oleada_lab.check import facts
+from oleada_lab.check.facts import Fact
+from oleada_lab.sim.broker import Message, SimBroker
+from oleada_lab.sim.desk import Desk
+from oleada_lab.sim.plain import UTC, Assigned, Covered, ToBox
+from oleada_lab.sim.rows import Row, Rows, WaveRow
+from oleada_lab.sim.terms import SALT, VALID, Terms, assignment_for, members
 from oleada_lab.sim.world import World
 
 TICK_MS: Final = 30_000
-UTC: Final = ZoneInfo("UTC")
-VALID: Final = timedelta(days=7)
-SALT: Final = "story"
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What a story plans; *shares* are cumulative, one for each wave."""
-
-    hardware_model: str
-    image: Image
-    shares: tuple[float, ...]
-    limits: Limits
-    silent_after: timedelta
-    attempts_max: int
-    in_flight_max: int
-    spread_s: int
-    lease: timedelta
-
-
-@dataclass(slots=True)
-class Row:
-    """One box in a wave."""
-
-    device_id: str
-    wave: int
-    state: BoxState = BoxState.QUEUED
-    attempt: int = 0
-    step: int = 0
-    reason: str | None = None
-    deadline_at: datetime | None = None
-    lease_until: datetime | None = None
-    verdicts: set[int] = field(default_factory=set)
-
-
-@dataclass(slots=True)
-class WaveRow:
-    """One wave; *position* from 1."""
-
-    position: int
-    state: WaveState = WaveState.WAITING
-    soak_from: datetime | None = None
-    held_for: str | None = None
+TICK_MS_MAX: Final = 3_600_000
+RENEW_BEFORE: Final = timedelta(days=2)
 
 
 class SimServer:
-    """Rows, retained assignments, and a tick every half minute.
+    """Rows, retained assignments, and a tick whenever something may be due.
 
     Attributes:
         state: Of the rollout.
         reason: Why it halted, if it has.
-        rows: By device id, in their order.
+        rows: Of every box that a wave covers.
     """
 
     def __init__(
         self,
         world: World,
+        broker: SimBroker,
         terms: Terms,
         device_ids: list[str],
-        send: Callable[[str, Event], None],
+        tell: Callable[[Fact], None],
     ) -> None:
         self.state = RolloutState.RUNNING
         self.reason = ""
         self.waves = [WaveRow(number) for number in range(1, len(terms.shares) + 1)]
-        self.rows: dict[str, Row] = {}
-        self._world, self._terms, self._send = world, terms, send
-        self._retained: dict[str, tuple[int, Assignment | None]] = {}
+        self.desk = Desk(world, broker, self._store_batch)
+        self._world, self._terms, self._tell = world, terms, tell
         self._counted: set[tuple[str, int, int]] = set()
-        parts = [share_parts(share) for share in terms.shares]
-        for device_id in sorted(device_ids):
-            for number, below in enumerate(parts, start=1):
-                if place(SALT, device_id) < below:
-                    self.rows[device_id] = Row(device_id, number)
-                    break
+        self._health: set[str] = set()
+        self._has_begun = False
+        self._tick_at_ms: int | None = None
+        self._renew: deque[tuple[datetime, Row]] = deque()
+        self.rows = Rows(members(terms, device_ids))
 
     def start(self) -> None:
-        """Begin, and look again every half minute."""
+        """Begin."""
+        self._has_begun = True
         self._tick()
 
     def states(self) -> dict[BoxState, int]:
         """Return how many boxes are in each state; those of no box are left out."""
-        found: dict[BoxState, int] = {}
-        for row in self.rows.values():
-            found[row.state] = found.get(row.state, 0) + 1
-        return found
+        return self.rows.states()
 
     def is_over(self) -> bool:
         """Return whether the rollout has ended and nothing is expected of any box."""
-        has_ended = self.state not in plan.MOVING
-        return has_ended and all(row.deadline_at is None for row in self.rows.values())
+        return self.state not in plan.MOVING and self.rows.next_deadline() is None
+
+    def shown(self) -> dict[str, tuple[str, str]]:
+        """Return state and reason of each box, as a page would show them."""
+        return {
+            device_id: (str(row.state), row.reason or "")
+            for device_id, row in self.rows.by_id.items()
+        }
+
+    def has_health(self, message_id: str) -> bool:
+        """Return whether a health message is stored."""
+        return message_id in self._health
+
+    # -- what a person does ------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Pause, if it runs."""
+        if self.state is RolloutState.RUNNING:
+            self._become(RolloutState.PAUSED)
+
+    def resume(self) -> None:
+        """Go on after a pause; its time is nobody's silence."""
+        if self.state is RolloutState.PAUSED:
+            self._become(RolloutState.RUNNING)
+            for row in self.rows.by_id.values():
+                self._push_deadline(row)
+
+    def stop(self) -> None:
+        """Stop for good, and take every assignment back."""
+        if self.state in plan.MOVING:
+            self.reason = "a person stopped it"
+            self._become(RolloutState.STOPPED)
+
+    def retry(self) -> None:
+        """Assign again to whoever has no outcome that is good."""
+        for row in self.rows.by_id.values():
+            if self.state in plan.MOVING and plan_box.may_retry(row.state):
+                self.rows.move(row, BoxState.QUEUED, row.reason)
+        self._want_tick(TICK_MS)
+
+    def _become(self, state: RolloutState) -> None:
+        self.state = state
+        self._world.tell(f"a person says: {state}")
+        self._tell(facts.RolloutMoved(str(state)))
+        self.rows.due.update(dict.fromkeys(self.rows.by_id.values()))
+        self._publish_waves()
+        self._want_tick(0)
 
     # -- what boxes say ----------------------------------------------------------------
 
-    def covers(self, device_id: str, wave_id: int) -> bool:
-        """Return whether a signed wave covers the box."""
-        wave = self.waves[wave_id - 1]
-        is_open = wave.state not in (WaveState.WAITING, WaveState.HALTED)
-        below = share_parts(self._terms.shares[wave_id - 1])
-        return is_open and self.state in plan.MOVING and place(SALT, device_id) < below
+    def _store_batch(self, batch: list[Message]) -> dict[str, list[str]]:
+        """Store *batch*; return the ids of what was counted, by box."""
+        acks: dict[str, list[str]] = {}
+        for message in batch:
+            parsed = topics.parse(message.topic)
+            if (
+                not isinstance(parsed, topics.DeviceTopic)
+                or parsed.device_id not in self.rows.by_id
+            ):
+                continue
+            said = self._read(Up(str(parsed.kind)), message.payload)
+            self._hear(self.rows.by_id[parsed.device_id], said)
+            acks.setdefault(parsed.device_id, []).append(said.header.id)
+        self._want_tick(TICK_MS)
+        return acks
 
-    def hello(self, device_id: str) -> None:
-        """Let the broker give the box what it holds for it."""
-        if device_id in self._retained:
-            self._send(device_id, TrustChanged())
-            self._send(device_id, AssignReceived(*self._retained[device_id]))
+    def _read(self, kind: Up, payload: object) -> Any:
+        if isinstance(payload, bytes):
+            shape: Any = {Up.REPORT: Report, Up.HEALTH: Health}.get(kind, messages.Log)
+            shape = {Up.RESULT: messages.Result, Up.CRASH: messages.Crash}.get(kind, shape)
+            return messages.decode(shape, payload)
+        return payload
 
-    def ask_lease(
-        self, device_id: str, assignment_id: str, attempt: int, phase: LeasePhase
-    ) -> None:
-        """Answer whether the box may go on."""
-        row, now, terms = self.rows[device_id], self._world.now, self._terms
-        in_flight = sum(
-            other.state in IN_FLIGHT and (other.lease_until or now) > now
-            for other in self.rows.values()
-            if other is not row
-        )
-        facts = LeaseFacts(
+    def _hear(self, row: Row, said: object) -> None:
+        match said:
+            case Report():
+                self._report(row, said)
+            case Health(header):
+                if header.id not in self._health:
+                    self._health.add(header.id)
+                    self._tell(facts.HealthCounted(row.device_id))
+            case LeaseRequest():
+                self._lease(row, said)
+            case Hello():
+                row.runs = said.version
+                self._tell(facts.Shown(row.device_id, "", said.version))
+                if said.assignment_seq < row.number:
+                    self._assign(row, again=True)
+            case _:
+                pass
+
+    def _lease(self, row: Row, asked: LeaseRequest) -> None:
+        now, terms = self._world.now, self._terms
+        others = self.rows.others_in_flight(row, now)
+        found = LeaseFacts(
             rollout_state=self.state,
             wave_state=self.waves[row.wave - 1].state,
             box_state=row.state,
             attempt=row.attempt,
-            in_flight=in_flight,
+            in_flight=others,
             in_flight_max=terms.in_flight_max,
             lease=terms.lease,
-            window=None,
+            window=terms.window,
             zone=UTC,
             release_withdrawn=False,
         )
-        answer = plan_box.decide_lease(facts, attempt, phase, now)
+        answer = plan_box.decide_lease(found, asked.attempt, asked.phase, now)
+        head = (self.desk.header(), row.device_id, asked.assignment_id, asked.attempt, asked.phase)
         if isinstance(answer, Granted):
             if row.state not in IN_FLIGHT:
-                row.state = BoxState.LEASED
-            row.lease_until = answer.expires_at
+                self._tell(facts.LeaseGiven(row.device_id, others, terms.in_flight_max))
+                self.rows.move(row, BoxState.LEASED, row.reason)
+            self.rows.set_lease(row, answer.expires_at)
             self._push_deadline(row)
-            expires_ms = to_ms(answer.expires_at)
-            event = LeaseAnswered(assignment_id, attempt, phase, True, expires_ms)
+            said = Lease(*head, granted=True, expires_ms=to_ms(answer.expires_at))
         else:
             if answer.reason not in ("stopped", "denied"):
                 self._push_deadline(row)
-            event = LeaseAnswered(
-                assignment_id, attempt, phase, False, 0, answer.retry_after_s, answer.reason
+            said = Lease(
+                *head, granted=False, retry_after_s=answer.retry_after_s, reason=answer.reason
             )
-        self._send(device_id, event)
+        self._send(row.device_id, Down.LEASE, said)
 
-    def report(self, device_id: str, report: ReportDraft) -> None:
-        """Count a report once, and acknowledge it."""
-        row = self.rows[device_id]
-        key = (report.assignment_id, report.attempt, report.step)
+    def _report(self, row: Row, report: Report) -> None:
+        key = (f"{row.device_id}/{report.assignment_id}", report.attempt, report.step)
+        if key in self._counted:
+            return
+        self._counted.add(key)
         said = ReportFacts(report.attempt, report.step, report.phase, report.reason, report.version)
-        facts = BoxFacts(row.state, row.attempt, row.step, self._terms.attempts_max)
-        if key not in self._counted:
-            self._counted.add(key)
-            moved = plan_box.on_report(facts, said, self._terms.image.version)
-            if isinstance(moved, Moved):
-                self._move(row, moved)
-        self._send(device_id, ReportAcked(*key))
-
-    def _move(self, row: Row, moved: Moved) -> None:
-        row.state, row.step, row.reason = moved.state, moved.step, moved.reason
+        box = BoxFacts(row.state, row.attempt, row.step, self._terms.attempts_max)
+        moved = plan_box.on_report(box, said, self._terms.image.version)
+        if not isinstance(moved, Moved):
+            return
+        row.step = moved.step
+        self.rows.move(row, moved.state, moved.reason)
+        self._tell(facts.Shown(row.device_id, str(moved.state), report.version))
         if moved.state in VERDICTS or moved.assign_again:
-            row.deadline_at = row.lease_until = None
+            self.rows.set_deadline(row, None)
             row.verdicts.add(row.attempt)
         elif moved.push_deadline:
-            row.lease_until = self._world.now + self._terms.lease
+            self.rows.set_lease(row, self._world.now + self._terms.lease)
             self._push_deadline(row)
 
     def _push_deadline(self, row: Row) -> None:
-        if row.state in PENDING:
-            row.deadline_at = plan_box.deadline(
-                self._world.now,
-                self._terms.silent_after,
-                timedelta(seconds=self._terms.spread_s),
-                None,
-                UTC,
+        if row.state in PENDING and row.attempt:
+            spread = timedelta(seconds=self._terms.spread_s)
+            at = plan_box.deadline(
+                self._world.now, self._terms.silent_after, spread, self._terms.window, UTC
             )
+            self.rows.set_deadline(row, at)
 
     # -- the tick ----------------------------------------------------------------------
 
+    def _want_tick(self, in_ms: int) -> None:
+        at_ms = self._world.now_ms + in_ms
+        is_soon = self._tick_at_ms is not None and self._tick_at_ms <= at_ms
+        if is_soon or not self._has_begun:
+            return
+        self._tick_at_ms = at_ms
+
+        def tick() -> None:
+            if self._tick_at_ms == at_ms:
+                self._tick()
+
+        self._world.after(in_ms, tick)
+
     def _tick(self) -> None:
+        self._tick_at_ms = None
+        if not self.desk.is_up:
+            self._want_tick(TICK_MS)
+            return
         now = self._world.now
-        for row in self.rows.values():
-            if plan_box.fell_silent(row.state, row.deadline_at, now):
-                row.state, row.deadline_at, row.lease_until = BoxState.SILENT, None, None
+        for row in list(self.rows.late(now)):
+            if self.state is not RolloutState.PAUSED and row.state in PENDING:
+                self.rows.set_deadline(row, None)
+                self.rows.move(row, BoxState.SILENT, None)
                 self._world.note(row.device_id, "is silent")
         while not isinstance(decision := plan.decide(self._facts(), now), plan.Wait):
             self._store(decision, now)
-        for row in self.rows.values():
+        due, self.rows.due = self.rows.due, {}
+        for row in due:
             self._address(row)
+        self._renew_due(now)
         if not self.is_over():
-            self._world.after(TICK_MS, self._tick)
+            self._want_tick(self._pause_ms(decision.until, now))
+
+    def _renew_due(self, now: datetime) -> None:
+        while self._renew and self._renew[0][0] <= now:
+            row = self._renew.popleft()[1]
+            if row.has_assignment:
+                self._assign(row, again=True)
+
+    def _pause_ms(self, until: datetime | None, now: datetime) -> int:
+        """Return when something may be due although nobody says anything."""
+        moments = [until, self.rows.next_deadline(), self._renew[0][0] if self._renew else None]
+        waits = [at - now for at in moments if at is not None]
+        wait_ms = int(min(waits).total_seconds() * 1000) if waits else TICK_MS_MAX
+        return max(TICK_MS, min(wait_ms, TICK_MS_MAX))
 
     def _facts(self) -> RolloutFacts:
-        waves = []
-        for wave in self.waves:
-            found = plan_box.tally_of(
-                [
-                    (row.state, row.reason, 1)
-                    for row in self.rows.values()
-                    if row.wave == wave.position
-                ]
+        waves = [
+            WaveFacts(
+                wave.position, wave.state, self.rows.tally(wave.position), self._terms.limits,
+                wave.soak_from, wave.held_for,
             )
-            tally = Tally(**{str(outcome): boxes for outcome, boxes in found.items()})
-            waves.append(
-                WaveFacts(
-                    wave.position,
-                    wave.state,
-                    tally,
-                    self._terms.limits,
-                    wave.soak_from,
-                    wave.held_for,
-                )
-            )
+            for wave in self.waves
+        ]  # fmt: skip
         return RolloutFacts(self.state, tuple(waves))
 
     def _store(self, decision: plan.Decision, now: datetime) -> None:
@@ -271,56 +308,74 @@ class SimServer:
                 self._world.tell(f"held: {reason}")
             case plan.Halt(position, reason):
                 self.waves[position - 1].state = WaveState.HALTED
-                self.state, self.reason = RolloutState.HALTED, reason
-                self._world.tell(f"halted: {reason}")
+                self.reason = reason
+                self._end(RolloutState.HALTED, f"halted: {reason}")
             case plan.Finish():
-                self.state = RolloutState.FINISHED
-                self._world.tell("finished")
+                self._end(RolloutState.FINISHED, "finished")
             case plan.Wait():
                 pass
             case _:
                 assert_never(decision)
 
+    def _end(self, state: RolloutState, line: str) -> None:
+        self.state = state
+        self._world.tell(line)
+        self._tell(facts.RolloutMoved(str(state)))
+        self.rows.due.update(dict.fromkeys(self.rows.by_id.values()))
+        self._publish_waves()
+
     def _open(self, wave: WaveRow) -> None:
+        members = self.rows.of_wave(wave.position)
         if wave.state is WaveState.WAITING:
-            boxes = sum(row.wave == wave.position for row in self.rows.values())
-            self._world.tell(f"wave {wave.position} opens for {boxes} boxes")
+            self._world.tell(f"wave {wave.position} opens for {len(members)} boxes")
+            self._tell(facts.WaveOpened(wave.position, len(members)))
         else:
             self._world.tell(f"wave {wave.position} can be judged again")
         wave.state, wave.held_for = WaveState.OPEN, None
+        self.rows.due.update(dict.fromkeys(members))
+        self._publish_waves()
+
+    # -- what is sent ------------------------------------------------------------------
+
+    def _publish_waves(self) -> None:
+        opened = self.waves if self.state in plan.MOVING else []
+        shares = self._terms.shares
+        waves = tuple(
+            (wave.position, share_parts(shares[wave.position - 1]))
+            for wave in opened
+            if wave.is_open
+        )
+        topic = topics.model(self._terms.hardware_model, Model.WAVE)
+        self.desk.retain(topic, Covered(SALT, waves))
 
     def _address(self, row: Row) -> None:
         """Assign what is due, and take back what is over."""
-        number, held = self._retained.get(row.device_id, (0, None))
-        opened = self.waves[row.wave - 1].state not in (WaveState.WAITING, WaveState.HALTED)
-        if self.state not in plan.MOVING or row.state in VERDICTS:
-            if held is not None:
-                self._retain(row.device_id, number + 1, None)
-                if row.state is BoxState.ASSIGNED:
-                    row.state, row.deadline_at = BoxState.QUEUED, None
-        elif row.state is BoxState.QUEUED and opened:
-            row.state, row.reason = BoxState.ASSIGNED, None
+        is_over = self.state not in plan.MOVING or row.state in VERDICTS
+        if is_over and row.has_assignment:
+            row.has_assignment, row.number = False, row.number + 1
+            self._retain(row, None)
+            if row.state is BoxState.ASSIGNED:
+                self.rows.move(row, BoxState.QUEUED, row.reason)
+                self.rows.set_deadline(row, None)
+        elif not is_over and row.state is BoxState.QUEUED and self.waves[row.wave - 1].is_open:
             row.attempt, row.step = row.attempt + 1, 0
+            self.rows.move(row, BoxState.ASSIGNED, None)
             self._push_deadline(row)
-            self._retain(row.device_id, number + 1, self._assignment(row))
+            self._tell(facts.Commanded(row.device_id, row.wave, row.attempt))
+            self._assign(row, again=False)
 
-    def _retain(self, device_id: str, number: int, assignment: Assignment | None) -> None:
-        self._retained[device_id] = (number, assignment)
-        self._send(device_id, AssignReceived(number, assignment))
+    def _assign(self, row: Row, *, again: bool) -> None:
+        """Retain the assignment of *row*; one that is sent again is a newer message."""
+        if again and not row.has_assignment:
+            self._retain(row, None)
+            return
+        row.has_assignment, row.number = True, row.number + 1
+        self._renew.append((self._world.now + VALID - RENEW_BEFORE, row))
+        self._retain(row, assignment_for(row, self._terms, self._world.now))
 
-    def _assignment(self, row: Row) -> Assignment:
-        terms, now = self._terms, self._world.now
-        return Assignment(
-            assignment_id=f"AS-{row.device_id}",
-            attempt=row.attempt,
-            rollout_id="R-1",
-            wave_id=row.wave,
-            target_path=f"{terms.hardware_model}/{terms.image.version}.img",
-            sha256=terms.image.sha256,
-            size_bytes=len(terms.image.data),
-            version=terms.image.version,
-            security_version=SECURITY_VERSION,
-            issued_ms=to_ms(now),
-            expires_ms=to_ms(now + VALID),
-            spread_s=terms.spread_s,
-        )
+    def _retain(self, row: Row, assignment: Assignment | None) -> None:
+        topic = topics.down(row.device_id, Down.ASSIGN)
+        self.desk.retain(topic, Assigned(row.number, assignment))
+
+    def _send(self, device_id: str, kind: Down, said: ToBox) -> None:
+        self.desk.send(topics.down(device_id, kind), said)

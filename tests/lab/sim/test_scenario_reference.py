@@ -1,35 +1,60 @@
 import re
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 
 from oleada_lab import scenario
+from oleada_lab.fault_kinds import KINDS
+from oleada_lab.faults import STRIKE
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "reference" / "scenarios.md").read_text()
 TABLES = {
     "fleet.": scenario.Fleet,
+    "profile.NAME.": scenario.Line,
     "release.": scenario.Release,
     "rollout.": scenario.Plan,
     "rollout.gate.": scenario.Gate,
     "fault.": scenario.Fault,
+    "random.": scenario.Chance,
+    "explore.": scenario.Explore,
     "expect.": scenario.Expect,
+    "limits.": scenario.Budget,
 }
-TABLE_KEYS = {"fleet", "release", "rollout", "fault", "expect", "gate"}
+TABLE_KEYS = {
+    "fleet", "release", "rollout", "fault", "expect", "gate", "random", "explore", "limits",
+    "profile",
+}  # fmt: skip
 
 
 def test_the_page_names_every_key_of_a_scenario() -> None:
-    known = {one.name for one in fields(scenario.Scenario)}
+    known = {one.name for one in fields(scenario.Scenario)} - TABLE_KEYS
     for prefix, shape in TABLES.items():
         known |= {prefix + one.name for one in fields(shape)}
-    known = {name.replace("release.start", "release.from") for name in known}
-    wanted = {name for name in known if name.split(".")[-1] not in TABLE_KEYS}
+    known.remove("rollout.gate")
+    wanted = {name.replace("release.start", "release.from") for name in known}
 
-    named = set(re.findall(r"`([a-z_.]+)`", PAGE))
+    named = set(re.findall(r"`([a-zA-Z_.]+)`", PAGE))
 
     assert wanted - named == set()
 
 
-def test_the_page_lists_every_story() -> None:
-    stories = {path.stem for path in (ROOT / "lab" / "scenarios").glob("*.toml")}
+def test_the_page_lists_every_story_as_it_is() -> None:
+    listed = dict(re.findall(r"^\| `([a-z0-9_]+)` \| (.+?) \|", PAGE.split("## Keys")[0], re.M))
+    found = {
+        path.stem: tomllib.loads(path.read_text())["story"].rstrip(".")
+        for path in (ROOT / "lab" / "scenarios").glob("*.toml")
+    }
 
-    assert set(re.findall(r"^\| `([a-z_]+)` \|", PAGE, re.M)) >= stories
+    assert listed == found
+
+
+def test_the_page_lists_every_kind_of_fault_as_it_is() -> None:
+    listed = re.findall(r"^\| `([a-z_]+)` \| (\w+) \| (.+?) \|", PAGE, re.M)
+    table = [row for row in listed if row[1] in {"box", "broker", "server"}]
+
+    assert table == [(name, kind.on, kind.says) for name, kind in KINDS.items()]
+
+
+def test_every_kind_that_strikes_a_box_has_its_hand() -> None:
+    assert set(STRIKE) == {name for name, kind in KINDS.items() if kind.on == "box"}

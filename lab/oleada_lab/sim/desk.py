@@ -1,0 +1,158 @@
+"""The worker of a story: takes batches from the broker, acknowledges, sends what is queued.
+
+What is killed between a batch and its acknowledgement comes again; what was to be sent
+while the broker was away is sent when it is back, and everything retained is given to a
+broker that has lost its store.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from oleada_wire import topics
+from oleada_wire.ids import BootId
+from oleada_wire.messages import Ack, Header
+
+from oleada_lab.sim.broker import Delivery, Message, RefusedError, SimBroker
+from oleada_lab.sim.plain import PLAIN_BYTES, UP_FILTER
+from oleada_lab.sim.world import World
+
+NAME: Final = "server"
+BATCH_MS: Final = 50
+RECONNECT_MS: Final = 500
+SESSION_S: Final = 600
+BATCH_MAX: Final = 500
+OLDER_MAX: Final = 1_000
+Store = Callable[[list[Message]], dict[str, list[str]]]
+
+
+class Desk:
+    """One worker.
+
+    Args:
+        store: Takes a batch; returns the ids of what was counted, by box.
+
+    Attributes:
+        is_up: Whether the server's processes run.
+        slow_ms: How much longer than usual a batch takes.
+    """
+
+    def __init__(self, world: World, broker: SimBroker, store: Store) -> None:
+        self.is_up = True
+        self.slow_ms = 0
+        self._world, self._broker, self._store = world, broker, store
+        self._life = 0
+        self._boots = 1
+        self._numbers = 0
+        self._is_connected = False
+        self._batch: list[Delivery] = []
+        self._unsent: list[Message] = []
+        self._retained: dict[str, Message] = {}
+        self._older: deque[Message] = deque(maxlen=OLDER_MAX)
+        self._connect()
+
+    def header(self) -> Header:
+        """Return the header of the server's next message."""
+        self._numbers += 1
+        at_ms = int(self._world.now.timestamp() * 1000)
+        return Header(
+            f"{self._numbers:032x}", at_ms, BootId(self._boots, "0badc0de"), self._numbers
+        )
+
+    def retain(self, topic: str, payload: object) -> None:
+        """Let the broker hold *payload* for *topic*."""
+        message = Message(topic, payload, PLAIN_BYTES, is_retained=True)
+        if topic in self._retained:
+            self._older.append(replace(self._retained[topic], is_retained=False))
+        self._retained[topic] = message
+        self._publish(message)
+
+    def send(self, topic: str, payload: object, *, qos: int = 1) -> None:
+        """Send *payload* once."""
+        self._publish(Message(topic, payload, PLAIN_BYTES, qos))
+
+    def replay(self) -> None:
+        """Publish again what was retained before the newest, as a broker from a backup would."""
+        for message in self._older:
+            self._publish(message)
+
+    def go_down(self) -> None:
+        """Kill every process of the server; what was not stored is forgotten."""
+        self.is_up = False
+        self._life += 1
+        self._batch.clear()
+        if self._is_connected:
+            self._is_connected = False
+            self._broker.lose(NAME, self)
+
+    def come_up(self) -> None:
+        """Start again on what was stored."""
+        self.is_up = True
+        self._boots += 1
+        self._connect()
+
+    # -- the broker's peer -------------------------------------------------------------
+
+    def deliver(self, delivery: Delivery) -> None:
+        """Take a message into the batch."""
+        self._batch.append(delivery)
+        if len(self._batch) == 1:
+            self._later(BATCH_MS + self.slow_ms, self._finish_batch)
+
+    def closed(self, why: str) -> None:
+        """Seek a connection again."""
+        del why
+        self._is_connected = False
+        self._batch.clear()
+        self._later(RECONNECT_MS, self._connect)
+
+    # -- inside ------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        if self._is_connected or not self.is_up:
+            return
+        try:
+            was_known = self._broker.connect(self, NAME, expiry_s=SESSION_S, receive_max=BATCH_MAX)
+        except RefusedError:
+            self._later(RECONNECT_MS, self._connect)
+            return
+        self._is_connected = True
+        self._broker.subscribe(NAME, [UP_FILTER])
+        if not was_known:
+            for message in list(self._retained.values()):
+                self._broker.publish(NAME, message)
+        unsent, self._unsent = self._unsent, []
+        for message in unsent:
+            self._broker.publish(NAME, message)
+        self._broker.resume(NAME)
+
+    def _finish_batch(self) -> None:
+        batch, self._batch = self._batch[:BATCH_MAX], self._batch[BATCH_MAX:]
+        acks = self._store([delivery.message for delivery in batch])
+        for device_id, ids in acks.items():
+            ack = Ack(self.header(), tuple(ids))
+            self.send(topics.down(device_id, topics.Down.ACK), ack, qos=0)
+        for delivery in batch:
+            if delivery.mid:
+                self._broker.acknowledge(NAME, delivery.mid)
+        if self._batch:
+            self._later(BATCH_MS + self.slow_ms, self._finish_batch)
+
+    def _publish(self, message: Message) -> None:
+        if self._is_connected:
+            self._broker.publish(NAME, message)
+        elif not message.is_retained and message.qos:
+            self._unsent.append(message)
+        elif message.is_retained:
+            self._unsent = [one for one in self._unsent if one.topic != message.topic]
+            self._unsent.append(message)
+
+    def _later(self, delay_ms: int, act: Callable[[], None]) -> None:
+        life = self._life
+
+        def happen() -> None:
+            if life == self._life:
+                act()
+
+        self._world.after(delay_ms, happen)

@@ -1,0 +1,65 @@
+"""What a story's rollout is: its plan, whom each wave covers, what a box is assigned."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from oleada_server.clock import to_ms
+from oleada_server.rollouts.plan import Limits
+from oleada_server.rollouts.preview import share_parts
+from oleada_wire.cohort import place
+from oleada_wire.messages import Assignment, Window
+
+from oleada_lab.sim.images import Image
+from oleada_lab.sim.rows import Row
+
+VALID: Final = timedelta(days=7)
+SALT: Final = "story"
+SECURITY_VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a story plans; *shares* are cumulative, one for each wave."""
+
+    hardware_model: str
+    image: Image
+    shares: tuple[float, ...]
+    limits: Limits
+    silent_after: timedelta
+    attempts_max: int
+    in_flight_max: int
+    spread_s: int
+    lease: timedelta
+    window: Window | None = None
+
+
+def members(terms: Terms, device_ids: list[str]) -> list[Row]:
+    """Return a row for each box that a wave covers, in the order of their names."""
+    parts = [share_parts(share) for share in terms.shares]
+    found = []
+    for device_id in sorted(device_ids):
+        at = place(SALT, device_id)
+        wave = next((number for number, below in enumerate(parts, 1) if at < below), None)
+        if wave is not None:
+            found.append(Row(device_id, wave))
+    return found
+
+
+def assignment_for(row: Row, terms: Terms, now: datetime) -> Assignment:
+    """Return what *row* is assigned at *now*."""
+    return Assignment(
+        assignment_id=f"AS-{row.device_id}",
+        attempt=row.attempt,
+        rollout_id="R-1",
+        wave_id=row.wave,
+        target_path=f"{terms.hardware_model}/{terms.image.version}.img",
+        sha256=terms.image.sha256,
+        size_bytes=len(terms.image.data),
+        version=terms.image.version,
+        security_version=SECURITY_VERSION,
+        issued_ms=to_ms(now),
+        expires_ms=to_ms(now + VALID),
+        spread_s=terms.spread_s,
+        window=terms.window,
+    )
