@@ -38,7 +38,11 @@ class Commands:
         self._disk = disk
         self._verbs = verbs
         self._put_result = put_result
-        self._last_seq = max(map(self._read, LAST))
+        copies = [self._read(path) for path in LAST]
+        self._last_seq = max(copies)
+        if min(copies) < self._last_seq:  # a cut has parted them, and one alone may rot
+            with suppress(StorageError):
+                self._remember(self._last_seq)
 
     def obey(self, command: Cmd, now_ms: int) -> bool:
         """Carry *command* out and report; return False for one that is stale or a replay."""

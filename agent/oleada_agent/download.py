@@ -69,6 +69,8 @@ class Downloader:
         context: TLS with the pinned authority; None on a bench without TLS.
         post: Brings a Part or an Ended to the agent's thread; called from another one.
         feed: Gives an event to the machine; called in the agent's thread.
+        begin: Lets something else post the parts of this fetch, from this byte on; by
+            default a thread fetches them over HTTPS.
     """
 
     def __init__(
@@ -82,7 +84,9 @@ class Downloader:
         steady_ms: Callable[[], int],
         below: Callable[[int], int],
         patience: Patience | None = None,
+        begin: Callable[[int, Assignment, int], None] | None = None,
     ) -> None:
+        self._begin = begin
         self._artifacts_url = artifacts_url.rstrip("/")
         self._context = context
         self._slots = slots
@@ -109,6 +113,9 @@ class Downloader:
             threading.Event(),
         )
         self._current = fetch
+        if self._begin is not None:
+            self._begin(fetch.number, assignment, from_bytes)
+            return
         threading.Thread(
             target=self._run, args=(fetch,), name=f"fetch-{fetch.number}", daemon=True
         ).start()

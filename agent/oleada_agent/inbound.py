@@ -8,7 +8,7 @@ metadata that says who signs has come: retained messages come in no particular o
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from oleada_wire import messages, topics
 from oleada_wire.errors import BadSignatureError, MalformedMessageError, WireError
@@ -17,7 +17,6 @@ from oleada_wire.topics import DeviceTopic, Down, Model, Up
 
 from oleada_agent.commands import Commands
 from oleada_agent.errors import StorageError
-from oleada_agent.health import BoxProbes
 from oleada_agent.machine_events import (
     AssignReceived,
     DenyListed,
@@ -33,6 +32,14 @@ TELL_AGAIN_MS: Final = 3_600_000
 Kind = Up | Down | Model
 
 
+class Contact(Protocol):
+    """Who wants to know that the server has answered."""
+
+    def server_answered(self) -> None:
+        """Take note that the server has acknowledged something said in this boot."""
+        ...
+
+
 @dataclass(slots=True)
 class Inbound:
     """Reads every message once, and lets the machine, the outbox or a verb know.
@@ -44,7 +51,7 @@ class Inbound:
 
     authority: Authority
     outbox: DiskOutbox
-    probes: BoxProbes
+    probes: Contact
     commands: Commands
     feed: Callable[[Event], None]
     now_ms: Callable[[], int]

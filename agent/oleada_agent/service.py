@@ -98,6 +98,7 @@ class Service:
         )
         self._authority.is_listening = False
         self._voice = Voice(
+            box=box,
             config=config,
             identity=self._identity,
             facts=self._facts,

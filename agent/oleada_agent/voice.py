@@ -1,6 +1,7 @@
 """What the box says of itself: hello, health, and news of the boot before this one."""
 
 import importlib
+from pathlib import Path
 from typing import Final
 
 from oleada_wire.messages import Header, Health, Hello
@@ -8,10 +9,10 @@ from oleada_wire.messages import Header, Health, Hello
 from oleada_agent import telemetry
 from oleada_agent.booted import BootFacts
 from oleada_agent.config import Config
-from oleada_agent.disk import RealDisk
 from oleada_agent.identity import Identity
 from oleada_agent.machine_states import State
 from oleada_agent.outbox import DiskOutbox
+from oleada_agent.ports import Disk
 from oleada_agent.slots import FileSlots
 from oleada_agent.status import slot_infos
 
@@ -25,6 +26,7 @@ class Voice:
     """Puts facts into messages; decides nothing.
 
     Args:
+        box: Its directory, whose free space is told of.
         facts: Of this boot.
         slots: Read for what they hold.
     """
@@ -32,13 +34,15 @@ class Voice:
     def __init__(
         self,
         *,
+        box: Path,
         config: Config,
         identity: Identity,
         facts: BootFacts,
-        disk: RealDisk,
+        disk: Disk,
         slots: FileSlots,
         outbox: DiskOutbox,
     ) -> None:
+        self._box = box
         self._config = config
         self._identity = identity
         self._facts = facts
@@ -68,7 +72,7 @@ class Voice:
 
     def put_health(self, state: State, *, is_clock_behind: bool) -> None:
         """Put a health message into the outbox."""
-        parameters = telemetry.read(self._disk.root)
+        parameters = telemetry.read(self._box)
         if is_clock_behind:
             parameters[telemetry.CLOCK_FLOOR] = True
 
@@ -92,6 +96,7 @@ class Voice:
         """
         if self._facts.after_watchdog:
             self._outbox.put_crash("box", "watchdog", self._facts.version)
+        self._disk.unlink(f"{TRIAL_LOG}.tmp")  # of a power cut while it was kept
         if not self._disk.exists(TRIAL_LOG) or not self._facts.successful:
             return
         lines = self._disk.read(TRIAL_LOG).decode(errors="replace").replace("\0", "").splitlines()

@@ -17,14 +17,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from oleada_agent.boot import choice, control, system
+from oleada_agent.boot import choice, control, system, trial
 from oleada_agent.boot.disk import RealDisk
 from oleada_agent.boot.errors import AgentError, ImageError, StorageError
 
 WATCHDOG_S: Final = 60
 WATCHDOG_S_MAX: Final = 86_400
-TRIAL_LOG: Final = "data/trial.log"
-TRIAL_LOG_BYTES_MAX: Final = 64 * 1024
 
 
 @dataclass(slots=True)
@@ -88,29 +86,10 @@ class Box:
         return said is not None and said.of(slot).successful
 
     def _after(self, found: choice.Choice, ended: choice.Ended) -> None:
-        if found.was_successful:
-            return
         try:
-            self._end_trial_boot(found, ended)
+            trial.end(self._disk, self._control, found, ended)
         except StorageError as error:  # the next boot matters more than this one's end
             _say(str(error))
-
-    def _end_trial_boot(self, found: choice.Choice, ended: choice.Ended) -> None:
-        if ended is not choice.Ended.POWER:
-            self._keep_log()
-            return
-        said = self._control.load()
-        untouched = said is not None and said.of(found.slot) == found.control.of(found.slot)
-        if said is not None and untouched and found.took_try:
-            self._control.store(control.with_tries(said, found.slot, +1))
-
-    def _keep_log(self) -> None:
-        """Keep the end of a trial's log: the image that wrote it may be gone soon."""
-        log = system.LOG
-        if self._disk.exists(log):
-            size_bytes = self._disk.size_bytes(log)
-            start = max(0, size_bytes - TRIAL_LOG_BYTES_MAX)
-            system.write_whole(self._disk, TRIAL_LOG, self._disk.read(log, start))
 
 
 def _say(line: str) -> None:

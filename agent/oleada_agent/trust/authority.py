@@ -201,7 +201,8 @@ class Authority:
         if self._deny is None:
             for data in self._denied_store.read("list"):
                 with suppress(WireError):  # torn, or its signer's key was rotated away
-                    self._take_deny(data)
+                    if self._take_deny(data):
+                        self._denied_store.mend("list", data)
 
     def _stored(self, name: str, copy: int) -> bytes | None:
         copies = list(self._store.read(name.removesuffix(".json")))

@@ -141,6 +141,7 @@ class TrustedClient:
 
     def _stored_root(self) -> metadata.Root:
         found: metadata.Root | None = None
+        newest = b""
         refusal: TrustError = MissingMetadataError("No trusted root; run 'init' with one first.")
         for data in self._store.read("root"):
             try:
@@ -150,9 +151,10 @@ class TrustedClient:
                 refusal = error
                 continue
             if found is None or root.document.version > found.document.version:
-                found = root
+                found, newest = root, data
         if found is None:
             raise refusal
+        self._store.mend("root", newest)
         return found
 
     def _update_root(self) -> None:
@@ -223,6 +225,7 @@ class TrustedClient:
                 found = self._trusted_targets(name, delegator, data, wanted)
             except TrustError:
                 continue  # an older version, or a copy that a power cut tore: fetch it
+            self._store.mend(name, data)
             self._targets[delegator, name] = found
             return found
         limit = wanted.length or TARGETS_BYTES_MAX
@@ -258,6 +261,7 @@ class TrustedClient:
     def _newest_stored(self, name: str, read: Callable[[bytes, int], D], limit: int) -> D | None:
         """Return the newest stored copy of *name* that verifies; expired ones count too."""
         found: D | None = None
+        newest = b""
         for data in self._store.read(name):
             try:
                 read_back = read(data, limit)
@@ -265,7 +269,9 @@ class TrustedClient:
             except TrustError:
                 continue  # torn by a power cut, or signed by keys that were rotated away
             if found is None or read_back.document.version > found.document.version:
-                found = read_back
+                found, newest = read_back, data
+        if found is not None:
+            self._store.mend(name, newest)
         return found
 
     def _check_top(self, name: str, document: metadata.Document) -> None:

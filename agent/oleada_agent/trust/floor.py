@@ -34,8 +34,10 @@ class TimeFloor:
     def __init__(self, disk: Disk, folder: str = "") -> None:
         self._disk = disk
         self._paths = [inside(folder, "floor.0"), inside(folder, "floor.1")]
-        self._stored_ms = max(_read_ms(disk, path) for path in self._paths)
-        self._floor_ms = self._stored_ms
+        copies = [_read_ms(disk, path) for path in self._paths]
+        self._floor_ms = max(copies)
+        # A cut may have parted the two; the lower one is mended by the next signed time.
+        self._stored_ms = min(copies)
 
     @property
     def floor_ms(self) -> int:

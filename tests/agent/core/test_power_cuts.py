@@ -1,10 +1,7 @@
-"""One update, and the plug pulled after each change of the disk: the box runs and tells."""
-
-from functools import cache
+"""Plugs pulled in a trial; the cut after each operation is the sweep's (tests/lab/sweep)."""
 
 import pytest
 from oleada_agent.boot.choice import Behaviour
-from oleada_agent.errors import AgentError
 from oleada_agent.machine_events import AssignReceived, Event
 from oleada_agent.machine_states import Idle
 from oleada_lab.sim.crash import Kept
@@ -12,8 +9,6 @@ from oleada_lab.sim.disk import PowerCutError
 from oleada_wire.words import Phase, Reason
 
 from tests.agent.core.sim_box import (
-    CHECKPOINT_CHUNKS,
-    CHUNK_BYTES,
     SimBox,
     SimServer,
     a_box,
@@ -34,26 +29,6 @@ ENDINGS = {
 
 def a_home(behaviour: Behaviour) -> SimBox:
     return a_box(SimServer(images={OFFER.assignment.sha256: IMAGE}), behaviour)  # type: ignore[union-attr]
-
-
-@cache
-def changes_of_an_update(behaviour: Behaviour) -> int:
-    """Return how often an undisturbed update changes the disk."""
-    box = a_home(behaviour)
-    box.power_on(OFFER)
-    return box.disk.changes
-
-
-def run_with_cut(box: SimBox, after: int, kept: Kept) -> bool:
-    """Return whether the plug was pulled after so many changes, then lost what *kept* says."""
-    box.disk.cut_after = after - 1
-    try:
-        box.power_on(OFFER)
-    except PowerCutError:
-        box.replug(kept)
-        return True
-    box.disk.cut_after = None
-    return False
 
 
 def check_ending(box: SimBox, behaviour: Behaviour) -> None:
@@ -82,36 +57,6 @@ def test_an_undisturbed_update_ends_as_the_image_deserves(behaviour: Behaviour) 
 
     check_ending(box, behaviour)
     assert box.server.fetched_bytes == len(IMAGE)
-
-
-@pytest.mark.parametrize("kept", Kept)
-@pytest.mark.parametrize("behaviour", BEHAVIOURS)
-def test_a_power_cut_after_any_change_leaves_a_box_that_runs_and_tells(
-    behaviour: Behaviour, kept: Kept
-) -> None:
-    total = changes_of_an_update(behaviour)
-    assert total > 100
-
-    for after in range(1, total + 1):
-        box = a_home(behaviour)
-        assert run_with_cut(box, after, kept)
-        box.power_on(OFFER)
-        check_ending(box, behaviour)
-        again = box.server.fetched_bytes - len(IMAGE)
-        assert again <= CHUNK_BYTES * CHECKPOINT_CHUNKS, f"cut after change {after}"
-
-
-@pytest.mark.parametrize("kept", [Kept.NONE, Kept.TORN])
-def test_a_second_cut_while_recovering_from_the_first_changes_nothing(kept: Kept) -> None:
-    total = changes_of_an_update(Behaviour.GOOD)
-
-    for first in range(1, total + 1, 7):
-        for second in range(1, total, 9):
-            box = a_home(Behaviour.GOOD)
-            run_with_cut(box, first, kept)
-            run_with_cut(box, second, kept)
-            box.power_on(OFFER)
-            check_ending(box, Behaviour.GOOD)
 
 
 class ImpatientHome(SimBox):
@@ -162,31 +107,3 @@ def test_four_pulls_cost_the_trial_but_not_the_image_its_name() -> None:
         (1, Phase.ROLLED_BACK, Reason.POWER_CUT_IN_TRIAL),
         (2, Phase.UPDATED, None),
     ]
-
-
-def play_every_cut(deaf_to: str) -> None:
-    """Update a box whose disk is deaf to some fsyncs, with every cut in turn."""
-    for kept in Kept:
-        for after in range(1, changes_of_an_update(Behaviour.GOOD) + 1):
-            box = a_home(Behaviour.GOOD)
-            box.disk.deaf_to = (deaf_to,)
-            run_with_cut(box, after, kept)
-            box.power_on(OFFER)
-            check_ending(box, Behaviour.GOOD)
-            again = box.server.fetched_bytes - len(IMAGE)
-            assert again <= CHUNK_BYTES * CHECKPOINT_CHUNKS
-
-
-@pytest.mark.parametrize(
-    "deaf_to",
-    [
-        pytest.param("data", id="names of the journal"),
-        pytest.param("data/journal.", id="the journal"),
-        pytest.param("slots/b.img", id="the slot"),
-        pytest.param("boot/control.", id="boot control"),
-        pytest.param("data/first-block.tmp", id="the first block"),
-    ],
-)
-def test_an_fsync_that_does_nothing_is_found_out(deaf_to: str) -> None:
-    with pytest.raises((AssertionError, AgentError)):
-        play_every_cut(deaf_to)
