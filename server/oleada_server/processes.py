@@ -6,6 +6,7 @@ kernel ends it when the supervisor dies, however that dies (prctl(2), PR_SET_PDE
 
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Sequence
@@ -72,6 +73,7 @@ class Child:
             if now_s >= self._restart_s:
                 self.start()
             return None
+        _keep_small(self._log_path)
         code = self._process.poll()
         if code is None:
             return None
@@ -114,9 +116,19 @@ class Child:
 
 def _open_log(path: Path) -> IO[bytes]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and path.stat().st_size > LOG_BYTES_MAX:
-        path.replace(path.with_suffix(".log.1"))
+    _keep_small(path)
     return path.open("ab")
+
+
+def _keep_small(path: Path) -> None:
+    """Copy a log that has grown aside and begin it anew; who writes at its end goes on there.
+
+    Renamed, it would grow under its new name until its process ends, which may be months.
+    """
+    with suppress(OSError):  # a full disk, or a log that a person has removed
+        if path.stat().st_size > LOG_BYTES_MAX:
+            shutil.copyfile(path, path.with_suffix(".log.1"))
+            os.truncate(path, 0)
 
 
 def _die_with(parent: int) -> Callable[[], None]:

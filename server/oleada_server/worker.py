@@ -85,6 +85,7 @@ class Worker:
         self._database = outage.Spell(log, "database")
         self._broker = outage.Spell(log, "broker")
         self._counts_at = 0.0
+        self._counts_told = ""
         self.counts: dict[str, int] = {}
         self._client = self._new_connection()
         self._publisher = Publisher(self._config, self._owner)
@@ -293,8 +294,10 @@ class Worker:
 
     def _log_counts(self, now_s: float) -> None:
         self._counts_at = now_s + COUNTS_EVERY_S
-        if self.counts:
-            log.info("inbox since start: %s", self.counts)
+        found = ", ".join(f"{number} {what}" for what, number in self.counts.items() if number)
+        if found and found != self._counts_told:
+            log.info("inbox since start: %s", found)
+        self._counts_told = found
 
 
 def ack_bytes(
