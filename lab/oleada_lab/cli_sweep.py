@@ -1,0 +1,104 @@
+"""``oleada-lab sweep``: pull the plug everywhere, and see whether the box comes back."""
+
+import argparse
+import json
+from typing import Any
+
+from oleada_lab.bench.report import command_line, environment
+from oleada_lab.errors import LabError
+from oleada_lab.sim.crash import Kept
+from oleada_lab.sweep import power, report
+from oleada_lab.sweep.bugs import BUGS
+from oleada_lab.sweep.power import Double, Mode, Plan
+from oleada_lab.sweep.story import STORIES
+
+FAILED = 1
+
+
+def add_commands(commands: Any) -> None:
+    """Add ``sweep`` to *commands*, an argparse action of sub-parsers."""
+    sweep = commands.add_parser("sweep", help="pull the plug after every operation of the disk")
+    kinds = sweep.add_subparsers(required=True, metavar="KIND")
+    found = kinds.add_parser("power", help="power cuts over a simulated disk, in every mode")
+    found.add_argument("--json", action="store_true", help="for programs")
+    found.add_argument("--seed", type=int, default=power.SEED, help="of all chance")
+    found.add_argument(
+        "--modes", type=_modes, default=power.MODES, metavar="M,M",
+        help="what of unsynced changes survives: " + ",".join(map(str, power.MODES)),
+    )  # fmt: skip
+    found.add_argument(
+        "--double", choices=[str(one) for one in Double], default=str(Double.SAMPLE),
+        help="how many recoveries are cut again (default: %(default)s)",
+    )  # fmt: skip
+    found.add_argument(
+        "--story", action="append", choices=sorted(STORIES), help="one of them; repeatable"
+    )
+    found.add_argument(
+        "--shared", action="store_true", help="cut each story from its first operation on"
+    )
+    found.add_argument("--mutant", metavar="NAME", help=f"plant a bug: {', '.join(BUGS)}")
+    found.add_argument(
+        "--cut", type=_cuts, metavar="N:MODE,N:MODE", help="these cuts of one story and no others"
+    )
+    found.set_defaults(run=_power)
+
+
+def _power(options: argparse.Namespace) -> int:
+    plan = Plan(
+        stories=tuple(options.story or STORIES),
+        seed=options.seed,
+        modes=options.modes,
+        double=Double(options.double),
+        bug=_bug(options.mutant),
+        shared=options.shared,
+    )
+    if options.cut:
+        return _replay(plan, options.cut)
+    result = power.run_sweep(plan)
+    if options.json:
+        found = {**report.to_json(result), **environment(plan.seed, command_line())}
+        print(json.dumps(found, indent=2))
+    else:
+        print(report.to_text(result))
+    return FAILED if result.failures else 0
+
+
+def _replay(plan: Plan, cuts: list[tuple[int, Kept, int]]) -> int:
+    if len(plan.stories) != 1:
+        raise LabError("--cut needs --story: the operations of each story have their own numbers.")
+    findings = power.replay(plan, STORIES[plan.stories[0]], cuts)
+    for finding in findings:
+        print(f"{finding.kind}: {finding.sentence}")
+    if not findings:
+        print("The box came back, told one verdict, and remembers what it promised.")
+    return FAILED if findings else 0
+
+
+def _bug(name: str | None) -> Any:
+    if name is not None and name not in BUGS:
+        raise LabError(f"There is no bug {name}; known are {', '.join(BUGS)}.")
+    return BUGS[name] if name else None
+
+
+def _modes(text: str) -> tuple[Mode, ...]:
+    return tuple(_mode(part) for part in text.split(","))
+
+
+def _mode(text: str) -> Mode:
+    name, _, draws = text.partition(":")
+    try:
+        return Mode(Kept(name), int(draws or 1))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text} is no mode; see --help") from error
+
+
+def _cuts(text: str) -> list[tuple[int, Kept, int]]:
+    found = []
+    for part in text.split(","):
+        number, _, mode = part.partition(":")
+        name, _, draw = mode.partition(":")
+        try:
+            found.append((int(number), Kept(name), int(draw or 0)))
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{part} is no cut, such as 123:torn") from error
+    return found

@@ -1,0 +1,323 @@
+"""The agent's process over the simulated disk: the real cores, put together as the service does.
+
+Real are machine, shell, journal, slots, boot control, outbox, metadata and floors, the
+reading of every message, commands, and the checkpoints of a download. What stands in is
+the network (immediate), the media player, and the clock.
+"""
+
+import json
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from oleada_agent import booted, enrol, identity
+from oleada_agent.boot.choice import Behaviour
+from oleada_agent.boot.control import FileBootControl
+from oleada_agent.boot.system import AGENT
+from oleada_agent.commands import Commands
+from oleada_agent.download import Downloader, Ended, Part
+from oleada_agent.errors import StorageError
+from oleada_agent.inbound import Inbound
+from oleada_agent.machine_events import (
+    ConditionsChecked,
+    DenyListed,
+    Event,
+    HealthFailed,
+    HealthPassed,
+    ServerContacted,
+    Woken,
+)
+from oleada_agent.machine_states import ReportDraft, other_slot
+from oleada_agent.outbox import DiskOutbox, Stamp
+from oleada_agent.ports import Ports
+from oleada_agent.shell import Shell
+from oleada_agent.slots import FileSlots
+from oleada_agent.trust.authority import Authority, Box
+from oleada_agent.trust.errors import TrustError
+from oleada_agent.trust.store import MetadataStore
+from oleada_agent.voice import Voice
+from oleada_wire import messages
+from oleada_wire.messages import Assignment, Header, Health, LeaseRequest, Result, Window
+from oleada_wire.topics import Up
+from oleada_wire.words import LeasePhase
+
+from oleada_lab.sweep.desk import Mail, Truth
+from oleada_lab.sweep.kit import CONFIG, PART_BYTES, PART_MS, SLOT_BYTES, agent_of
+from oleada_lab.sweep.world import Promises, World
+
+BEHIND_MS: Final = 3_600_000
+"""The time floor is stored in steps of an hour."""
+
+
+class Agent:
+    """One process of the agent, from its start to its end.
+
+    Raises:
+        StorageError: the disk refuses what no agent can go without.
+    """
+
+    def __init__(self, world: World, behaviour: Behaviour) -> None:
+        self._world = world
+        self._behaviour = behaviour
+        disk = world.disk
+        self._mail: deque[Mail] = deque()
+        self._fetch: tuple[int, Assignment, int] | None = None
+        self._wake_at_ms: int | None = None
+        self._is_on_trial = self._has_contact = False
+        self._facts = booted.read(disk)
+        found = identity.load(disk)
+        self._check_program()
+        self._stamp = Stamp(disk, self._facts.boot, self.now_ms, lambda: world.hex_id(32))
+        self._outbox = DiskOutbox(disk, self._stamp, self.now_ms)
+        self._slots = FileSlots(
+            disk,
+            running_slot=self._facts.slot,
+            hardware_model=found.hardware_model,
+            capacity_bytes=max(SLOT_BYTES, world.kit.image_bytes_max),
+        )
+        self._authority = Authority(
+            Box(found.device_id, found.hardware_model),
+            disk,
+            enrol.TRUST,
+            now_ms=self.now_ms,
+            steady_ms=self.now_ms,
+            capacity_bytes=lambda: self._slots.room_bytes(other_slot(self._facts.slot)),
+        )
+        self._voice = Voice(
+            box=Path(),
+            config=CONFIG,
+            identity=found,
+            facts=self._facts,
+            disk=disk,
+            slots=self._slots,
+            outbox=self._outbox,
+        )
+        self._inbound = Inbound(
+            self._authority,
+            self._outbox,
+            self,
+            Commands(disk, {"ping": self._ping}, self._put_result),
+            self._feed,
+            now_ms=self.now_ms,
+            steady_ms=self.now_ms,
+        )
+        self._downloader = self._make_downloader(found.artifacts_url)
+        self.shell = Shell(self._ports())
+
+    def _make_downloader(self, artifacts_url: str) -> Downloader:
+        return Downloader(
+            artifacts_url,
+            None,
+            self._slots,
+            post=self._write,
+            feed=self._feed,
+            steady_ms=self.now_ms,
+            below=self.below,
+            begin=self._begin_fetch,
+        )
+
+    def _ports(self) -> Ports:
+        return Ports(
+            disk=self._world.disk,
+            slots=self._slots,
+            control=FileBootControl(self._world.disk),
+            fetcher=self._downloader,
+            link=self,
+            outbox=self,
+            verifier=self._authority,
+            clock=self,
+            entropy=self,
+            probes=self,
+            system=self,
+        )
+
+    # -- life --------------------------------------------------------------------------
+
+    def run(self, is_over: Callable[[], bool]) -> bool:
+        """Live until the box restarts, and return True; False when there is nothing left to do.
+
+        Args:
+            is_over: Asked before each step; true when it took too long.
+        """
+        self._begin()
+        while not self.shell.rebooting:
+            if is_over() or not self._turn():
+                return False
+        return True
+
+    def _begin(self) -> None:
+        with suppress(TrustError):
+            self._authority.load()
+        self._voice.tell_of_last_boot()
+        self.shell.start(booted.event(self._facts))
+        for path in self.shell.broken:
+            self._outbox.put_log([f"journal {path} could not be read and was set aside"])
+        if self._authority.denied:
+            self._feed(DenyListed(self._authority.denied))
+        self._keep_promises()
+        self._outbox.put_health(self._health)
+        if self._behaviour is not Behaviour.NO_NETWORK:
+            self._connect()
+
+    def _connect(self) -> None:
+        self._outbox.forget_sent()
+        header = self._stamp.header()
+        self._inbound.hello_id = header.id
+        self._mail.extend(self._world.desk.retained())
+        self._send(Up.HELLO, messages.encode(self._voice.hello(header, self.shell.state)))
+
+    def _turn(self) -> bool:
+        """Do the next thing; return whether there was one."""
+        if self._mail:
+            self._inbound.take(*self._mail.popleft())
+            self._note_promises()
+        elif self._is_on_trial and self._has_contact:
+            self._is_on_trial = False
+            self._probe()
+        elif self._fetch is not None:
+            self._fetch_part(*self._fetch)
+        elif due := self._outbox.due():
+            for kind, data in due:
+                self._send(kind, data)
+        elif self._wake_at_ms is not None:
+            self._world.now_ms = max(self._world.now_ms, self._wake_at_ms)
+            self._wake_at_ms = None
+            self._feed(Woken())
+        else:
+            return False
+        return True
+
+    def _feed(self, event: Event) -> None:
+        if not self.shell.rebooting:
+            self.shell.feed(event)
+
+    # -- the network -------------------------------------------------------------------
+
+    def _send(self, kind: Up, data: bytes) -> None:
+        if self._behaviour is not Behaviour.NO_NETWORK:
+            self._mail.extend(self._world.desk.hear(kind, data, self._truth()))
+
+    def _truth(self) -> Truth:
+        said = FileBootControl(self._world.disk).load()
+        slot = self._facts.slot
+        return Truth(slot, self._facts.version, said is not None and said.of(slot).successful)
+
+    def _begin_fetch(self, number: int, assignment: Assignment, from_bytes: int) -> None:
+        self._fetch = (number, assignment, from_bytes)
+
+    def _fetch_part(self, number: int, assignment: Assignment, at: int) -> None:
+        """Let the next part come, or the end."""
+        data = self._world.kit.image_of(assignment.sha256)
+        if at >= len(data):
+            self._fetch = None
+            self._write(Ended(number, None))
+            return
+        part = data[at : at + PART_BYTES]
+        self._world.now_ms += PART_MS
+        self._world.fetched_bytes += len(part)
+        self._fetch = (number, assignment, at + len(part))
+        self._write(Part(number, at, part))
+
+    def _write(self, message: Part | Ended) -> None:
+        self._downloader.handle(message)
+
+    # -- promises ----------------------------------------------------------------------
+
+    def _note_promises(self) -> None:
+        self._world.promises = self._world.promises.raised(self._promises())
+
+    def _keep_promises(self) -> None:
+        """Write down what was promised before the start and is not so now."""
+        broken = self._world.promises.broken_by(self._promises())
+        self._world.lies = (*self._world.lies, *broken)
+
+    def _promises(self) -> Promises:
+        state = self.shell.state
+        stored_ms = self._authority.floor.floor_ms - BEHIND_MS
+        return Promises(
+            self._version("root"),
+            self._version("timestamp"),
+            len(self._authority.denied),
+            state.security_floor,
+            state.assignment_seq,
+            max(0, stored_ms),
+        )
+
+    def _version(self, role: str) -> int:
+        """Return the highest version of *role* in its copies; 0 without a readable one."""
+        found = 0
+        for data in MetadataStore(self._world.disk, enrol.TRUST).read(role):
+            with suppress(ValueError):
+                found = max(found, json.loads(data)["signed"]["version"])
+        return found
+
+    def _check_program(self) -> None:
+        """Fail when the agent that runs is not the one that the image carries."""
+        image = self._world.kit.images[self._facts.version]
+        if self._world.disk.read(AGENT) != agent_of(image):
+            raise StorageError(f"the agent of {image.version} was to run, and is another")
+
+    # -- the ports that stand in -------------------------------------------------------
+
+    def server_answered(self) -> None:
+        """The server has heard this boot."""
+        self._has_contact = True
+
+    def check_conditions(self, window: Window | None) -> Event | None:
+        """It is always a good time."""
+        del window
+        return ConditionsChecked()
+
+    def start_trial(self, assignment_id: str, attempt: int) -> None:
+        """Begin to probe; what is found depends on the image."""
+        del assignment_id, attempt
+        self._is_on_trial = True
+
+    def ask_lease(self, assignment_id: str, attempt: int, phase: LeasePhase) -> None:
+        """Ask; the desk grants everything."""
+        request = LeaseRequest(self._stamp.header(), assignment_id, attempt, phase)
+        self._send(Up.LEASE, messages.encode(request))
+
+    def put_report(self, report: ReportDraft) -> None:
+        """Keep *report*, after a look at whether it is true; it may be sent from another slot."""
+        truth = self._truth()
+        if (report.running_slot, report.version) != (truth.slot, truth.version):
+            lie = f"report {report.phase} says {report.running_slot} {report.version}; not so"
+            self._world.lies = (*self._world.lies, lie)
+        self._outbox.put_report(report)
+        self._world.put |= {(report.attempt, report.step)}
+
+    def _put_result(self, make: Callable[[Header], Result]) -> None:
+        self._outbox.put_result(make)
+        self._world.has_answered = True
+
+    def now_ms(self) -> int:
+        """Return UTC milliseconds."""
+        return self._world.now_ms
+
+    def wake_in(self, delay_ms: int) -> None:
+        """Wake later, and no earlier."""
+        self._wake_at_ms = self._world.now_ms + delay_ms
+
+    def below(self, limit: int) -> int:
+        """Return a number below *limit*."""
+        return self._world.dice.randrange(limit)
+
+    def reboot(self) -> None:
+        """The shell remembers that it was asked."""
+
+    def _probe(self) -> None:
+        self._feed(ServerContacted())
+        if self._behaviour is Behaviour.UNHEALTHY:
+            self._feed(HealthFailed(detail="the media player never got ready"))
+        else:
+            self._feed(HealthPassed())
+
+    def _ping(self) -> str:
+        self._world.pings += 1
+        return "pong"
+
+    def _health(self, header: Header) -> Health:
+        return Health(header, self._facts.version, self._facts.slot, (), {"Uptime": 1})

@@ -1,0 +1,149 @@
+"""The boot program over the simulated disk: choose, count the try, start the agent, again.
+
+``live`` ends when there is nothing left to do; a box that can not come to that is a
+brick, or stuck.
+"""
+
+from typing import Final
+
+from oleada_agent import enrol, identity
+from oleada_agent.boot import choice, control, image, system, trial
+from oleada_agent.boot.choice import Behaviour, Choice, Ended, Found, ReleaseFile
+from oleada_agent.errors import ImageError, StorageError
+from oleada_agent.machine_states import State
+from oleada_agent.slots import slot_path
+
+from oleada_lab.real.repository import MODEL
+from oleada_lab.sim.disk import PowerCutError
+from oleada_lab.sweep.agent import Agent
+from oleada_lab.sweep.finding import Finding, Kind
+from oleada_lab.sweep.kit import CONFIG, NEW, NEW_SECURITY_VERSION, SECURITY_VERSION, agent_of
+from oleada_lab.sweep.world import World
+
+BOOTS_MAX: Final = 24
+"""More than four tries, a fallback and the restarts of two recoveries."""
+STEPS_MAX: Final = 2_000
+LIFE_MS_MAX: Final = 48 * 3_600_000
+"""Of virtual time; a box that waits longer waits for ever."""
+LOG: Final = b"the system of this image said so\n"
+_sound: dict[tuple[int, bytes], image.ImageHeader | None] = {}
+"""What was found of contents that were checked once; the same for every box."""
+
+
+class Box:
+    """One box with power, from the cut before to the time when it rests.
+
+    Attributes:
+        state: Of the machine when the box came to rest.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._control = control.FileBootControl(world.disk)
+        self._steps = 0
+        self._until_ms = world.now_ms + LIFE_MS_MAX
+        self.state: State | None = None
+
+    def live(self) -> Finding | None:
+        """Boot again and again until the box rests; return what kept it from that.
+
+        Raises:
+            PowerCutError: the plug was pulled, as the disk was told.
+        """
+        try:
+            return self._unsound() or self._boot_until_rest()
+        except PowerCutError:
+            raise
+        except ImageError as error:
+            return Finding(Kind.BRICK, f"no slot boots: {error}")
+        except AssertionError as error:
+            return Finding(Kind.BRICK, f"an assertion failed: {error}")
+        except Exception as error:  # whatever ends the agent for good is what the sweep looks for
+            return Finding(Kind.STUCK, f"the agent died: {type(error).__name__}: {error}")
+
+    def _boot_until_rest(self) -> Finding | None:
+        before = Ended.POWER
+        for _ in range(BOOTS_MAX):
+            ended = self._boot(before)
+            if ended is None:
+                return self._overdue()
+            before = ended
+        return Finding(Kind.STUCK, f"the box started {BOOTS_MAX} times and does not rest")
+
+    def _boot(self, before: Ended) -> Ended | None:
+        """Return how one boot ended; None when the box rests."""
+        world = self._world
+        world.boots += 1
+        world.disk.forbidden = ""
+        for name in world.disk.list("run"):
+            world.disk.unlink(f"run/{name}")
+        found = choice.choose(self._look, self._control, before)
+        world.disk.forbidden = slot_path(found.slot)
+        system.prepare_run(world.disk, found, world.hex_id(8))
+        ended = self._run(found)
+        if ended is not None:
+            trial.end(world.disk, self._control, found, ended)
+        return ended
+
+    def _run(self, found: Choice) -> Ended | None:
+        world, behaviour = self._world, found.release.behaviour
+        world.disk.create(system.LOG)
+        world.disk.pwrite(system.LOG, 0, LOG)
+        if behaviour in (Behaviour.HANG, Behaviour.CRASH):
+            return Ended.WATCHDOG
+        if not identity.is_enrolled(world.disk):
+            enrol.enrol(world.disk, CONFIG, world.desk.enrol)
+        agent = Agent(world, behaviour)
+        try:
+            is_restart = agent.run(self._is_over)
+        except StorageError:
+            if found.was_successful:
+                raise
+            return Ended.WATCHDOG
+        self.state = agent.shell.state
+        return Ended.REBOOT if is_restart else None
+
+    def _is_over(self) -> bool:
+        self._steps += 1
+        return self._steps > STEPS_MAX or self._world.now_ms > self._until_ms
+
+    def _overdue(self) -> Finding | None:
+        if self._steps > STEPS_MAX:
+            return Finding(Kind.STUCK, f"the agent did {STEPS_MAX} things and does not rest")
+        if self._world.now_ms > self._until_ms:
+            return Finding(Kind.STUCK, f"the box waits for more than {LIFE_MS_MAX // 3_600_000} h")
+        return None
+
+    def _unsound(self) -> Finding | None:
+        """Return the slot that may boot and holds no whole image: luck alone decides then."""
+        said = self._control.load()
+        for slot in said.in_order() if said is not None else []:
+            try:
+                self._look(slot)
+            except ImageError as error:
+                return Finding(Kind.BRICK, f"slot {slot} may boot, but: {error}")
+        return None
+
+    def _look(self, slot: str) -> Found:
+        header = self._header(slot)
+        behaviour = self._world.behaviours.get(header.version, Behaviour.GOOD)
+        security = NEW_SECURITY_VERSION if header.version == NEW else SECURITY_VERSION
+        release = ReleaseFile(header.version, MODEL, security, behaviour)
+        return Found(release, agent_of(self._world.kit.images[header.version]))
+
+    def _header(self, slot: str) -> image.ImageHeader:
+        """Return the header of the image in *slot*; every byte is checked once for each content."""
+        try:
+            data = self._world.disk.read(slot_path(slot))
+        except StorageError as error:
+            raise ImageError(str(error)) from error
+        key = (len(data), data)
+        if key not in _sound:
+            try:
+                _sound[key] = image.check(lambda offset, size: data[offset : offset + size])
+            except ImageError:
+                _sound[key] = None
+        header = _sound[key]
+        if header is None:
+            return image.check(lambda offset, size: data[offset : offset + size])
+        return header

@@ -1,0 +1,274 @@
+"""The server by the wire alone: it counts, acknowledges, grants leases and assigns.
+
+What it knows outlives every power cut of the box, so it is a plain value that can be
+copied. It writes down a lie when what a box says is not so.
+"""
+
+import copy
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final, NamedTuple
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+from oleada_agent.config import Config
+from oleada_agent.enrol import EnrolmentError
+from oleada_agent.outbox import SHAPES, Kept
+from oleada_agent.ports import Disk
+from oleada_wire import messages, topics
+from oleada_wire.ids import BootId
+from oleada_wire.messages import (
+    Ack,
+    Assign,
+    Assignment,
+    Cmd,
+    Cohort,
+    Deny,
+    Header,
+    Hello,
+    Lease,
+    LeaseRequest,
+    Message,
+    Meta,
+    Report,
+    Result,
+    Wave,
+    Waves,
+)
+from oleada_wire.topics import Down, Model, Up
+from oleada_wire.words import Phase, Reason
+
+from oleada_lab.real.repository import MODEL, NOON
+from oleada_lab.sweep.kit import (
+    DEVICE,
+    NEW,
+    NEW_SECURITY_VERSION,
+    START_MS,
+    TOKEN,
+    Kit,
+)
+
+HOUR_MS: Final = 3_600_000
+ASSIGNMENT: Final = "AS-2041"
+COMMAND: Final = "C-1"
+WAVE: Final = 31
+YEAR: Final = timedelta(days=365)
+AGAIN: Final = (Reason.POWER_CUT_IN_TRIAL, Reason.DOWNLOAD, Reason.STORAGE)
+"""Ends that say nothing against the image: the server assigns it again."""
+ATTEMPTS_MAX: Final = 3
+HEARD: Final[dict[Up, type[Hello | Kept]]] = {**SHAPES, Up.HELLO: Hello}
+OTHER_DIGEST: Final = "0" * 64
+
+Mail = tuple[str, bytes]
+"""Topic and payload of a message to the box."""
+
+
+class Truth(NamedTuple):
+    """What runs on the box, whatever it says.
+
+    Attributes:
+        proven: Boot control on the disk calls the slot successful.
+    """
+
+    slot: str
+    version: str
+    proven: bool
+
+
+class Told(NamedTuple):
+    """One report that was counted."""
+
+    phase: Phase
+    reason: Reason | None
+    version: str
+    slot: str
+
+
+@dataclass(slots=True)
+class Desk:
+    """What the server knows of one box.
+
+    Attributes:
+        has_release: The release is published and assigned.
+        key: The public key that the claim token was used with.
+        reports: Each (attempt, step) once.
+        results: Ids of the answers to the command.
+        attempt: Of the assignment, from 1; raised when it is assigned again.
+        lies: A sentence for each thing a box said that was not so.
+    """
+
+    kit: Kit
+    has_release: bool = False
+    key: bytes = b""
+    reports: dict[tuple[int, int], Told] = field(default_factory=dict)
+    results: set[str] = field(default_factory=set)
+    attempt: int = 1
+    lies: tuple[str, ...] = ()
+    _seq: int = 0
+
+    def fork(self) -> "Desk":
+        """Return a desk that knows the same and goes its own way."""
+        found = copy.copy(self)
+        found.reports, found.results = self.reports.copy(), self.results.copy()
+        return found
+
+    def facts(self) -> tuple[Any, ...]:
+        """Return what decides about the future, for comparing."""
+        return (
+            self.has_release,
+            bool(self.key),
+            tuple(sorted(self.reports.items())),
+            len(self.results),
+            self.attempt,
+            self.lies,
+        )
+
+    def verdicts(self, attempt: int) -> list[Told]:
+        """Return the reports that ended *attempt*."""
+        return [
+            t for (a, _), t in sorted(self.reports.items()) if a == attempt and t.phase.is_final
+        ]
+
+    # -- enrolment ---------------------------------------------------------------------
+
+    def enrol(self, disk: Disk, config: Config, body: dict[str, str]) -> dict[str, Any]:
+        """Answer a request for an identity; the token is good for the key that used it first.
+
+        Raises:
+            EnrolmentError: the token was used with another key.
+        """
+        del disk
+        request = x509.load_pem_x509_csr(body["csr_pem"].encode())
+        public = request.public_key()
+        key = public.public_numbers().y.to_bytes(32, "big")  # type: ignore[union-attr]
+        if body["token"] != TOKEN or (self.key and self.key != key):
+            raise EnrolmentError("The claim token was used by another key.")
+        self.key = key
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, DEVICE)])
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(public)
+            .serial_number(1)
+            .not_valid_before(NOON)
+            .not_valid_after(NOON + YEAR)
+            .sign(self.kit.authority, None)
+        )
+        return {
+            "device_id": DEVICE,
+            "hardware_model": config.hardware_model,
+            "zone": "Europe/Prague",
+            "certificate_pem": certificate.public_bytes(Encoding.PEM).decode(),
+            "ca_pem": "the authority of the service",
+            "broker": {"host": "broker.example", "port": 8883},
+            "artifacts_url": "https://door.example/artifacts",
+            "root_json": self.kit.root,
+        }
+
+    # -- what the box hears ------------------------------------------------------------
+
+    def retained(self) -> list[Mail]:
+        """Return what the broker keeps for this box and its model, as it hears it first."""
+        files = self.kit.second if self.has_release else self.kit.first
+        found = [self._to_model(Model.META, messages.encode(Meta(self._header(), files)))]
+        if not self.has_release:
+            return found
+        deny = Deny(self._header(), MODEL, 1, (OTHER_DIGEST,))
+        found.append(self._to_model(Model.DENY, messages.seal(deny, [self.kit.director])))
+        found.append(self._to_model(Model.WAVE, self._waves()))
+        expires_ms = START_MS + 1_000 * HOUR_MS
+        ping = Cmd(self._header(), DEVICE, COMMAND, 1, "ping", expires_ms)
+        found.append(self._to_box(Down.CMD, ping))
+        found.append(self._to_box(Down.ASSIGN, self._assign()))
+        return found
+
+    def hear(self, kind: Up, data: bytes, truth: Truth) -> list[Mail]:
+        """Take one message of the box and return the answers."""
+        if kind is Up.LEASE:
+            return [self._grant(messages.decode(LeaseRequest, data))]
+        message = messages.decode(HEARD[kind], data)
+        answers: list[Mail] = []
+        match message:
+            case Hello():
+                self._check("hello", message.running_slot, message.version, truth)
+            case Report():
+                answers = self._count(message, truth)
+            case Result():
+                self.results.add(message.header.id)
+            case _:  # telemetry is acknowledged, and decides nothing
+                pass
+        return [self._ack(message.header.id), *answers]
+
+    def _count(self, report: Report, truth: Truth) -> list[Mail]:
+        told = Told(report.phase, report.reason, report.version, report.running_slot)
+        name = (report.attempt, report.step)
+        known = self.reports.get(name)
+        if known is not None:
+            if known != told:
+                self._lie(f"report {name} said {known.phase}, and then {told.phase}")
+            return []
+        if told.phase.is_final:
+            self._check(f"verdict {told.phase}", told.slot, told.version, truth)
+        if told.phase is Phase.UPDATED and (told.version != NEW or not truth.proven):
+            self._lie(f"updated was told of {told.version}, proven: {truth.proven}")
+        self.reports[name] = told
+        if not told.phase.is_final:
+            return []
+        if len(self.verdicts(report.attempt)) > 1:
+            self._lie(f"attempt {report.attempt} has a second verdict, {told.phase}")
+        if told.reason in AGAIN and report.attempt == self.attempt < ATTEMPTS_MAX:
+            self.attempt += 1
+        return [self._to_box(Down.ASSIGN, self._assign())]
+
+    def _check(self, what: str, slot: str, version: str, truth: Truth) -> None:
+        if (slot, version) != (truth.slot, truth.version):
+            self._lie(f"{what} says {slot} {version}; {truth.slot} {truth.version} runs")
+
+    def _lie(self, sentence: str) -> None:
+        self.lies = (*self.lies, sentence)
+
+    # -- messages ----------------------------------------------------------------------
+
+    def _assign(self) -> Assign:
+        """Return what the box should do: the assignment, or nothing once it has its verdict."""
+        image = self.kit.images[NEW]
+        is_over = bool(self.verdicts(self.attempt))
+        assignment = Assignment(
+            ASSIGNMENT, self.attempt, "R-107", WAVE, self.kit.target_path, image.sha256,
+            len(image.data), NEW, NEW_SECURITY_VERSION, START_MS, START_MS + 100 * HOUR_MS,
+        )  # fmt: skip
+        seq = 2 * self.attempt - (not is_over)
+        return Assign(self._header(), DEVICE, seq, None if is_over else assignment)
+
+    def _waves(self) -> bytes:
+        image = self.kit.images[NEW]
+        wave = Wave(
+            self._header(), WAVE, "R-107", MODEL, self.kit.target_path, image.sha256,
+            len(image.data), NEW_SECURITY_VERSION, Cohort(salt="s", share_parts=10_000),
+            START_MS - HOUR_MS, START_MS + 100 * HOUR_MS,
+        )  # fmt: skip
+        sealed = messages.seal(wave, list(self.kit.approvers)).decode()
+        return messages.encode(Waves(self._header(), (sealed,)))
+
+    def _grant(self, asked: LeaseRequest) -> Mail:
+        lease = Lease(
+            self._header(), DEVICE, asked.assignment_id, asked.attempt, asked.phase,
+            granted=True, expires_ms=START_MS + 50 * HOUR_MS,
+        )  # fmt: skip
+        return self._to_box(Down.LEASE, lease)
+
+    def _ack(self, message_id: str) -> Mail:
+        ack = Ack(self._header(), (message_id,))
+        return topics.down(DEVICE, Down.ACK), messages.encode(ack)
+
+    def _to_box(self, kind: Down, message: Message) -> Mail:
+        return topics.down(DEVICE, kind), messages.seal(message, [self.kit.director])
+
+    def _to_model(self, kind: Model, payload: bytes) -> Mail:
+        return topics.model(MODEL, kind), payload
+
+    def _header(self) -> Header:
+        self._seq += 1
+        return Header(f"{self._seq:032x}", START_MS, BootId(1, "0badc0de"), self._seq)

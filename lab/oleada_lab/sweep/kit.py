@@ -1,0 +1,104 @@
+"""What a sweep installs and who signs it: made once, the same for every cut.
+
+Keys are made anew in each run; nothing that is decided depends on their bytes.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from oleada_agent.boot.image import HEADER_BYTES
+from oleada_agent.config import Config
+from oleada_wire.envelope import KeySigner
+from securesystemslib.signer import CryptoSigner
+
+from oleada_lab.real.repository import MODEL, NOON, Repository
+from oleada_lab.sim.images import Image, an_image
+
+SPARE, RUNNING, NEW = "0.9.0", "1.0.0", "1.1.0"
+"""What lies in slot B, what runs in slot A, and what is offered."""
+SECURITY_VERSION, NEW_SECURITY_VERSION = 1, 2
+DEVICE: Final = "VX417Q3K0928"
+PART_BYTES: Final = 4096
+IMAGE_BYTES: Final = 6 * PART_BYTES
+"""Six parts, of which two make a segment: checkpoints come after a second each."""
+PART_MS: Final = 500
+SLOT_BYTES: Final = 1 << 20
+AGENT_BYTES: Final = 64
+START_MS: Final = int((NOON + timedelta(hours=1)).timestamp() * 1000)
+CONFIG: Final = Config("SN-417", MODEL, "https://door.example", "ca.pem", "claim-token")
+TOKEN: Final = "claim-me"  # noqa: S105 - it opens nothing but a box in memory
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """All that is signed, and the images by version.
+
+    Attributes:
+        first: Metadata files as of enrolment, by plain name.
+        second: As of the update: a key of the root was replaced, the release is in.
+        director: Signs assignments, leases, commands and deny lists.
+        authority: Signs device certificates.
+    """
+
+    images: dict[str, Image]
+    first: dict[str, str]
+    second: dict[str, str]
+    root: str
+    director: KeySigner
+    approvers: tuple[KeySigner, ...]
+    authority: Ed25519PrivateKey
+
+    @property
+    def target_path(self) -> str:
+        """Return where the release lies among the targets."""
+        return f"{MODEL}/{NEW}.img"
+
+    @property
+    def image_bytes_max(self) -> int:
+        """Return how long the largest image is."""
+        return max(len(image.data) for image in self.images.values())
+
+    def image_of(self, sha256: str) -> bytes:
+        """Return the image with digest *sha256*."""
+        return next(image.data for image in self.images.values() if image.sha256 == sha256)
+
+
+@cache
+def a_kit(image_bytes: int = IMAGE_BYTES) -> Kit:
+    """Return the kit whose new image has *image_bytes*."""
+    images = {version: an_image(version, MODEL, IMAGE_BYTES) for version in (SPARE, RUNNING)}
+    images[NEW] = an_image(NEW, MODEL, image_bytes)
+    repository = Repository(now=NOON)
+    first = repository.plain_files()
+    _replace_a_root_key(repository)
+    path = f"{MODEL}/{NEW}.img"
+    repository.add_target(
+        path, images[NEW].data, version=NEW, security_version=NEW_SECURITY_VERSION
+    )
+    repository.publish("root", MODEL)
+    return Kit(
+        images,
+        first,
+        repository.plain_files(),
+        first["1.root.json"],
+        repository.director,
+        tuple(repository.approvers),
+        Ed25519PrivateKey.generate(),
+    )
+
+
+def agent_of(image: Image) -> bytes:
+    """Return the agent that *image* carries."""
+    return image.data[HEADER_BYTES : HEADER_BYTES + AGENT_BYTES]
+
+
+def _replace_a_root_key(repository: Repository) -> None:
+    signers = repository.signers["root"]
+    fresh = CryptoSigner.generate_ed25519()
+    root = repository.signed["root"].signed
+    root.revoke_key(signers[-1].public_key.keyid, "root")
+    root.add_key(fresh.public_key, "root")
+    signers[-1] = fresh

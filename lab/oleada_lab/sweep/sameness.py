@@ -1,0 +1,96 @@
+"""When two boxes without power are the same: the same will become of them.
+
+What only counts is left out: how often the box has started, the names of boots, the ids
+of messages, and how high the sequence of a record is (which of two records is the newer
+one is kept). So is ``run/``, which the boot program empties before it looks at anything.
+"""
+
+import json
+import re
+from typing import Any, Final
+
+from oleada_agent.boot import control
+from oleada_agent.boot.system import BOOT_COUNT
+from oleada_agent.journal import FILES as JOURNALS
+from oleada_agent.outbox import DIRECTORY
+
+from oleada_lab.sim.disk import SimDisk
+from oleada_lab.sim.inode import Content, read_pages
+from oleada_lab.sweep.world import World
+
+BOOT_ID: Final = re.compile(r"\d{8}-[0-9a-f]{8}")
+Fingerprint = tuple[Any, ...]
+
+
+def fingerprint(world: World) -> Fingerprint:
+    """Return a value that is equal for two worlds in which the same happens next."""
+    names: dict[str, str] = {}
+    files = []
+    for path, content in world.disk.files().items():
+        if path.startswith("run/") or path == BOOT_COUNT:
+            continue
+        if path.startswith("data/journal."):
+            files.append((path, _journal(content, names)))
+        elif path.startswith(f"{DIRECTORY}/"):
+            files.append(_message(path, content, names))
+        elif path not in control.FILES:
+            files.append((path, content))
+    order = (_newest_journal(world.disk), _controls(world.disk))
+    return (tuple(files), order, world.desk.facts(), *_promised(world))
+
+
+def _promised(world: World) -> tuple[Any, ...]:
+    return world.pings, world.promises, world.put, world.has_answered, world.lies
+
+
+def _journal(content: Content, names: dict[str, str]) -> Any:
+    text = _text(content)
+    try:
+        entry = json.loads(text)
+        state = entry["state"]
+    except (ValueError, KeyError, TypeError):
+        return content
+    return BOOT_ID.sub(lambda found: _rename(found[0], names), json.dumps(state, sort_keys=True))
+
+
+def _message(path: str, content: Content, names: dict[str, str]) -> tuple[str, Any]:
+    try:
+        message = json.loads(_text(content))
+        for counted in ("id", "at_ms", "seq", "boot_id"):
+            message.pop(counted, None)
+    except (ValueError, AttributeError):
+        return "message", content
+    kind = path.rpartition("/")[2].split("-")[1:2]
+    text = BOOT_ID.sub(lambda found: _rename(found[0], names), json.dumps(message, sort_keys=True))
+    return f"{kind}{path.endswith('.tmp')}", text
+
+
+def _rename(boot_id: str, names: dict[str, str]) -> str:
+    """Return a name that says only which other ones are of the same boot."""
+    return names.setdefault(boot_id, f"boot {len(names)}")
+
+
+def _newest_journal(disk: SimDisk) -> str:
+    found = []
+    for path in JOURNALS:
+        if disk.exists(path):
+            try:
+                found.append((int(json.loads(disk.read(path))["seq"]), path))
+            except (ValueError, KeyError, TypeError):
+                continue
+    return max(found, default=(0, ""))[1]
+
+
+def _controls(disk: SimDisk) -> tuple[Any, ...]:
+    """Return what both records say, the one that counts first."""
+    found = []
+    for path in control.FILES:
+        entry = control.decode(disk.read(path)) if disk.exists(path) else None
+        if entry is not None:
+            found.append((entry[0], path, entry[1]))
+    return tuple((path, said) for _, path, said in sorted(found, reverse=True, key=lambda e: e[0]))
+
+
+def _text(content: Content) -> str:
+    size_bytes, pages = content
+    return read_pages(dict(pages), 0, size_bytes).decode(errors="replace") if size_bytes else ""

@@ -1,0 +1,115 @@
+"""What happens to a box in a sweep, from where, and how it must end."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from oleada_agent import identity
+from oleada_agent.boot import control
+from oleada_agent.boot.choice import Behaviour
+from oleada_agent.slots import slot_path
+from oleada_wire.words import Phase, Reason
+
+from oleada_lab.errors import LabError
+from oleada_lab.sim.disk import SimDisk
+from oleada_lab.sweep.box import Box
+from oleada_lab.sweep.desk import Desk
+from oleada_lab.sweep.kit import CONFIG, NEW, RUNNING, SPARE, TOKEN, Kit
+from oleada_lab.sweep.world import World
+
+Ending = tuple[Phase, Reason | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One life of a box.
+
+    Attributes:
+        is_enrolled: It begins with a box that has been enrolled; else fresh from the factory.
+        behaviour: Of the new image; None when there is no release to install.
+        ending: Verdict of the one attempt; None without a release.
+        like: The story that begins in the same way; only what differs is cut here.
+    """
+
+    name: str
+    about: str
+    is_enrolled: bool
+    behaviour: Behaviour | None
+    ending: Ending | None
+    like: str = ""
+
+    @property
+    def is_updated(self) -> bool:
+        """Whether the new image is to run at the end."""
+        return self.ending is not None and self.ending[0] is Phase.UPDATED
+
+    @property
+    def behaviours(self) -> Mapping[str, Behaviour]:
+        """Return how images behave, by version."""
+        return {} if self.behaviour is None else {NEW: self.behaviour}
+
+
+ENROLMENT: Final = Story(
+    "enrolment", "a factory box gets its identity and its first metadata", False, None, None
+)
+UPDATE: Final = Story(
+    "update",
+    "new keys of the root, a release, a command: installed, proven, told",
+    True,
+    Behaviour.GOOD,
+    (Phase.UPDATED, None),
+)
+UNHEALTHY: Final = Story(
+    "unhealthy",
+    "the new image never shows a picture and is rolled back",
+    True,
+    Behaviour.UNHEALTHY,
+    (Phase.ROLLED_BACK, Reason.HEALTH_CHECK),
+    like="update",
+)
+UNBOOTABLE: Final = Story(
+    "unbootable",
+    "the agent of the new image never begins; the boot program falls back",
+    True,
+    Behaviour.HANG,
+    (Phase.ROLLED_BACK, Reason.UNBOOTABLE),
+    like="update",
+)
+STORIES: Final = {story.name: story for story in (ENROLMENT, UPDATE, UNHEALTHY, UNBOOTABLE)}
+
+
+def factory(kit: Kit, seed: int) -> World:
+    """Return a box as it leaves the factory, with an older image in its spare slot."""
+    disk = SimDisk()
+    files = {
+        slot_path("A"): kit.images[RUNNING].data,
+        slot_path("B"): kit.images[SPARE].data,
+        f"data/{CONFIG.claim_token_file}": TOKEN.encode(),
+    }
+    for path, data in files.items():
+        disk.create(path)
+        disk.pwrite(path, 0, data)
+    store = control.FileBootControl(disk)
+    store.store(control.marked_good(control.factory("B"), "A"))
+    disk.settle()
+    disk.changes = 0
+    return World(kit, disk, Desk(kit), {}, seed)
+
+
+def begin(story: Story, kit: Kit, seed: int) -> World:
+    """Return the world in which *story* begins, the box switched off.
+
+    Raises:
+        LabError: the box did not even enrol undisturbed.
+    """
+    world = factory(kit, seed)
+    if story.is_enrolled:
+        problem = Box(world).live()
+        if problem is not None or not identity.is_enrolled(world.disk):
+            raise LabError(f"The box did not enrol: {problem}")
+        world.disk.settle()
+        world.disk.changes = 0
+    world.desk.has_release = story.behaviour is not None
+    world.behaviours = story.behaviours
+    world.boots = 0
+    return world
