@@ -24,9 +24,11 @@ def test_a_second_worker_of_one_name_is_refused_with_a_sentence(
 
 
 def test_a_name_is_free_once_its_worker_has_ended(tmp_path: Path) -> None:
-    for _ in range(2):
-        with only_one_named("1", tmp_path, 0.0), only_one_named("2", tmp_path, 0.0):
-            pass
+    with only_one_named("1", tmp_path, 0.0), only_one_named("2", tmp_path, 0.0):
+        assert len(list(tmp_path.iterdir())) == 2
+
+    with only_one_named("1", tmp_path, 0.0):
+        assert len(list(tmp_path.iterdir())) == 2, "the same file again"
 
 
 def test_a_folder_that_takes_no_file_stops_no_worker(tmp_path: Path) -> None:
@@ -34,7 +36,7 @@ def test_a_folder_that_takes_no_file_stops_no_worker(tmp_path: Path) -> None:
     in_the_way.write_text("")
 
     with only_one_named("1", in_the_way, 0.0):
-        pass
+        assert in_the_way.is_file()
 
 
 @pytest.mark.parametrize("name", ["", "../2", "a b", "n" * 41])
