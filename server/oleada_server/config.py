@@ -251,21 +251,27 @@ def current() -> Config:
 
 
 def write(config: Config, names: list[str]) -> None:
-    """Add settings *names* of *config* to its file, keeping the rest of the file."""
+    """Set *names* in the file of *config*, keeping the rest of the file."""
     path = config.data_dir / FILE_NAME
     before = path.read_text() if path.exists() else "# docs/reference/settings.md says more.\n"
     if before and not before.endswith("\n"):  # an editor that leaves the last line open
         before += "\n"
+    kept = [one for one in before.splitlines(keepends=True) if _set_by(one) not in names]
     lines = [f"{line(name, getattr(config, name))}\n" for name in names]
     config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    part.write_text(before + "".join(lines))
+    part.write_text("".join(kept + lines))
     part.replace(path)
 
 
 def line(name: str, value: str | int) -> str:
     """Return the line that sets *name* in the file, without its end."""
     return f"{name} = {_toml(value)}"
+
+
+def _set_by(text: str) -> str:
+    """Return the name of the setting that the line *text* sets."""
+    return text.partition("=")[0].strip()
 
 
 def _toml(value: str | int) -> str:

@@ -65,16 +65,34 @@ class LongQueue:
         self._done = pid if listens else None
 
 
-def _sockets(pid: int) -> list[int]:
-    """Return the numbers of the open files of *pid* that are sockets."""
-    found = []
+def listens(pid: int, port: int) -> bool:
+    """Return whether process *pid* itself listens on TCP *port*, and not another program."""
+    try:
+        ours = set(_sockets(pid).values())
+        tables = [Path(f"/proc/{pid}/net/{name}") for name in ("tcp", "tcp6")]
+        lines = [line for one in tables if one.exists() for line in one.read_text().splitlines()]
+    except FileNotFoundError:  # it has ended
+        return False
+    return any(_listening_inode(line.split(), port) in ours for line in lines)
+
+
+def _listening_inode(fields: list[str], port: int) -> str:
+    """Return the inode in a line of ``/proc/net/tcp`` (proc(5)) if it listens on *port*."""
+    if fields[3] != "0A" or int(fields[1].rpartition(":")[2], 16) != port:
+        return ""
+    return fields[9]
+
+
+def _sockets(pid: int) -> dict[int, str]:
+    """Return the inode of each open file of *pid* that is a socket, by its number."""
+    found = {}
     for path in Path(f"/proc/{pid}/fd").iterdir():
         try:
             target = os.readlink(path)
         except FileNotFoundError:  # closed since
             continue
-        if target.startswith("socket:"):
-            found.append(int(path.name))
+        if target.startswith("socket:["):
+            found[int(path.name)] = target[len("socket:[") : -1]
     return found
 
 

@@ -9,20 +9,18 @@ import os
 import resource
 import shutil
 import signal
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from oleada_server import broker, clock, initialise
+from oleada_server import broker, clock, initialise, listening
 from oleada_server import config as settings
 from oleada_server.app import WITHOUT_PAGES, create_app
 from oleada_server.config import Config
 from oleada_server.db import db
 from oleada_server.errors import ConflictError, ServerError
-from oleada_server.listening import LongQueue
 from oleada_server.processes import Child
 from oleada_server.renewal import Renewal
 from oleada_server.restored import check_finished
@@ -30,6 +28,13 @@ from oleada_server.restored import check_finished
 READY_S: Final = 60.0
 PORT_FREE_S: Final = 10.0
 WATCH_S: Final = 0.2
+PORT_TRIES: Final = 5
+LISTENERS: Final = {
+    "broker": ("broker_services_port", "broker_port"),
+    "web": ("web_port",),
+    "door": ("door_port",),
+}
+"""By child: the settings of the ports that it listens on."""
 GRACE_S: Final = 3
 """How long open requests, event streams above all, may go on when the server stops."""
 DOOR_LOG: Final = '%(t)s %(h)s "%(r)s" %(s)s %(b)s bytes in %(D)s us, range %({range}i)s'
@@ -50,6 +55,19 @@ class NotReadyError(ServerError):
     code = "not-ready"
 
 
+class PortTakenError(NotReadyError):
+    """Another program has the port of *setting*."""
+
+    code = "port-taken"
+
+    def __init__(self, setting: str, host: str, port: int) -> None:
+        self.setting = setting
+        super().__init__(
+            f"Port {port} of {host} is taken by another program; stop that, or change "
+            f"{setting} in oleada.toml."
+        )
+
+
 def up(directory: Path, say: Callable[[str], None]) -> None:
     """Run the server of *directory* until SIGINT or SIGTERM; *say* prints a line.
 
@@ -58,14 +76,12 @@ def up(directory: Path, say: Callable[[str], None]) -> None:
         NotReadyError: a part did not start; says which, and the end of its log.
     """
     with _only_one(directory):
-        config = prepare(directory)
         _open_many_files()
         stopped = _Stop()
-        children = _children(config)
+        config, children = _bring_up(directory, stopped, say)
         try:
-            _start(config, children, stopped, say)
             renewal = Renewal(config, clock.monotonic_s())
-            queue = LongQueue(say)
+            queue = listening.LongQueue(say)
             while not stopped.asked:
                 queue.turn(children[0].pid)
                 again = renewal.turn(clock.monotonic_s(), clock.now_utc, say)
@@ -79,17 +95,21 @@ def up(directory: Path, say: Callable[[str], None]) -> None:
             say("Stopping …")
         finally:
             stopped.asked = True
-            for child in reversed(children):
-                child.stop()
+            _stop(children)
         say("Stopped.")
 
 
-def prepare(directory: Path) -> Config:
-    """Return the settings of *directory* after everything that was missing has been made."""
+def prepare(directory: Path, anew: frozenset[str] = frozenset()) -> Config:
+    """Return the settings of *directory* after everything that was missing has been made.
+
+    Args:
+        directory: The data directory.
+        anew: Ports to choose again, though the file names them.
+    """
     check_finished(directory)
     config = settings.load(directory)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    config = initialise.choose_ports(config, settings.given(directory))
+    config = initialise.choose_ports(config, settings.given(directory) - anew)
     app = create_app(config, WITHOUT_PAGES)
     initialise.initialise(app, clock.now_utc())
     with app.app_context():
@@ -179,36 +199,81 @@ def _children(config: Config) -> list[Child]:
     ]
 
 
+def _bring_up(
+    directory: Path, stopped: _Stop, say: Callable[[str], None]
+) -> tuple[Config, list[Child]]:
+    """Return the settings of *directory*, and its children, all ready.
+
+    A port that was free when it was chosen may be taken when a child wants it. If it was
+    chosen just now nobody knows it yet, and another one is as good.
+    """
+    ours: frozenset[str] = frozenset()
+    for tries_left in reversed(range(PORT_TRIES)):
+        ours |= initialise.PORTS.keys() - settings.given(directory)
+        config = prepare(directory, ours)
+        children = _children(config)
+        try:
+            _start(config, children, stopped, say, ours)
+        except PortTakenError as error:
+            _stop(children)
+            if error.setting not in ours or not tries_left:
+                raise
+            say(f"Another program has just taken the port of {error.setting}; choosing another.")
+        except BaseException:
+            _stop(children)
+            raise
+        else:
+            return config, children
+    raise AssertionError("the last try returns or raises")
+
+
+def _stop(children: list[Child]) -> None:
+    for child in reversed(children):
+        child.stop()
+
+
 def _start(
-    config: Config, children: list[Child], stopped: _Stop, say: Callable[[str], None]
+    config: Config,
+    children: list[Child],
+    stopped: _Stop,
+    say: Callable[[str], None],
+    ours: frozenset[str],
 ) -> None:
+    """Start *children* and return when all are ready; *ours* are ports chosen just now."""
     ready_file = config.data_dir / "run" / "worker-1.ready"
     ready_file.unlink(missing_ok=True)
-    listening = {
-        "broker": (broker.SERVICES_HOST, config.broker_services_port),
-        "web": (config.web_host, config.web_port),
-        "door": (config.door_host, config.door_port),
-    }
     deadline_s = clock.monotonic_s() + PORT_FREE_S
-    for name, host_name in initialise.PORTS.items():
-        host = getattr(config, host_name) if host_name else broker.SERVICES_HOST
-        _wait_for_port(name, host, getattr(config, name), deadline_s)
+    for name in initialise.PORTS:
+        _wait_for_port(config, name, 0.0 if name in ours else deadline_s)
     for child in children:
         child.start()
     deadline_s = clock.monotonic_s() + READY_S
     for child in children:
-        place = listening.get(child.name)
-        while not (_answers(*place) if place else child.name != "worker" or ready_file.exists()):
+        while not (ready_file.exists() if child.name == "worker" else _listens(config, child)):
             if stopped.asked:
                 return
             if _mend_store(config, child, say):
                 child.start()
-            _check_alive(child, deadline_s)
+            _check_alive(config, child, deadline_s)
             clock.wait_s(WATCH_S / 2)
     say(f"Oleada is ready: {config.console_url}")
     say(f"  device door  {config.door_url}")
     say(f"  broker       {config.public_host}:{config.broker_port}")
     say(f"  logs         {config.logs_dir}")
+
+
+def _place(config: Config, setting: str) -> tuple[str, int]:
+    """Return address and port of *setting*."""
+    host_name = initialise.PORTS[setting]
+    host = getattr(config, host_name) if host_name else broker.SERVICES_HOST
+    return host, getattr(config, setting)
+
+
+def _listens(config: Config, child: Child) -> bool:
+    """Return whether *child* itself listens where it should; another program may answer there."""
+    pid = child.pid
+    ports = [_place(config, name)[1] for name in LISTENERS.get(child.name, ())]
+    return pid is not None and all(listening.listens(pid, port) for port in ports)
 
 
 def _mend_store(config: Config, child: Child, say: Callable[[str], None]) -> bool:
@@ -225,22 +290,22 @@ def _mend_store(config: Config, child: Child, say: Callable[[str], None]) -> boo
     return True
 
 
-def _check_alive(child: Child, deadline_s: float) -> None:
+def _check_alive(config: Config, child: Child, deadline_s: float) -> None:
     code = child.ended()
     if code is None and clock.monotonic_s() < deadline_s:
         return
+    for name in LISTENERS.get(child.name, ()):
+        if not initialise.is_free(*_place(config, name)):
+            raise PortTakenError(name, *_place(config, name))
     what = "is not ready in time" if code is None else f"ended with exit code {code}"
     raise NotReadyError(f"The {child.name} {what}. The end of its log:\n{child.log_tail()}")
 
 
-def _wait_for_port(setting: str, host: str, port: int, deadline_s: float) -> None:
+def _wait_for_port(config: Config, setting: str, deadline_s: float) -> None:
     """Wait while a server that was killed just now lets go of the port of *setting*."""
-    while not initialise.is_free(host, port):
+    while not initialise.is_free(*_place(config, setting)):
         if clock.monotonic_s() > deadline_s:
-            raise NotReadyError(
-                f"Port {port} of {host} is taken by another program; stop that, or change "
-                f"{setting} in oleada.toml."
-            )
+            raise PortTakenError(setting, *_place(config, setting))
         clock.wait_s(WATCH_S)
 
 
@@ -255,12 +320,3 @@ def _gunicorn(host: str, port: int, threads: int) -> list[str]:
         *("--log-level", "warning"),
         "--no-control-socket",
     ]
-
-
-def _answers(host: str, port: int) -> bool:
-    where = host if host not in {"0.0.0.0", "::"} else "127.0.0.1"  # noqa: S104 - compared
-    try:
-        with socket.create_connection((where, port), timeout=1):
-            return True
-    except OSError:
-        return False

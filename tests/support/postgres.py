@@ -1,12 +1,13 @@
 """A private PostgreSQL cluster on a free loopback port, for tests and nothing else."""
 
+import itertools
 import os
 import shutil
 import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -140,12 +141,23 @@ def running_cluster(directory: Path) -> Iterator[Cluster]:
         shutil.rmtree(home, ignore_errors=True)
 
 
+_PORTS = range(20_000, 32_000)
+"""Below ``ip_local_port_range`` of Linux, which begins at 32768."""
+_place = itertools.count(os.getpid() * 97)
+
+
 def free_port() -> int:
-    """Return a loopback port that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
+    """Return a loopback port that nobody listens on, and that nobody is given by chance.
+
+    One that the kernel picks may be picked again, for anybody's next connection, before
+    we use it. These are below what it picks from, and each process begins elsewhere.
+    """
+    for _ in range(len(_PORTS)):
+        port = _PORTS[next(_place) % len(_PORTS)]
+        with socket.socket() as tried, suppress(OSError):
+            tried.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 def _run(program: str, *arguments: str) -> None:
