@@ -36,6 +36,9 @@ def add_commands(commands: Any) -> None:
     found.add_argument(
         "--shared", action="store_true", help="cut each story from its first operation on"
     )
+    found.add_argument(
+        "--failures-max", type=int, metavar="N", help="stop a story after so many; all without"
+    )
     found.add_argument("--mutant", metavar="NAME", help=f"plant a bug: {', '.join(BUGS)}")
     found.add_argument(
         "--cut", type=_cuts, metavar="N:MODE,N:MODE", help="these cuts of one story and no others"
@@ -51,6 +54,7 @@ def _power(options: argparse.Namespace) -> int:
         double=Double(options.double),
         bug=_bug(options.mutant),
         shared=options.shared,
+        failures_max=options.failures_max,
     )
     if options.cut:
         return _replay(plan, options.cut)

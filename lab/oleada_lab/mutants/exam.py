@@ -23,12 +23,14 @@ class Bug:
     """One bug of the exam.
 
     Attributes:
+        files: That it changes.
         lives: Why no oracle can notice it; "" when one must.
         plant: Plants it in the copy at a folder.
     """
 
     name: str
     what: str
+    files: tuple[str, ...]
     lives: str
     plant: Callable[[Path], None]
 
@@ -53,12 +55,13 @@ def bugs(root: Path, seed: int, explained: Mapping[Name, str]) -> list[Bug]:
         MutantError: a patch or a source can not be read.
     """
     found = [
-        Bug(one.name, one.what, one.lives, _patching(one))
+        Bug(one.name, one.what, one.files, one.lives, _patching(one))
         for one in patches.load(root / "lab" / "mutants")
     ]
     for one in generated.draw(root, seed):
         lives = explained.get(one.mutant.name, "")
-        found.append(Bug(one.name, one.mutant.diff, lives, _mutating(one)))
+        files = (one.mutant.file,)
+        found.append(Bug(one.name, one.mutant.diff, files, lives, _mutating(one)))
     return found
 
 
@@ -70,7 +73,9 @@ def judge(
     children: int,
     said: Callable[[Result], None],
 ) -> list[Result]:
-    """Return what becomes of each bug, in their order; *asked* judge them, the quickest first.
+    """Return what becomes of each bug, in their order.
+
+    Of those *asked*, who has noticed most for the time it takes is asked first.
 
     Raises:
         MutantError: an oracle is not content with the clean code, a patch does not apply, or
@@ -83,10 +88,12 @@ def judge(
         clean = Path(scratch) / "clean"
         copies.make(root, clean)
         times = dict(zip(asked, pool.map(lambda one: _clean_cpu_s(one, clean), asked), strict=True))
-        ordered = sorted(times.items(), key=lambda one: one[1])
+        kills: Counter[str | None] = Counter()
 
         def examine(bug: Bug) -> Result:
+            ordered = sorted(times.items(), key=lambda one: one[1] / (kills[one[0].name] + 0.5))
             found = _examine(bug, clean, Path(scratch) / bug.name, ordered)
+            kills[found.by] += 1
             said(found)
             return found
 
@@ -107,7 +114,7 @@ def report(results: Sequence[Result]) -> dict[str, Any]:
         "mutants": len(results),
         "killed": len(killed),
         "share_killed": round(share, 4),
-        "by": dict(Counter(one.by for one in killed)),
+        "by": dict(Counter(one.by for one in killed).most_common()),
         "survivors": [{"name": bug.name, "what": bug.what, "why": bug.lives} for bug in left],
         "cpu_s": round(sum(one.cpu_s for one in results), 1),
         "results": [
@@ -125,6 +132,8 @@ def _examine(
     bug.plant(folder)
     spent_s = 0.0
     for oracle, clean_cpu_s in ordered:
+        if not oracle.runs_any(bug.files):
+            continue
         try:
             found = oracles.ask(oracle, folder, clean_cpu_s)
         except MutantError as error:

@@ -9,13 +9,14 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from oleada_lab.errors import MutantError
 from oleada_lab.mutants import copies
+from oleada_lab.sweep.story import STORIES
 
 PATIENCE_CPU_S: Final = 20
 CPU_FACTOR: Final = 4
@@ -26,10 +27,20 @@ _DOES_NOT_RUN: Final = re.compile(r"^(?:ImportError|ModuleNotFoundError|SyntaxEr
 
 @dataclass(frozen=True, slots=True)
 class Oracle:
-    """One command: what comes behind ``python``; paths are relative to the copy."""
+    """One command of the lab.
+
+    Attributes:
+        words: Come behind ``python``; paths are relative to the copy.
+        runs: Beginnings of the files whose code it runs; another bug is not shown to it.
+    """
 
     name: str
     words: tuple[str, ...]
+    runs: tuple[str, ...] = ("",)
+
+    def runs_any(self, files: Iterable[str]) -> bool:
+        """Return whether it runs the code of one of *files*."""
+        return any(file.startswith(self.runs) for file in files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +58,15 @@ class Judgement:
 
 
 def known(root: Path) -> list[Oracle]:
-    """Return the oracles of the lab under *root*, the quickest first."""
-    stories = sorted(str(path.relative_to(root)) for path in root.glob("lab/scenarios/*.toml"))
-    return [Oracle("stories", ("-m", "oleada_lab", "play", *stories))]
+    """Return the oracles of the lab under *root*: each sweep of power cuts, and each story."""
+    sweep = ("-m", "oleada_lab", "sweep", "power", "--failures-max", "1")
+    found = [Oracle("sweep", sweep, ("agent/",))]
+    found += [Oracle(f"sweep {name}", (*sweep, "--double", "none", "--story", name), ("agent/",))
+              for name in STORIES]  # fmt: skip
+    for path in sorted(root.glob("lab/scenarios/*.toml")):
+        words = ("-m", "oleada_lab", "play", str(path.relative_to(root)))
+        found.append(Oracle(f"story {path.stem}", words))
+    return found
 
 
 def ask(oracle: Oracle, copy: Path, clean_cpu_s: float | None = None) -> Judgement:

@@ -108,6 +108,14 @@ def test_a_bug_that_keeps_the_code_from_running_proves_nothing(tmp_path: Path) -
         oracles.ask(broken, tmp_path, 0.1)
 
 
+def test_a_sweep_is_shown_bugs_of_the_box_and_a_story_every_bug() -> None:
+    of_box, of_server = ("agent/oleada_agent/slots.py",), ("server/oleada_server/rollouts/plan.py",)
+    known = oracles.known(ROOT)
+
+    assert {one.name.split()[0] for one in known if one.runs_any(of_box)} == {"sweep", "story"}
+    assert {one.name.split()[0] for one in known if one.runs_any(of_server)} == {"story"}
+
+
 def test_what_hangs_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(oracles, "PATIENCE_CPU_S", 1)
 
@@ -138,7 +146,7 @@ def test_a_patch_that_does_not_apply_any_more_is_an_error(tmp_path: Path) -> Non
 
 
 def a_result(name: str, by: str | None, lives: str = "") -> Result:
-    return Result(Bug(name, "it is wrong", lives, lambda folder: None), by, "said", 1.0)
+    return Result(Bug(name, "it is wrong", ("f.py",), lives, lambda folder: None), by, "said", 1.0)
 
 
 KILLED = [a_result(f"bug-{number}", "stories") for number in range(20)]
