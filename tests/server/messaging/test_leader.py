@@ -4,10 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from flask import Flask
+from oleada_server.clock import to_ms
 from oleada_server.db import db
 from oleada_server.devices.models import HardwareModel
 from oleada_server.messaging import leader
 from oleada_server.messaging.leader import LeaseLostError
+from oleada_server.messaging.service import record_restore
 from sqlalchemy import select
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -58,6 +60,20 @@ def test_who_lost_the_lease_without_knowing_can_not_commit(app: Flask) -> None:
     db.session.rollback()
 
     assert _models() == []
+
+
+def test_after_a_restore_an_epoch_that_comes_again_is_not_taken_for_the_old_one(app: Flask) -> None:
+    asleep = leader.take("tick", "a", NOON)
+    record_restore(to_ms(NOON))
+    db.session.commit()
+    heir = leader.take("tick", "b", NOON)
+    assert asleep is not None
+    assert heir is not None
+    assert asleep.epoch == heir.epoch
+
+    with leader.only_as(asleep), pytest.raises(LeaseLostError):
+        db.session.commit()
+    db.session.rollback()
 
 
 def test_who_leads_commits_also_through_savepoints(app: Flask) -> None:
