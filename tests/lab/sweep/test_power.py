@@ -7,7 +7,7 @@ from oleada_lab import cli
 from oleada_lab.errors import LabError
 from oleada_lab.sim.crash import Kept
 from oleada_lab.sim.disk import SimDisk
-from oleada_lab.sweep import power, report
+from oleada_lab.sweep import patched, power, report
 from oleada_lab.sweep.bugs import BUGS
 from oleada_lab.sweep.finding import Finding, Kind
 from oleada_lab.sweep.power import Double, Mode, Plan
@@ -80,6 +80,17 @@ def test_the_command_says_by_its_exit_what_it_found(capsys: pytest.CaptureFixtur
     assert {"cut_points", "modes", "double_cuts", "bricks", "stuck", "lies", "cpu_s"} <= set(good)
     assert {"commit", "seed", "machine", "command"} <= set(good)
     assert bad["bricks"] + bad["stuck"] + bad["lies"] > 0
+
+
+def test_a_bug_that_is_a_patch_is_planted_in_a_copy() -> None:
+    words = ["sweep", "power", "--story", "update", "--modes", "lose_all", "--double", "none"]
+
+    assert patched.run("control-without-fsync", [*words, "--failures-max", "1"]) == 1
+
+
+def test_a_patch_that_is_not_there_is_said() -> None:
+    with pytest.raises(LabError, match="arm-before-verify"):
+        patched.run("no-such-patch", [])
 
 
 def test_a_failure_names_the_command_that_repeats_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,177 @@
+"""What a box keeps goes through the Disk port, and the sweep of power cuts has written it."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from random import Random
+
+import oleada_agent
+from oleada_lab.sim.crash import Kept
+from oleada_lab.sim.disk import Op
+from oleada_lab.sweep.box import Box
+from oleada_lab.sweep.kit import a_kit
+from oleada_lab.sweep.report import storage_path
+from oleada_lab.sweep.story import STORIES, begin
+from oleada_lab.sweep.world import World
+
+AGENT = Path(oleada_agent.__file__).parent
+PORT = "boot/disk.py"
+CHANGES = {"create", "pwrite", "truncate", "rename", "unlink"}
+"""Calls of the port that change what is kept; syncs alone keep nothing new."""
+WRITE_WHOLE = "write_whole"
+OWN_WRITES = {"write_text", "write_bytes", "touch", "mkdir", "rmtree", "unlink"}
+OS_WRITES = {"open", "replace", "rename", "unlink", "remove", "mkdir", "write", "truncate"}
+
+BY_THEMSELVES = {
+    # run/ does not survive a power cut, so nothing in it can be lost to one.
+    "alone.py": "the lock of an agent, in run/",
+    "boot/system.py": "run/, which it empties and fills for each boot, and the lock of the power",
+    "boot/control.py": "the folder of boot control, when the maker makes a box",
+    "boot/image.py": "an image on the machine that builds it; what it reads of one in a slot",
+    "transport.py": "a pipe to itself, to be woken by",
+    "trust/command.py": "the folder of an engineer who verifies by hand",
+}
+"""Modules that write without the port, and what."""
+NOT_IN_A_STORY = {
+    "booted.py:read": "an engineer starts an agent without the boot program",
+    "booted.py:_by_hand": "an engineer starts an agent without the boot program",
+    "cli.py:_enrol_patiently": "a sign of life in run/, while there is no server",
+    "journal.py:has_room": "a full disk is tried with a file that holds nothing",
+    "service.py:_stand_still": "a sign of life in run/, when the disk takes nothing",
+}
+"""Functions that change the disk and that no power cut of a story has struck, and why not."""
+
+
+def sources() -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted(AGENT.rglob("*.py")):
+        yield str(path.relative_to(AGENT)), ast.parse(path.read_text())
+
+
+def calls(tree: ast.AST) -> Iterator[ast.Call]:
+    return (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+
+
+def writes_by_itself(call: ast.Call) -> bool:
+    """Return whether *call* writes to a file system without the port."""
+    found = call.func
+    arguments = call.args[isinstance(found, ast.Name) :]  # of a path, the mode comes first
+    modes = [arg.value for arg in arguments if isinstance(arg, ast.Constant)]
+    is_writing = any(str(mode).strip("bt") in {"w", "a", "x", "r+", "w+", "a+"} for mode in modes)
+    if isinstance(found, ast.Name):
+        return found.id == "open" and is_writing
+    if not isinstance(found, ast.Attribute):
+        return False
+    if isinstance(found.value, ast.Name) and found.value.id == "os":
+        return found.attr in OS_WRITES
+    if found.attr == "unlink":
+        return any(keyword.arg == "missing_ok" for keyword in call.keywords)
+    return (found.attr == "open" and is_writing) or found.attr in OWN_WRITES - {"unlink"}
+
+
+def changes_the_disk(function: ast.AST) -> bool:
+    """Return whether *function* itself calls what changes a disk through the port."""
+    for call in calls(function):
+        found = call.func
+        if isinstance(found, ast.Name) and found.id == WRITE_WHOLE:
+            return True
+        if isinstance(found, ast.Attribute):
+            on = found.value
+            name = on.id if isinstance(on, ast.Name) else getattr(on, "attr", "")
+            if (found.attr in CHANGES and name in {"disk", "_disk"}) or found.attr == WRITE_WHOLE:
+                return True
+            if found.attr == "create" and isinstance(on, ast.Call):
+                return True
+    return False
+
+
+def storing_functions() -> set[str]:
+    return {
+        f"{name}:{node.name}"
+        for name, tree in sources()
+        if name != PORT
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and changes_the_disk(node)
+    }
+
+
+def beginnings() -> Iterator[World]:
+    return (begin(story, a_kit(), seed=1) for story in STORIES.values())
+
+
+def cut_while_writing_beside() -> Iterator[World]:
+    """Yield worlds whose recovery finds a file half made, as the second cuts of a sweep do."""
+    world = begin(STORIES["update"], a_kit(), seed=1)
+    points: list[World] = []
+
+    def watch(op: Op) -> None:
+        if op.kind == "pwrite" and op.path.endswith(".tmp"):
+            points.append(world.fork())
+
+    world.disk.watch = watch
+    assert Box(world).live() is None
+    return (point.after_cut(Kept.ALL, Random(0)) for point in points)
+
+
+@cache
+def swept() -> tuple[frozenset[str], frozenset[str]]:
+    """Return the functions of the agent that changed a disk in a story, and the paths."""
+    functions: set[str] = set()
+    paths: set[str] = set()
+
+    def watch(op: Op) -> None:
+        paths.update({storage_path(op.path), storage_path(op.to)} if op.to else {op.path})
+        frame = sys._getframe(1)
+        while frame.f_back is not None:
+            path = Path(frame.f_code.co_filename)
+            if path.is_relative_to(AGENT):
+                functions.add(f"{path.relative_to(AGENT)}:{frame.f_code.co_name}")
+            frame = frame.f_back
+
+    for world in (*beginnings(), *cut_while_writing_beside()):
+        world.disk.watch = watch
+        assert Box(world).live() is None
+    return frozenset(functions), frozenset(map(storage_path, paths))
+
+
+def test_only_the_port_and_who_may_write_files() -> None:
+    found = {name for name, tree in sources() if any(map(writes_by_itself, calls(tree)))}
+
+    assert found - {PORT} == BY_THEMSELVES.keys()
+
+
+def test_every_function_that_changes_the_disk_is_cut_by_the_sweep() -> None:
+    functions, _ = swept()
+
+    assert storing_functions() - functions == NOT_IN_A_STORY.keys()
+
+
+def test_every_path_that_the_agent_names_is_cut_by_the_sweep() -> None:
+    read_only = {"data/config.toml", "boot/hardware.toml", "data/room"}
+    named = {
+        node.value
+        for _, tree in sources()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and node.value.startswith(("data/", "boot/", "slots/"))
+        and "{" not in node.value
+    }
+    _, paths = swept()
+
+    never = {
+        path
+        for path in named - read_only
+        if path.rstrip("/") and not any(one.startswith(path) for one in paths)
+    }
+    assert never == set()
+
+
+def test_a_function_that_no_story_reaches_would_be_named() -> None:
+    tree = ast.parse("def keep(disk):\n    disk.create('data/new')\n")
+
+    assert changes_the_disk(tree.body[0])
+    assert any(map(writes_by_itself, calls(ast.parse("open('x', 'wb')"))))
+    assert any(map(writes_by_itself, calls(ast.parse("path.write_bytes(data)"))))
+    assert not any(map(writes_by_itself, calls(ast.parse("open('x', 'rb')"))))
