@@ -2,6 +2,7 @@
 
 import ast
 import sys
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from oleada_lab.sweep.report import storage_path
 from oleada_lab.sweep.story import STORIES, begin
 from oleada_lab.sweep.world import World
 
+ROOT = Path(__file__).resolve().parents[2]
 AGENT = Path(oleada_agent.__file__).parent
 PORT = "boot/disk.py"
 CHANGES = {"create", "pwrite", "truncate", "rename", "unlink"}
@@ -51,6 +53,17 @@ def sources() -> Iterator[tuple[str, ast.Module]]:
 
 def calls(tree: ast.AST) -> Iterator[ast.Call]:
     return (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+
+
+def imports(tree: ast.AST) -> set[str]:
+    """Return the first words of all that *tree* imports."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").partition(".")[0])
+    return found
 
 
 def writes_by_itself(call: ast.Call) -> bool:
@@ -166,6 +179,28 @@ def test_every_path_that_the_agent_names_is_cut_by_the_sweep() -> None:
         if path.rstrip("/") and not any(one.startswith(path) for one in paths)
     }
     assert never == set()
+
+
+def test_what_is_stored_and_trusted_imports_no_clock_dice_disk_socket_or_thread() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    contracts = {one["name"]: one for one in project["tool"]["importlinter"]["contracts"]}
+    contract = contracts["what a box stores and trusts goes through ports"]
+    forbidden = set(contract["forbidden_modules"])
+    acting = {
+        "trust/command.py": "an engineer's command",
+        "trust/__init__.py": "empty",
+    }
+    stores = {
+        name.removesuffix(".py").replace("/", ".")
+        for name, _ in sources()
+        if name.startswith("trust/") and name not in acting
+    }
+
+    checked = {name.removeprefix("oleada_agent.") for name in contract["source_modules"]}
+    assert {"journal", "outbox", "slots", "commands", "shell"} | stores <= checked
+    for name, tree in sources():
+        if name.removesuffix(".py").replace("/", ".") in checked:
+            assert imports(tree) & forbidden == set(), name
 
 
 def test_a_function_that_no_story_reaches_would_be_named() -> None:
