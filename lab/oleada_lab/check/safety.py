@@ -178,13 +178,18 @@ class Truth:
 
 @dataclass(slots=True)
 class BlastRadius:
-    """S6: nobody is commanded outside an open wave, beyond its size, or after the end."""
+    """S6: nobody is commanded outside an open wave, beyond its size, or after the end.
+
+    Nobody installs without a lease of the attempt.
+    """
 
     terms: Terms
     name: ClassVar[str] = "S6"
     hears: ClassVar[tuple[type, ...]] = (
         facts.WaveOpened, facts.Commanded, facts.LeaseGiven, facts.RolloutMoved,
+        facts.InstallBegan, facts.Verdict,
     )  # fmt: skip
+    leased: set[str] = field(default_factory=set)
     sizes: dict[int, int] = field(default_factory=dict)
     commanded: dict[int, set[str]] = field(default_factory=dict)
     state: str = "running"
@@ -198,13 +203,23 @@ class BlastRadius:
                 self.state = state
             case facts.Commanded(box=box, wave=wave):
                 return self._command(box, wave)
-            case facts.LeaseGiven(box, in_flight, limit):
-                if self.state != "running":
-                    return f"{box} is given a lease though the rollout is {self.state}"
-                if in_flight >= limit:
-                    return f"{box} is given a lease beside {in_flight} others, of {limit}"
+            case facts.LeaseGiven():
+                return self._lease(fact)
+            case facts.InstallBegan(box=box) if box not in self.leased:
+                return f"{box} installs without a lease"
+            case facts.Verdict(box=box):
+                self.leased.discard(box)
             case _:
                 pass
+        return None
+
+    def _lease(self, given: facts.LeaseGiven) -> str | None:
+        self.leased.add(given.box)
+        if self.state != "running":
+            return f"{given.box} is given a lease though the rollout is {self.state}"
+        if given.in_flight >= given.in_flight_max:
+            others = f"{given.in_flight} others, of {given.in_flight_max}"
+            return f"{given.box} is given a lease beside {others}"
         return None
 
     def _command(self, box: str, wave: int) -> str | None:

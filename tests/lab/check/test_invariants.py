@@ -120,6 +120,16 @@ def test_a_run_that_is_well_breaks_nothing() -> None:
         ("S6", "is halted", [WaveOpened(1, 9), RolloutMoved("halted"), Commanded("b1", 1, 1)]),
         ("S6", "is stopped", [RolloutMoved("stopped"), LeaseGiven("b1", 0, 9)]),
         ("S6", "beside 9 others", [LeaseGiven("b1", 9, 9)]),
+        ("S6", "without a lease", [LeaseGiven("b2", 0, 9), InstallBegan("b1", "AS-1", 1)]),
+        (
+            "S6",
+            "without a lease",
+            [
+                LeaseGiven("b1", 0, 9),
+                Verdict("b1", "AS-1", 1, "failed", "download", "1.0.0"),
+                InstallBegan("b1", "AS-1", 2),
+            ],
+        ),
         (
             "S7",
             "again after its end",
