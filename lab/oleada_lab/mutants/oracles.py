@@ -59,10 +59,8 @@ class Judgement:
 
 def known(root: Path) -> list[Oracle]:
     """Return the oracles of the lab under *root*: each sweep of power cuts, and each story."""
-    sweep = ("-m", "oleada_lab", "sweep", "power", "--failures-max", "1")
-    found = [Oracle("sweep", sweep, ("agent/",))]
-    found += [Oracle(f"sweep {name}", (*sweep, "--double", "none", "--story", name), ("agent/",))
-              for name in STORIES]  # fmt: skip
+    sweep = ("-m", "oleada_lab", "sweep", "power", "--failures-max", "1", "--double", "none")
+    found = [Oracle(f"sweep {name}", (*sweep, "--story", name), ("agent/",)) for name in STORIES]
     for path in sorted(root.glob("lab/scenarios/*.toml")):
         words = ("-m", "oleada_lab", "play", str(path.relative_to(root)))
         found.append(Oracle(f"story {path.stem}", words))
