@@ -4,6 +4,8 @@ import os
 import signal
 from pathlib import Path
 
+from oleada_server.broker import CONFIGURATION
+
 from oleada_lab.clock import now_utc, sleep_s
 from oleada_lab.errors import OperatorError
 from oleada_lab.outages.claims import Claims
@@ -66,8 +68,9 @@ def broker(scene: Scene, disk: SmallDisk, outage_s: float) -> Claims:
         "the broker's log says that it can not write", lambda: scene.log_lines("broker", "Error")
     )
     old_s = now_utc().timestamp() - STALE_S
-    if store.exists():
-        os.utime(store, (old_s, old_s))
+    for path in (store, store.with_name(CONFIGURATION)):  # as if it had run for long
+        if path.exists():
+            os.utime(path, (old_s, old_s))
     claims.become("oleada doctor says so", lambda: "broker-store" in scene.doctor())
     claims.become("pages say so", lambda: "has not written its store" in _help(scene))
     claims.become("boxes are heard as before", lambda: scene.waiting() <= 1)

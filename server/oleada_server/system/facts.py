@@ -10,7 +10,7 @@ from cryptography import x509
 from sqlalchemy.exc import SQLAlchemyError
 
 from oleada_server import clock, outage
-from oleada_server.broker import STORE
+from oleada_server.broker import CONFIGURATION, STORE
 from oleada_server.config import Config
 from oleada_server.db import db, read_only
 from oleada_server.enrolment import service as enrolment
@@ -36,7 +36,7 @@ def gather(config: Config, now: datetime) -> Facts:
         "disk_full_bytes": config.disk_keep_bytes,
         "disk_low_bytes": config.disk_low_bytes,
         "certificates": certificates(config.pki_dir),
-        "store_age_s": _age_s(config.broker_dir / STORE),
+        "store_age_s": _store_age_s(config.broker_dir),
         "host": socket.gethostname(),
     }
     try:
@@ -98,6 +98,15 @@ def _with_database(local: dict[str, object], now: datetime) -> Facts:
     )
     db.session.rollback()
     return facts
+
+
+def _store_age_s(directory: Path) -> float | None:
+    """Return since when the broker could have written its store and has not; None if it never did.
+
+    A server that begins after a week finds a store of a week ago; its configuration is new.
+    """
+    store_s, begun_s = _age_s(directory / STORE), _age_s(directory / CONFIGURATION)
+    return store_s if store_s is None or begun_s is None else min(store_s, begun_s)
 
 
 def _age_s(path: Path) -> float | None:

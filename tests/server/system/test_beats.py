@@ -1,5 +1,6 @@
 """Beats: who lives, by whose clock; and the one clock that counts."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -9,6 +10,7 @@ import pytest
 from flask import Flask
 from oleada_server import clock
 from oleada_server import config as settings
+from oleada_server.broker import CONFIGURATION, STORE
 from oleada_server.clock import now_utc
 from oleada_server.db import db
 from oleada_server.initialise import make_certificates
@@ -44,6 +46,21 @@ def test_a_process_that_beats_is_known_and_one_that_stops_is_silent(app: Flask) 
     db.session.commit()
 
     assert _conditions(app)[Code.WORKER_SILENT].number == pytest.approx(90, abs=20)
+
+
+def test_a_server_that_begins_after_a_week_is_given_time_to_write_its_store(app: Flask) -> None:
+    service.beat("worker 1 on here", service.WORKER, {"broker": True})
+    directory = app.extensions["oleada_config"].broker_dir
+    directory.mkdir(parents=True, exist_ok=True)
+    store, configuration = directory / STORE, directory / CONFIGURATION
+    week_ago_s = (now_utc() - timedelta(days=7)).timestamp()
+    for path in (store, configuration):
+        path.touch()
+    os.utime(store, (week_ago_s, week_ago_s))
+    assert Code.BROKER_STORE not in _conditions(app)
+
+    os.utime(configuration, (week_ago_s, week_ago_s))
+    assert Code.BROKER_STORE in _conditions(app)
 
 
 def test_a_beat_from_the_future_is_no_sign_of_life(app: Flask) -> None:
