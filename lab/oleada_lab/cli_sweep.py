@@ -7,7 +7,7 @@ from typing import Any
 from oleada_lab.bench.report import command_line, environment
 from oleada_lab.errors import LabError
 from oleada_lab.sim.crash import Kept
-from oleada_lab.sweep import power, report
+from oleada_lab.sweep import patched, power, report, resume
 from oleada_lab.sweep.bugs import BUGS
 from oleada_lab.sweep.power import Double, Mode, Plan
 from oleada_lab.sweep.story import STORIES
@@ -39,14 +39,40 @@ def add_commands(commands: Any) -> None:
     found.add_argument(
         "--failures-max", type=int, metavar="N", help="stop a story after so many; all without"
     )
-    found.add_argument("--mutant", metavar="NAME", help=f"plant a bug: {', '.join(BUGS)}")
+    found.add_argument(
+        "--mutant", metavar="NAME",
+        help=f"plant a bug: one of lab/mutants, or {', '.join(BUGS)}",
+    )  # fmt: skip
     found.add_argument(
         "--cut", type=_cuts, metavar="N:MODE,N:MODE", help="these cuts of one story and no others"
     )
     found.set_defaults(run=_power)
+    _add_resume(kinds)
+
+
+def _add_resume(kinds: Any) -> None:
+    found = kinds.add_parser("resume", help="a large download, cut again and again")
+    found.add_argument("--json", action="store_true", help="for programs")
+    found.add_argument("--seed", type=int, default=power.SEED, help="of where and how it is cut")
+    found.add_argument("--bytes", type=int, default=resume.IMAGE_BYTES, help="of the image")
+    found.add_argument("--cuts", type=int, default=resume.CUTS, help="of the power")
+    found.set_defaults(run=_resume)
+
+
+def _resume(options: argparse.Namespace) -> int:
+    result = resume.run_resume(options.bytes, options.cuts, options.seed)
+    figures = result.to_json()
+    if options.json:
+        print(json.dumps({**figures, **environment(options.seed, command_line())}, indent=2))
+    else:
+        for name, value in figures.items():
+            print(f"{name:<18} {value}")
+    return 0 if result.met else FAILED
 
 
 def _power(options: argparse.Namespace) -> int:
+    if options.mutant is not None and options.mutant not in BUGS:
+        return patched.run(options.mutant, _without_mutant(options))
     plan = Plan(
         stories=tuple(options.story or STORIES),
         seed=options.seed,
@@ -76,6 +102,20 @@ def _replay(plan: Plan, cuts: list[tuple[int, Kept, int]]) -> int:
     if not findings:
         print("The box came back, told one verdict, and remembers what it promised.")
     return FAILED if findings else 0
+
+
+def _without_mutant(options: argparse.Namespace) -> list[str]:
+    """Return the words of the same command, for code that has the bug in it."""
+    words = ["sweep", "power", "--seed", str(options.seed), "--double", options.double]
+    words += ["--modes", ",".join(map(str, options.modes))]
+    words += [word for story in options.story or () for word in ("--story", story)]
+    words += ["--json"] * options.json + ["--shared"] * options.shared
+    if options.failures_max is not None:
+        words += ["--failures-max", str(options.failures_max)]
+    if options.cut:
+        cuts = ",".join(f"{number}:{kept}:{draw}" for number, kept, draw in options.cut)
+        words += ["--cut", cuts]
+    return words
 
 
 def _bug(name: str | None) -> Any:

@@ -44,7 +44,7 @@ from oleada_wire.topics import Up
 from oleada_wire.words import LeasePhase
 
 from oleada_lab.sweep.desk import Mail, Truth
-from oleada_lab.sweep.kit import CONFIG, PART_BYTES, PART_MS, SLOT_BYTES, agent_of
+from oleada_lab.sweep.kit import CONFIG, SLOT_BYTES, agent_of
 from oleada_lab.sweep.world import Promises, World
 
 BEHIND_MS: Final = 3_600_000
@@ -64,6 +64,7 @@ class Agent:
         disk = world.disk
         self._mail: deque[Mail] = deque()
         self._fetch: tuple[int, Assignment, int] | None = None
+        self._parts: deque[Part] = deque()
         self._wake_at_ms: int | None = None
         self._is_on_trial = self._has_contact = False
         self._facts = booted.read(disk)
@@ -205,20 +206,24 @@ class Agent:
         return Truth(slot, self._facts.version, said is not None and said.of(slot).successful)
 
     def _begin_fetch(self, number: int, assignment: Assignment, from_bytes: int) -> None:
+        world = self._world
         self._fetch = (number, assignment, from_bytes)
+        self._parts.clear()
+        world.again_bytes = (*world.again_bytes, max(0, world.fetched_to - from_bytes))
 
     def _fetch_part(self, number: int, assignment: Assignment, at: int) -> None:
-        """Let the next part come, or the end."""
-        data = self._world.kit.image_of(assignment.sha256)
-        if at >= len(data):
-            self._fetch = None
-            self._write(Ended(number, None))
-            return
-        part = data[at : at + PART_BYTES]
-        self._world.now_ms += PART_MS
-        self._world.fetched_bytes += len(part)
-        self._fetch = (number, assignment, at + len(part))
-        self._write(Part(number, at, part))
+        """Let parts come until enough are ahead, and write the first; or end."""
+        world = self._world
+        data = world.kit.image_of(assignment.sha256)
+        while at < len(data) and len(self._parts) < world.line.parts_ahead:
+            part = data[at : at + world.line.part_bytes]
+            self._parts.append(Part(number, at, part))
+            at += len(part)
+            world.now_ms += world.line.part_ms
+            world.fetched_bytes += len(part)
+            world.fetched_to = max(world.fetched_to, at)
+        self._fetch = (number, assignment, at) if self._parts else None
+        self._write(self._parts.popleft() if self._parts else Ended(number, None))
 
     def _write(self, message: Part | Ended) -> None:
         self._downloader.handle(message)

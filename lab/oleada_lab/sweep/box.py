@@ -23,6 +23,7 @@ from oleada_lab.sweep.world import World
 BOOTS_MAX: Final = 24
 """More than four tries, a fallback and the restarts of two recoveries."""
 STEPS_MAX: Final = 2_000
+STEPS_OF_A_PART_MAX: Final = 8
 LIFE_MS_MAX: Final = 48 * 3_600_000
 """Of virtual time; a box that waits longer waits for ever."""
 LOG: Final = b"the system of this image said so\n"
@@ -42,6 +43,8 @@ class Box:
         self._control = control.FileBootControl(world.disk)
         self._steps = 0
         self._until_ms = world.now_ms + LIFE_MS_MAX
+        parts = world.kit.image_bytes_max // world.line.part_bytes
+        self._steps_max = STEPS_MAX + STEPS_OF_A_PART_MAX * parts
         self.state: State | None = None
 
     def live(self) -> Finding | None:
@@ -105,11 +108,11 @@ class Box:
 
     def _is_over(self) -> bool:
         self._steps += 1
-        return self._steps > STEPS_MAX or self._world.now_ms > self._until_ms
+        return self._steps > self._steps_max or self._world.now_ms > self._until_ms
 
     def _overdue(self) -> Finding | None:
-        if self._steps > STEPS_MAX:
-            return Finding(Kind.STUCK, f"the agent did {STEPS_MAX} things and does not rest")
+        if self._steps > self._steps_max:
+            return Finding(Kind.STUCK, f"the agent did {self._steps_max} things and does not rest")
         if self._world.now_ms > self._until_ms:
             return Finding(Kind.STUCK, f"the box waits for more than {LIFE_MS_MAX // 3_600_000} h")
         return None

@@ -33,6 +33,21 @@ TOKEN: Final = "claim-me"  # noqa: S105 - it opens nothing but a box in memory
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """How an image comes over the network.
+
+    Attributes:
+        part_bytes: Of one part.
+        part_ms: That it takes.
+        parts_ahead: Fetched, but not written yet; a cut loses them.
+    """
+
+    part_bytes: int = PART_BYTES
+    part_ms: int = PART_MS
+    parts_ahead: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Kit:
     """All that is signed, and the images by version.
 

@@ -11,7 +11,7 @@ from oleada_agent.boot.choice import Behaviour
 from oleada_lab.sim.crash import Kept
 from oleada_lab.sim.disk import SimDisk
 from oleada_lab.sweep.desk import HOUR_MS, Desk
-from oleada_lab.sweep.kit import START_MS, Kit
+from oleada_lab.sweep.kit import START_MS, Kit, Line
 
 
 class Promises(NamedTuple):
@@ -52,7 +52,12 @@ class World:
         cuts: How often the plug was pulled.
         boots: Since the last cut.
         pings: How often the command was carried out.
-        fetched_bytes: Of the image, over the network.
+        dark_ms: From the start to the return of the power, for each cut: at the same time
+            wherever the cut was, so that worlds can be equal.
+        line: To the server.
+        fetched_bytes: Of the image, over the network, again or not.
+        fetched_to: The byte of the image up to which it has ever come.
+        again_bytes: What each fetch asked for that had come before.
         put: Reports that the outbox said to keep, by attempt and step; and the command's answer.
         lies: What the box was found to have forgotten or faked.
     """
@@ -66,7 +71,11 @@ class World:
     cuts: int = 0
     boots: int = 0
     pings: int = 0
+    dark_ms: int = HOUR_MS
+    line: Line = field(default_factory=Line)
     fetched_bytes: int = 0
+    fetched_to: int = 0
+    again_bytes: tuple[int, ...] = ()
     promises: Promises = field(default_factory=Promises)
     put: frozenset[tuple[int, int]] = frozenset()
     has_answered: bool = False
@@ -82,11 +91,11 @@ class World:
         return found
 
     def after_cut(self, kept: Kept, dice: Random) -> "World":
-        """Return the world in which the power comes back, an hour after the start for each cut."""
+        """Return the world in which the power is back: *dark_ms* after the start for each cut."""
         found = copy.copy(self)
         found.disk, found.desk = self.disk.after_cut(kept, dice), self.desk.fork()
         found.cuts, found.boots = self.cuts + 1, 0
-        found.now_ms = START_MS + found.cuts * HOUR_MS
+        found.now_ms = START_MS + found.cuts * self.dark_ms
         found.dice = Random(f"{self.seed}/{found.cuts}")
         return found
 
