@@ -49,6 +49,8 @@ from oleada_agent.machine_states import (
     other_slot,
 )
 
+SPREAD_MS_MAX: Final = 300_000
+"""A box that waits for a window must not draw itself past its end."""
 LEASE_WAIT_MS_MAX: Final = 86_400_000
 """A timer longer than a day only comes from a clock that is wrong."""
 TOLD_SHARE: Final = 10
@@ -79,9 +81,10 @@ def to(state: State, stage: Stage, *commands: Command) -> Step:
 
 
 def jittered(delay_ms: int, draw: int) -> WakeIn:
-    """Return a wake-up after *delay_ms* and up to half of it more, by *draw*."""
+    """Return a wake-up after *delay_ms* and up to half of it, or five minutes, more, by *draw*."""
     least_ms = max(1, delay_ms)
-    return WakeIn(least_ms + least_ms * draw // (2 * DRAW_PARTS))
+    spread_ms = min(least_ms, 2 * SPREAD_MS_MAX)
+    return WakeIn(least_ms + spread_ms * draw // (2 * DRAW_PARTS))
 
 
 def tell(state: State, work: Work, phase: Phase, done_bytes: int = 0) -> tuple[Work, SendReport]:

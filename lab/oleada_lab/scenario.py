@@ -100,7 +100,11 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The rollout: cumulative shares, and the limits of every wave."""
+    """The rollout: cumulative shares, and the limits of every wave.
+
+    Attributes:
+        opens: When the daily window does, since midnight; with ``closes``, or None for always.
+    """
 
     waves: tuple[float, ...]
     gate: Gate = field(default_factory=Gate)
@@ -109,6 +113,8 @@ class Plan:
     in_flight_max: int = 1000
     spread: Duration = A_MINUTE
     lease: Duration = AN_HOUR
+    opens: Duration | None = None
+    closes: Duration | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,9 @@ def check(scenario: "Scenario") -> None:
                 sum(fleet.regions.values()), *fleet.regions.values(), *shares,
             )
         ),
+        "rollout.opens and rollout.closes come together": (
+            (scenario.rollout.opens is None) == (scenario.rollout.closes is None)
+        ),
         "rollout.waves rises": bool(shares) and list(shares) == sorted(set(shares)),
         "fleet.profile is a table [profile.NAME]": fleet.profile in {"home", *scenario.profile},
         "fleet.old_share needs fleet.old_version": not fleet.old_share or bool(fleet.old_version),

@@ -12,6 +12,7 @@ from typing import Final, TextIO
 from oleada_agent.boot.choice import Behaviour
 from oleada_server.rollouts.plan import Limits
 from oleada_server.rollouts.states import BoxState, RolloutState, WaveState
+from oleada_wire.messages import Window
 
 from oleada_lab.check import facts
 from oleada_lab.check.facts import Fact
@@ -19,7 +20,7 @@ from oleada_lab.check.safety import Terms as Agreed
 from oleada_lab.check.watch import Broken, Watch, chosen
 from oleada_lab.clock import cpu_s
 from oleada_lab.plant import Plant
-from oleada_lab.scenario import Expect, Line, Scenario
+from oleada_lab.scenario import Expect, Line, Plan, Scenario
 from oleada_lab.sim.box import SimBox, a_factory_disk
 from oleada_lab.sim.broker import SimBroker
 from oleada_lab.sim.door import Door
@@ -207,6 +208,7 @@ class Stage:
             in_flight_max=plan.in_flight_max,
             spread_s=plan.spread,
             lease=timedelta(seconds=plan.lease),
+            window=_window(plan),
         )
 
     def _make_boxes(self, ids: list[str], factory: Image, old: Image | None) -> dict[str, SimBox]:
@@ -233,6 +235,12 @@ class Stage:
             minutes = int(release.behaviour.removeprefix("crash_after:").removesuffix("m"))
             return Senses(crash_after_ms={release.to: minutes * MINUTE_MS})
         return Senses(behaviours={release.to: Behaviour(release.behaviour)})
+
+
+def _window(plan: Plan) -> Window | None:
+    if plan.opens is None or plan.closes is None:
+        return None
+    return Window(plan.opens // 60, plan.closes // 60)
 
 
 def _profile(line: Line) -> Profile:

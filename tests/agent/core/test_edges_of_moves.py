@@ -91,9 +91,9 @@ def test_an_image_of_a_few_bytes_is_told_of_at_every_byte(more: int) -> None:
 
 @pytest.mark.parametrize(("delay_ms", "draw", "wait_ms"), [
     (-5, 0, 1), (0, 0, 1), (1, 0, 1), (2, 0, 2), (1000, 0, 1000), (1000, DRAW, 1250),
-    (1000, 9999, 1499),
+    (1000, 9999, 1499), (600_000, 9999, 899_970), (43_200_000, 9999, 43_499_970),
 ])  # fmt: skip
-def test_a_wait_is_at_least_a_millisecond_and_at_most_half_longer(
+def test_a_wait_is_at_least_a_millisecond_and_at_most_half_or_five_minutes_longer(
     delay_ms: int, draw: int, wait_ms: int
 ) -> None:
     assert moves.jittered(delay_ms, draw) == WakeIn(wait_ms)

@@ -54,6 +54,7 @@ def test_quantities_are_read_with_their_unit() -> None:
         ("expect.rollout", "done", "expect.rollout is a state"),
         ("rollout.waves", [0.5, 0.1], "rollout.waves rises"),
         ("rollout.waves", [], "rollout.waves rises"),
+        ("rollout.opens", "2h", "come together"),
         ("fault.0.kind", "flood", "one of power_cut, unplug"),
         ("fault.0.at", "3m", "either 'at' or 'when'"),
         ("fault.0.when", "state==dreaming", "state==downloading was expected"),
