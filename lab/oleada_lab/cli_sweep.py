@@ -6,7 +6,8 @@ from typing import Any
 
 from oleada_lab.bench.report import command_line, environment
 from oleada_lab.errors import LabError
-from oleada_lab.sim.crash import Kept
+from oleada_lab.real import cli as real
+from oleada_lab.sim.crash import NAMED, Kept
 from oleada_lab.sweep import patched, power, report, resume
 from oleada_lab.sweep.bugs import BUGS
 from oleada_lab.sweep.power import Double, Mode, Plan
@@ -46,6 +47,7 @@ def add_commands(commands: Any) -> None:
     found.add_argument(
         "--cut", type=_cuts, metavar="N:MODE,N:MODE", help="these cuts of one story and no others"
     )
+    real.add_options(found)
     found.set_defaults(run=_power)
     _add_resume(kinds)
 
@@ -71,6 +73,10 @@ def _resume(options: argparse.Namespace) -> int:
 
 
 def _power(options: argparse.Namespace) -> int:
+    if options.real:
+        named = options.modes is power.MODES
+        modes = NAMED if named else tuple(dict.fromkeys(mode.kept for mode in options.modes))
+        return real.run(options, modes, _bug(options.mutant))
     if options.mutant is not None and options.mutant not in BUGS:
         return patched.run(options.mutant, _without_mutant(options))
     plan = Plan(

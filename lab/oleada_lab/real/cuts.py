@@ -38,6 +38,7 @@ class Cut:
         stage: Of the machine then, by its journal; empty when it was not looked at.
         kept: The mode of loss.
         said: The end of the console, for people; empty when all is well.
+        fault: What the medium did instead of losing its power; empty for a cut.
         is_equal: Its medium was equal to that of a cut that was recovered.
     """
 
@@ -48,6 +49,7 @@ class Cut:
     said: str = ""
     is_equal: bool = False
     stage: str = ""
+    fault: str = ""
 
 
 class Stand:
@@ -66,12 +68,12 @@ class Stand:
 
     def record(self) -> tuple[list[Logged], Verdict]:
         """Return the operations of one whole update, and how it ended."""
-        verdict, _ = recover(self.scene, self._new_box(None))
+        verdict, _ = recover(self.scene, self.new_box())
         return self.mount.log(), verdict
 
     def cut(self, number: int, modes: Sequence[Kept]) -> Iterator[Cut]:
         """Cut a new box's power after operation *number*; yield what each mode makes of it."""
-        box = self._new_box(number)
+        box = self.new_box(number)
         until_dark(self.scene, box)
         log = self.mount.log()
         after, stage = log[-1] if len(log) >= number else (None, "")
@@ -90,7 +92,8 @@ class Stand:
             known[digest] = Cut(number, after, kept, verdict, said, stage=stage)
             yield known[digest]
 
-    def _new_box(self, cut_after: int | None) -> Box:
+    def new_box(self, cut_after: int | None = None) -> Box:
+        """Return a box from the factory, switched off, that the house has never seen."""
         self.mount.back(FACTORY)
         self.mount.forget_syncs(*self._deaf_to)
         box = self.scene.new_box(self.mount.folder)
@@ -131,5 +134,8 @@ def shared_out(places: Sequence[P], tasks: Sequence[T], do: Callable[[P, T], R])
         finally:
             free.put(place)
 
-    with ThreadPoolExecutor(len(places)) as pool:
+    pool = ThreadPoolExecutor(len(places))
+    try:
         yield from pool.map(one, tasks)
+    finally:  # who stops waits for what is under way, not for all that was asked for
+        pool.shutdown(cancel_futures=True)

@@ -105,12 +105,12 @@ class Desk:
         waves = Waves(self.header(), (sealed,))
         self._publish(topics.model(MODEL, Model.WAVE), messages.encode(waves))
 
-    def assign(self, image: bytes, seq: int = 1) -> None:
+    def assign(self, image: bytes, seq: int = 1, attempt: int = 1) -> None:
         """Assign the release to the box, retained."""
         target = next(iter(self.repository.signed[MODEL].signed.targets.values()))
         assignment = Assignment(
-            "A-20418", 1, "R-107", 31, target.path, target.hashes["sha256"], len(image), "5.8.2", 3,
-            clock.now_ms(), clock.now_ms() + HOUR_MS,
+            "A-20418", attempt, "R-107", 31, target.path, target.hashes["sha256"], len(image),
+            "5.8.2", 3, clock.now_ms(), clock.now_ms() + HOUR_MS,
         )  # fmt: skip
         self.send(Down.ASSIGN, Assign(self.header(), self.device_id, seq, assignment), retain=True)
 

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from oleada_agent import clock
 
+from oleada_lab.boxes import DIES_WITH_PARENT
 from oleada_lab.errors import OperatorError
 from oleada_lab.real.repository import MODEL, Repository
 
@@ -179,7 +180,7 @@ class House:
     def start_broker(self) -> None:
         """Start Mosquitto, and return when it listens."""
         self._broker = subprocess.Popen(
-            ["mosquitto", "-c", str(self.home / "mosquitto.conf"), "-v"],
+            [*DIES_WITH_PARENT, "mosquitto", "-c", str(self.home / "mosquitto.conf"), "-v"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )

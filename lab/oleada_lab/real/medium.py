@@ -56,6 +56,8 @@ class Medium:
         on_cut: Called then, before anybody is answered; kills whoever has no power.
         is_dark: There is no power: every call is refused until ``lose_power``.
         is_read_only: The kernel has remounted the medium after an error.
+        full_after: No room is left after the operation of this number; None for never.
+        read_only_after: The kernel remounts after the operation of this number; None for never.
         before_sync: Called before each fsync is done: a slow medium waits here.
     """
 
@@ -69,6 +71,8 @@ class Medium:
         self.on_cut: Callable[[], None] = lambda: None
         self.is_dark = False
         self.is_read_only = False
+        self.full_after: int | None = None
+        self.read_only_after: int | None = None
         self.before_sync: Callable[[], None] = lambda: None
 
     # -- the lab's side ----------------------------------------------------------------
@@ -120,21 +124,32 @@ class Medium:
         """Be deaf to the syncs of what begins with one of *paths*: a bug to be found."""
         self._disk.deaf_to = paths
 
-    def strike(self, faults: tuple[Fault, ...], *, full: bool = False) -> None:
-        """Refuse *faults*, and every byte more if *full*; none and not full mends the medium."""
-        self._disk.faults, self._disk.full = faults, full
+    def strike(self, faults: tuple[Fault, ...] = ()) -> None:
+        """Refuse *faults* from now on."""
+        self._disk.faults = faults
+
+    def mend(self) -> None:
+        """Take everything again, and at once."""
+        self._disk.faults, self._disk.full, self.is_read_only = (), False, False
+        self.full_after = self.read_only_after = None
+        self.before_sync = lambda: None
 
     def _insert(self, disk: _Folders) -> None:
         self._disk, self._run = disk, _Folders((VOLATILE,))
         disk.watch = self._done
         self.log, self.stages = [], []
-        self.is_dark = self.is_read_only = False
+        self.is_dark = False
         self.cut_after = None
+        self.mend()
 
     def _done(self, op: Op) -> None:
         before = self.stages[-1] if self.stages else ""
         self.log.append(op)
         self.stages.append(stage_after(op, self._disk, before))
+        if op.number == self.full_after:
+            self._disk.full = True
+        if op.number == self.read_only_after:
+            self.is_read_only = True
         if op.number == self.cut_after:
             self.is_dark = True
             self.on_cut()

@@ -55,13 +55,21 @@ class Mount:
         """Be deaf to the syncs of what begins with one of *paths*, until it is put back."""
         self._ask("forget_syncs", paths=paths)
 
-    def strike(self, *faults: Fault, full: bool = False) -> None:
-        """Refuse *faults*, and every byte more if *full*; nothing asked mends the medium."""
-        self._ask("strike", faults=[asdict(fault) for fault in faults], full=full)
+    def strike(self, *faults: Fault) -> None:
+        """Refuse *faults* from now on."""
+        self._ask("strike", faults=[asdict(fault) for fault in faults])
 
-    def read_only(self, on: bool) -> None:
-        """Refuse every change, as a kernel does after an error, or take changes again."""
-        self._ask("read_only", on=on)
+    def full_after(self, number: int) -> None:
+        """Have no room after operation *number*; what is there may still be removed."""
+        self._ask("full_after", number=number)
+
+    def read_only_after(self, number: int) -> None:
+        """Refuse every change after operation *number*, as a kernel does after an error."""
+        self._ask("read_only_after", number=number)
+
+    def mend(self) -> None:
+        """Take everything again, and at once."""
+        self._ask("mend")
 
     def slow_sync(self, seconds: float) -> None:
         """Let every fsync take *seconds* longer."""
@@ -106,7 +114,8 @@ def mounted(folder: Path) -> Iterator[Mount]:
 
 def _command(folder: Path) -> Sequence[str]:
     return [
-        *("setpriv", "--pdeathsig", "KILL"),
+        # On TERM it unmounts; its own end of input may come too late for that.
+        *("setpriv", "--pdeathsig", "TERM"),
         *(sys.executable, "-m", "oleada_lab.real.mount_process", str(folder)),
     ]
 

@@ -80,13 +80,15 @@ class Mounted:
         medium = self.medium
         match name:
             case "strike":
-                medium.strike(tuple(Fault(**one) for one in asked["faults"]), full=asked["full"])
+                medium.strike(tuple(Fault(**one) for one in asked["faults"]))
             case "forget_syncs":
                 medium.forget_syncs(tuple(asked["paths"]))
-            case "read_only":
-                medium.is_read_only = asked["on"]
+            case "full_after" | "read_only_after":
+                setattr(medium, name, asked["number"])
             case "slow_sync":
                 medium.before_sync = lambda: sleep_s(asked["seconds"])
+            case "mend":
+                medium.mend()
             case _:
                 raise ValueError(f"{name!r} is nothing that a mount does")
 

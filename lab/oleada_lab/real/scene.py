@@ -5,6 +5,7 @@ broker and TLS as they ship. What a box is on is the caller's: a plain folder, o
 medium under FUSE that loses what was not made durable.
 """
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -33,7 +34,7 @@ from oleada_lab.firmware.image import BuiltImage, ImageSpec, build_small_image
 from oleada_lab.real.house import TOKEN, House
 from oleada_lab.real.repository import MODEL, Repository, replace_a_root_key
 from oleada_lab.real.server import Server
-from oleada_lab.real.verdict import Fate, Goal, Seen, Verdict, is_done, judge
+from oleada_lab.real.verdict import IDLE, Fate, Goal, Seen, Verdict, ends_badly, is_done, judge
 
 SPARE, OLD, NEW = "5.8.0", "5.8.1", "5.8.2"
 """What lies in slot B, what runs in slot A, and what is assigned."""
@@ -47,8 +48,11 @@ SETTINGS: Final = {
     "health_s": 86_400,
     "player_s": 30,
 }
-LIMIT_S: Final = 90
-"""A recovery that takes longer is called stuck; a usual one takes five seconds."""
+LIMIT_S: Final = 240
+"""A recovery that takes longer is called stuck; a usual one takes five seconds on a free core."""
+LEFTOVERS: Final = (".tmp", ".new", ".broken")
+WAITING: Final = re.compile("-(report|result)-")
+"""In the name of a message that the server has not acknowledged; telemetry comes any time."""
 POLL_S: Final = 0.02
 
 
@@ -80,12 +84,14 @@ class Scene:
         self.goal = Goal(NEW, image.sha256)
         self._image = image
         self._devices = 0
+        self._attempt = 1
         self._hellos: list[Hello] = []
         self._reports: list[Report] = []
 
     def new_box(self, folder: Path) -> Box:
         """Return a box in *folder* that the house has never seen; it is told what to become."""
         self._devices += 1
+        self._attempt = 1
         self._desk.meet(f"VX41{self._devices:08d}")
         self.go_back(Known())
         console = self._home / "console.log"
@@ -108,38 +114,49 @@ class Scene:
             image=self._image.path.read_bytes(),
         )
 
+    def assign_again(self) -> None:
+        """Assign the release a second time, as a server does after a failure of the disk."""
+        self._attempt = 2
+        self._desk.assign(self._image.path.read_bytes(), seq=3, attempt=self._attempt)
+
     def look(self, box: Box) -> Seen:
-        """Return what can be seen of *box* now."""
+        """Return what can be seen of *box* now, and what the server was told of this attempt."""
         self._hear()
         told = box.booted() or {}
         slot = str(told.get("slot", ""))
         disk = RealDisk(box.directory)
         return Seen(
             hellos=tuple(self._hellos),
-            reports=tuple(self._reports),
+            reports=tuple(one for one in self._reports if one.attempt == self._attempt),
             booted=(slot, str(told.get("version", ""))) if slot else None,
             slot_sha256=_slot_sha256(box, slot),
             stage=_stage(disk),
             is_proven=_is_proven(disk, slot),
             is_on=box.is_on,
             said=box.console()[-600:],
+            left=_left(box.directory / "data"),
         )
 
-    def wait(self, box: Box) -> None:
-        """Return when *box* has reached its goal, is off, or is late."""
+    def wait(self, box: Box) -> Seen | None:
+        """Return what was seen of *box* when it had come to rest; None if it is off, or late."""
         until = monotonic_s() + LIMIT_S
         while monotonic_s() < until and box.is_on:
-            self._hear()
-            said_new = bool(self._hellos) and self._hellos[-1].version == NEW
-            if said_new and self._has_verdict() and self._is_done(box):
-                return
+            if (seen := self.rest(box)) is not None:
+                return seen
             sleep_s(POLL_S)
+        return None
 
-    def _is_done(self, box: Box) -> bool:
+    def rest(self, box: Box) -> Seen | None:
+        """Return what is seen of *box* if nothing more will come of it, else None."""
+        self._hear()
+        if not self._hellos or not self._has_verdict():
+            return None  # it costs less than a look at the whole box
         try:
-            return is_done(self.look(box), self.goal)
+            seen = self.look(box)
         except (OSError, StorageError):  # its power went just now
-            return False
+            return None
+        has_failed = seen.stage == IDLE and any(ends_badly(report) for report in seen.reports)
+        return seen if has_failed or is_done(seen, self.goal) else None
 
     def _has_verdict(self) -> bool:
         return any(report.phase.is_final for report in self._reports)
@@ -167,8 +184,7 @@ def recover(scene: Scene, box: Box) -> tuple[Verdict, str]:
     """Return what becomes of *box* when nothing fails, and its last words if it is not well."""
     try:
         box.power_on()
-        scene.wait(box)
-        seen = scene.look(box)
+        seen = scene.wait(box) or scene.look(box)
     finally:
         box.power_cut()
     verdict = judge(seen, scene.goal)
@@ -244,6 +260,18 @@ def _slot_sha256(box: Box, slot: str) -> str:
         return box.slot_sha256(slot) if slot else ""
     except (ImageError, OSError):
         return ""
+
+
+def _left(data: Path) -> tuple[str, ...]:
+    """Return the files under *data* that should be gone when a box rests."""
+    found = (path for path in data.rglob("*") if path.is_file())
+    return tuple(
+        sorted(
+            path.relative_to(data).as_posix()
+            for path in found
+            if path.suffix in LEFTOVERS or WAITING.search(path.name)
+        )
+    )
 
 
 def _stage(disk: RealDisk) -> str:

@@ -47,6 +47,7 @@ class Seen:
         stage: Of the machine, by its journal; empty when there is none.
         is_proven: Boot control calls the booted slot successful.
         is_on: The boot program still runs.
+        left: What a cut left on the disk and nobody has cleared away, or acknowledged.
         said: The end of the console, for people.
     """
 
@@ -58,6 +59,7 @@ class Seen:
     is_proven: bool
     is_on: bool
     said: str = ""
+    left: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,11 @@ def is_done(seen: Seen, goal: Goal) -> bool:
     return not _stuck(seen, goal, distinct(seen.reports))
 
 
+def ends_badly(report: Report) -> bool:
+    """Return whether *report* ends an attempt without the update."""
+    return report.phase.is_final and report.phase is not Phase.UPDATED
+
+
 def _lie(seen: Seen, goal: Goal, verdicts: Sequence[Report]) -> str:
     if len(verdicts) > 1:
         told = ", ".join(f"{report.phase} (step {report.step})" for report in verdicts)
@@ -126,4 +133,6 @@ def _stuck(seen: Seen, goal: Goal, verdicts: Sequence[Report]) -> str:
         return "Boot control does not call the slot good."
     if seen.stage != IDLE:
         return f"The machine stays in {seen.stage or 'no state'}."
+    if seen.left:
+        return f"Never cleared away: {', '.join(seen.left[:5])}."
     return ""

@@ -151,9 +151,9 @@ def test_what_was_kept_comes_back_as_often_as_asked_for(medium: Medium) -> None:
 @pytest.mark.parametrize(
     ("code", "make_worse"),
     [
-        (errno.EIO, lambda medium: medium.strike((Fault(1, IO_ERROR, on="data/"),))),
-        (errno.ENOSPC, lambda medium: medium.strike((), full=True)),
-        (errno.EROFS, lambda medium: setattr(medium, "is_read_only", True)),
+        (errno.EIO, lambda medium: medium.strike((Fault(2, IO_ERROR, on="data/"),))),
+        (errno.ENOSPC, lambda medium: setattr(medium, "full_after", 1)),
+        (errno.EROFS, lambda medium: setattr(medium, "read_only_after", 1)),
     ],
     ids=["EIO", "ENOSPC", "EROFS"],
 )
@@ -162,13 +162,13 @@ def test_a_medium_that_fails_says_so_as_a_kernel_does(
 ) -> None:
     assert callable(make_worse)
     make_worse(medium)
+    medium.create("/data/before", 0o600)
     with pytest.raises(OSError, match="data") as caught:
         medium.create("/data/x", 0o600)
     assert caught.value.errno == code
     assert content(medium, "/slots/a.img") is not None
 
-    medium.strike(())
-    medium.is_read_only = False
+    medium.mend()
     medium.create("/data/x", 0o600)
 
     assert content(medium, "/data/x") == b""

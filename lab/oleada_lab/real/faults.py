@@ -1,0 +1,140 @@
+"""A disk that fails under a real box: once, when it is full, when it is read-only, when it is slow.
+
+A fault strikes at one operation of an update. The box may come to its goal all the same;
+else it must say in words what the disk said, in its log or in its verdict, and after the
+disk is mended and the box switched off and on, the update must succeed, assigned anew if
+it had failed. A trace of a programming error is never a clear word.
+"""
+
+import errno
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from oleada_lab.boxes import Box
+from oleada_lab.clock import monotonic_s, sleep_s
+from oleada_lab.real.cuts import Cut, Stand, shared_out
+from oleada_lab.real.mount import Mount
+from oleada_lab.real.scene import LIMIT_S, Scene
+from oleada_lab.real.steps import Logged
+from oleada_lab.real.verdict import Fate, Verdict, judge
+from oleada_lab.sim.crash import Kept
+from oleada_lab.sim.disk import IO_ERROR, Fault
+
+POLL_S: Final = 0.05
+SLOW_SYNC_S: Final = 0.2
+"""Of every fsync: twenty seconds of waiting in one update."""
+SAID_CHARS: Final = 2_000
+TRACE: Final = "Traceback"
+AGENT_LOG: Final = "run/agent.log"
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """One way in which a disk fails.
+
+    Attributes:
+        code: What the system calls it; None when nothing is refused.
+        begin: Lets it strike at an operation.
+        is_pointed: It strikes at one operation; else it is there all the time.
+    """
+
+    name: str
+    code: int | None
+    begin: Callable[[Mount, int], None]
+    is_pointed: bool = True
+
+
+TROUBLES: Final = (
+    Trouble("eio", errno.EIO, lambda mount, number: mount.strike(Fault(number, IO_ERROR))),
+    Trouble("enospc", errno.ENOSPC, lambda mount, number: mount.full_after(number)),
+    Trouble("erofs", errno.EROFS, lambda mount, number: mount.read_only_after(number)),
+    Trouble("slow", None, lambda mount, _: mount.slow_sync(SLOW_SYNC_S), is_pointed=False),
+)
+
+
+def sweep(places: Sequence[Stand], numbers: Sequence[int], log: Sequence[Logged]) -> Iterator[Cut]:
+    """Yield what became of boxes whose disk failed at each of *numbers*, in each way.
+
+    Args:
+        log: Of a whole update, to name the operations.
+    """
+    tasks = [
+        (trouble, number)
+        for number in numbers
+        for trouble in TROUBLES
+        if trouble.is_pointed or number == numbers[0]
+    ]
+
+    def one(place: Stand, task: tuple[Trouble, int]) -> Cut:
+        trouble, number = task
+        verdict, said = suffer(place, trouble, number)
+        after, stage = log[number - 1]
+        return Cut(number, after, Kept.ALL, verdict, said, stage=stage, fault=trouble.name)
+
+    return shared_out(places, tasks, one)
+
+
+def suffer(place: Stand, trouble: Trouble, number: int) -> tuple[Verdict, str]:
+    """Return what becomes of a box whose disk is in *trouble* from operation *number* on."""
+    box = place.new_box()
+    trouble.begin(place.mount, number)
+    said = ""
+    try:
+        box.power_on()
+        said = _until_told(place.scene, box, _words(trouble))
+        verdict = judge(place.scene.look(box), place.scene.goal)
+        was_helped = verdict.fate is not Fate.WELL
+        if was_helped:
+            box.power_off()
+            place.mount.mend()
+            verdict = _again(place.scene, box)
+            said += _log(box) + box.console()
+    finally:
+        box.power_cut()
+        place.mount.mend()
+    if why := unclear(trouble, said, was_helped):
+        verdict = Verdict(Fate.STUCK, why)
+    return verdict, "" if verdict.fate is Fate.WELL else said[-SAID_CHARS:]
+
+
+def _until_told(scene: Scene, box: Box, words: str) -> str:
+    """Return what *box* says until it is at its goal, off, has failed, or has said *words*."""
+    until = monotonic_s() + LIMIT_S
+    heard = ""
+    while monotonic_s() < until and box.is_on and scene.rest(box) is None:
+        heard = max(heard, _log(box), key=len)
+        details = " ".join(report.detail for report in scene.known().reports)
+        if words and words in heard + details:
+            return heard + details
+        sleep_s(POLL_S)
+    return heard + box.console()
+
+
+def _again(scene: Scene, box: Box) -> Verdict:
+    """Return what becomes of *box* on a disk that has been mended."""
+    if any(report.phase.is_final for report in scene.known().reports):
+        scene.assign_again()
+    box.power_on()
+    return judge(scene.wait(box) or scene.look(box), scene.goal)
+
+
+def unclear(trouble: Trouble, said: str, was_helped: bool) -> str:
+    """Return why what the box said is no clear word; empty when it is one, or none was needed."""
+    if TRACE in said:
+        return "The box answered with the trace of a programming error."
+    if was_helped and _words(trouble) not in said:
+        return f"The box did not come to its goal, and did not say {_words(trouble)!r}."
+    return ""
+
+
+def _words(trouble: Trouble) -> str:
+    return "" if trouble.code is None else os.strerror(trouble.code)
+
+
+def _log(box: Box) -> str:
+    try:
+        return (box.directory / AGENT_LOG).read_text(errors="replace")
+    except OSError:  # there is none yet, or the box restarts
+        return ""

@@ -1,0 +1,104 @@
+"""What a sweep with real processes found, for programs and for people. Pure."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from oleada_lab.real.cuts import Cut
+from oleada_lab.real.steps import Step, differences
+from oleada_lab.real.twin import Disagreement, Twin, disagreements
+from oleada_lab.real.verdict import Fate
+
+SCHEMA: Final = "lab.sweep-real/1"
+SHOWN: Final = 20
+COUNTED: Final = ("cut_points", "cuts", "recoveries", "bricks", "stuck", "lies", "disagreements")
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What came of one kind of cutting.
+
+    Attributes:
+        operations: Of one whole update on its disk.
+        cut_points: After how many of them the power was cut.
+        steps: Of the recorded update, to be held against the twin's; None when not recorded so.
+    """
+
+    kind: str
+    operations: int
+    cut_points: int
+    cuts: Sequence[Cut]
+    steps: Sequence[Step] | None
+
+
+def to_json(swept: Sequence[Swept], twin: Twin, modes: Sequence[str]) -> dict[str, Any]:
+    """Return the figures that docs/how-to/sweep-with-real-processes.md explains."""
+    kinds = {one.kind: _of_kind(one, twin) for one in swept}
+    totals = {name: sum(found[name] for found in kinds.values()) for name in COUNTED}
+    return {"schema": SCHEMA, **totals, "modes": list(modes), "double_cuts": 0, "kinds": kinds}
+
+
+def is_well(found: Mapping[str, Any]) -> bool:
+    """Return whether no box failed and virtual time says the same."""
+    return not any(found[name] for name in ("bricks", "stuck", "lies", "disagreements"))
+
+
+def to_text(found: Mapping[str, Any]) -> str:
+    """Return the figures in words, each failure with the command that repeats it."""
+    lines = [
+        f"{found['cuts']} cuts after {found['cut_points']} operations: {found['bricks']} bricks, "
+        f"{found['stuck']} stuck, {found['lies']} lies, {found['disagreements']} disagreements "
+        f"with virtual time ({found['wall_s']} s)"
+    ]
+    for kind, one in found["kinds"].items():
+        lines.append(
+            f"  {kind}: {one['cut_points']} of {one['operations']} operations, {one['cuts']} cuts, "
+            f"{one['recoveries']} recoveries"
+        )
+        for entry in (*one["failures"], *one["contradicted"]):
+            lines += [f"  {entry['fate']} after {entry['after']}, {entry['kept']}: {entry['why']}"]
+            lines += [f"    again: {entry['again']}"]
+        lines += [
+            f"  written otherwise than in virtual time: {said}" for said in one["differences"]
+        ]
+    return "\n".join(lines)
+
+
+def _of_kind(swept: Swept, twin: Twin) -> dict[str, Any]:
+    fates = Counter(cut.verdict.fate for cut in swept.cuts)
+    contradicted, unknown = disagreements(swept.cuts, twin)
+    unlike = [] if swept.steps is None else differences(swept.steps, twin.steps)
+    failed = [cut for cut in swept.cuts if cut.verdict.fate is not Fate.WELL]
+    return {
+        "operations": swept.operations,
+        "cut_points": swept.cut_points,
+        "cuts": len(swept.cuts),
+        "recoveries": sum(not cut.is_equal for cut in swept.cuts),
+        "bricks": fates[Fate.BRICK],
+        "stuck": fates[Fate.STUCK],
+        "lies": fates[Fate.LIE],
+        "disagreements": len(contradicted) + len(unlike),
+        "without_twin": unknown,
+        "differences": unlike,
+        "failures": [_failure(swept.kind, cut) for cut in failed[:SHOWN]],
+        "contradicted": [_contradicted(swept.kind, one) for one in contradicted[:SHOWN]],
+    }
+
+
+def _contradicted(kind: str, one: Disagreement) -> dict[str, Any]:
+    return {**_failure(kind, one.cut), "simulated": sorted(one.simulated)}
+
+
+def _failure(kind: str, cut: Cut) -> dict[str, Any]:
+    after = "the update" if cut.after is None else f"{cut.after.kind} {cut.after.path}"
+    return {
+        "fate": str(cut.verdict.fate),
+        "why": cut.verdict.why or "All was well.",
+        "number": cut.number,
+        "after": after,
+        "kept": cut.fault or str(cut.kept),
+        "said": cut.said,
+        "again": f"oleada-lab sweep power --real --kind {kind} --at {cut.number}"
+        + ("" if cut.fault else f" --modes {cut.kept}"),
+    }

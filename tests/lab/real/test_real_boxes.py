@@ -1,0 +1,159 @@
+"""Real boxes, short: what a whole sweep does everywhere, done at a few places.
+
+Killing processes works on every machine. FUSE and strace do not: what this machine has
+not is named at the end of the run, with what to type.
+"""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from oleada_lab.clock import monotonic_s, sleep_s
+from oleada_lab.real import faults, tools
+from oleada_lab.real.cuts import Stand
+from oleada_lab.real.mount import Mount, mounted
+from oleada_lab.real.scene import Scene, a_scene, recover
+from oleada_lab.real.steps import Logged, differences, role, steps
+from oleada_lab.real.traced import TracedStand
+from oleada_lab.real.twin import PARTS, a_twin, disagreements, recorded
+from oleada_lab.real.verdict import Fate
+from oleada_lab.sim.crash import Kept
+from oleada_lab.sweep.bugs import BUGS
+from oleada_wire.words import Phase
+
+pytestmark = pytest.mark.real
+LIMIT_S = 240
+MOMENTS = (Phase.DOWNLOADING, Phase.INSTALLING, Phase.CHECKING)
+
+
+def need(*names: str) -> None:
+    """Run what follows where the tools *names* work; elsewhere the end of the run says so."""
+    if said := tools.missing(*names):
+        pytest.skip(f"not run here: {said}")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("real")
+
+
+@pytest.fixture(scope="module")
+def scene(home: Path) -> Iterator[Scene]:
+    with a_scene(home / "scene") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def mount(home: Path) -> Iterator[Mount]:
+    need("fuse")
+    with mounted(home / "mounted") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def stand(scene: Scene, mount: Mount) -> Stand:
+    return Stand(scene, mount)
+
+
+@pytest.fixture(scope="module")
+def log(stand: Stand) -> list[Logged]:
+    found, verdict = stand.record()
+    assert verdict.fate is Fate.WELL, verdict.why
+    return found
+
+
+@pytest.fixture(scope="module")
+def simulated() -> list[Logged]:
+    return [logged for story in PARTS for logged, _ in recorded(story)]
+
+
+def wait_for(scene: Scene, phase: Phase) -> None:
+    until = monotonic_s() + LIMIT_S
+    while not any(report.phase is phase for report in scene.known().reports):
+        assert monotonic_s() < until, f"the box never said {phase}"
+        sleep_s(0.01)
+
+
+def number_of(log: list[Logged], kind: str, role_of: str, stage: str) -> int:
+    """Return the number of the first operation of *kind* on the file *role_of* at *stage*."""
+    return next(
+        logged.op.number
+        for logged in log
+        if (stage, kind, role_of) == (logged.stage, logged.op.kind, role(logged.op.path))
+    )
+
+
+def test_a_box_that_is_killed_in_each_stage_of_one_update_ends_it_and_says_so_once(
+    scene: Scene, home: Path
+) -> None:
+    shutil.copytree(scene.factory, home / "plain")
+    box = scene.new_box(home / "plain")
+
+    for phase in MOMENTS:
+        box.power_on()
+        wait_for(scene, phase)
+        box.power_cut()
+    verdict, said = recover(scene, box)
+
+    assert verdict.fate is Fate.WELL, verdict.why + said
+
+
+def test_the_real_box_writes_what_the_simulated_one_writes_step_by_step(
+    log: list[Logged], simulated: list[Logged]
+) -> None:
+    assert differences(steps(log), steps(simulated)) == []
+
+
+def test_no_call_reaches_the_disk_that_the_medium_does_not_see(
+    scene: Scene, home: Path, log: list[Logged]
+) -> None:
+    need("strace")
+    (home / "traced").mkdir()
+    place = TracedStand(scene, home / "traced")
+    changes, points, verdict = place.record()
+    assert verdict.fate is Fate.WELL, verdict.why
+    assert len(changes) <= len(log) + 10  # messages come in one order or another, not in number
+    plain = [Logged(op, "") for op in changes]
+    seen = [Logged(op, "") for op, _ in log]
+    assert {*steps(plain)} == {*steps(seen)}
+
+    killed = place.cut(next(p for p in points if p.start == 2 and p.name == "rename"), changes)
+
+    assert killed.after is not None
+    assert killed.verdict.fate is Fate.WELL, killed.verdict.why
+
+
+@pytest.mark.parametrize(
+    ("bug", "at", "kept"),
+    [
+        (None, ("rename", "data/journal.tmp", "Downloading"), Kept.NAMES),
+        ("no-fsync-of-slot", ("pwrite", "boot/control", "Armed"), Kept.NONE),
+    ],
+    ids=["as it is", "with a forgotten sync"],
+)
+def test_a_cut_ends_as_in_virtual_time(
+    stand: Stand, log: list[Logged], bug: str | None, at: tuple[str, str, str], kept: Kept
+) -> None:
+    planted = None if bug is None else BUGS[bug]
+    place = Stand(stand.scene, stand.mount, () if planted is None else planted.deaf_to)
+
+    found = list(place.cut(number_of(log, *at), [kept]))
+
+    assert found[0].after is not None
+    assert (found[0].verdict.fate is Fate.WELL) == (bug is None), found[0].verdict.why
+    assert disagreements(found, a_twin([kept], planted)) == ([], 0)
+
+
+def test_a_disk_without_room_is_named_and_when_it_is_mended_the_update_succeeds(
+    stand: Stand, log: list[Logged]
+) -> None:
+    full = next(trouble for trouble in faults.TROUBLES if trouble.name == "enospc")
+
+    verdict, said = faults.suffer(
+        stand, full, number_of(log, "fsync", "slots/b.img", "Downloading")
+    )
+
+    assert verdict.fate is Fate.WELL, verdict.why + said
+    assert faults.unclear(full, "Traceback (most recent call last)", was_helped=False)
+    assert "did not say 'No space left on device'" in faults.unclear(full, "no", was_helped=True)
