@@ -143,11 +143,10 @@ class PatientTls(ssl.SSLSocket):
 class PatientWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
     """Serves requests in threads; says in each class above how long a peer may take."""
 
-    def init_process(self) -> None:
-        """Begin to serve; ends with the process."""
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
         self._asked = 0
         self._asked_lock = threading.Lock()
-        super().init_process()
 
     def enqueue_req(self, conn: TConn) -> None:
         """Give *conn* a thread once its peer has said something."""
@@ -173,6 +172,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
             self._ask(-1)
         if not goes_on:
             util.close_graceful(conn.sock, LINGER_S)
+            conn.close = _is_closed
         return goes_on
 
     def _keepalive_after(self, conn: TConn, keepalive: bool) -> bool:
@@ -182,6 +182,10 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
     def _ask(self, change: int) -> None:
         with self._asked_lock:
             self._asked += change
+
+
+def _is_closed(*, graceful: bool = False) -> None:
+    """Do nothing: the thread has closed the connection, and closing twice would be counted."""
 
 
 def ssl_context(_config: Any, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:

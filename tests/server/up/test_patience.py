@@ -1,14 +1,20 @@
 """How long a peer may make us wait, and what a socket does that has heard enough."""
 
+import os
 import socket
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
+from gunicorn.config import Config
+from gunicorn.glogging import Logger
+from gunicorn.workers.gthread import TConn
 from oleada_server import patience
 from oleada_server import patient_worker as worker
 from oleada_server.patience import Allowance, Pace
+from oleada_server.patient_worker import PatientWorker
 
 KIB = 1024
 NOTHING = Pace(0.0, KIB)
@@ -106,3 +112,23 @@ def test_a_socket_of_ours_never_waits_for_ever() -> None:
         assert patient.gettimeout() == worker.SILENCE_S
         patient.setblocking(False)
         assert patient.gettimeout() == 0
+
+
+def test_a_connection_that_has_ended_is_counted_once() -> None:
+    """gunicorn's count of connections is what bounds them; it must come back to nothing."""
+    server = PatientWorker(0, os.getppid(), [], None, 30, (config := Config()), Logger(config))
+    ours, theirs = socket.socketpair()
+    with theirs:
+        theirs.sendall(b"no request\r\n\r\n")
+        theirs.shutdown(socket.SHUT_WR)
+        conn = TConn(config, ours, ("127.0.0.1", 1), ("127.0.0.1", 2))
+        conn.data_ready, server.nr_conns = True, 1
+        done: Future[object] = Future()
+
+        done.set_result(server.handle(conn))
+        server.finish_request(conn, done)
+
+        assert theirs.recv(12) == b"HTTP/1.1 400"
+        assert conn.sock.fileno() == -1
+        assert server.nr_conns == 0
+    server.tmp.close()
