@@ -2,10 +2,10 @@
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from flask import Flask
@@ -15,7 +15,8 @@ from oleada_server.app import create_app
 from oleada_server.config import Config
 from oleada_server.db import db
 from oleada_server.devices import service as devices
-from oleada_server.messaging import excess, outbox
+from oleada_server.messaging import excess, inbox, outbox
+from oleada_server.messaging.inbox import Incoming, Stored
 from oleada_server.messaging.models import OutboxMessage
 from oleada_server.messaging.service import queue_message, queue_retained
 from oleada_server.telemetry.models import HealthSample
@@ -80,6 +81,11 @@ def running(app: Flask, name: str = "1") -> Iterator[Worker]:
     finally:
         worker.stop()
         thread.join()
+
+
+def _turned(worker: Worker) -> bool:
+    worker.turn()
+    return True
 
 
 def _acknowledged(box: Client) -> set[str]:
@@ -258,6 +264,42 @@ def test_while_the_database_is_busy_nothing_is_acknowledged_and_nothing_is_lost(
             hog.execute("ROLLBACK")
             hog.close()
             wait_until(lambda: len(_acknowledged(box)) == 30, "every message is acknowledged")
+            db.session.remove()
+            db.engine.dispose()
+
+
+def test_what_a_dead_worker_had_read_and_not_stored_comes_to_the_next_one(
+    sqlite_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hello is not kept by its box: acknowledged before the commit it would be gone."""
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 50)
+    tries: list[int] = []
+    store = inbox.store
+
+    def counted(batch: Sequence[Incoming], now: datetime) -> Stored:
+        tries.append(len(batch))
+        return store(batch, now)
+
+    monkeypatch.setattr(inbox, "store", counted)
+    with running_broker(sqlite_config) as broker:
+        app = create_app(broker.config, ())
+        with app.app_context(), box_client(broker.config, BOX) as box:
+            add_device(BOX)
+            box.subscribe(topics.down_filter(BOX))
+            hello = a_hello()
+            dies = Worker(app)
+            ready = broker.config.data_dir / "run" / "worker-1.ready"
+            wait_until(lambda: _turned(dies) and ready.exists(), "the worker has subscribed")
+            hog = sqlite3.connect(broker.config.data_dir / "oleada.db", isolation_level=None)
+            hog.execute("BEGIN EXCLUSIVE")
+            assert box.publish(topics.up(BOX, Up.HELLO), messages.encode(hello))
+            wait_until(lambda: _turned(dies) and len(tries) > 1, "it has tried twice to store it")
+            hog.execute("ROLLBACK")
+            hog.close()
+
+            with running(app):
+                wait_until(lambda: hello.header.id in _acknowledged(box), "it has come again")
+            dies.turn()  # it finds its line gone, and closes it
             db.session.remove()
             db.engine.dispose()
 
