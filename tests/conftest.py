@@ -1,4 +1,4 @@
-"""The order of the whole suite: what takes longest begins first.
+"""The order of the whole suite, what takes longest first, and its last words.
 
 The workers take one file after another, so a long file that begins last keeps one of
 them busy while the others have nothing left to do. A new place of long tests belongs in
@@ -8,6 +8,8 @@ this list; where in it does not matter much.
 from typing import Final
 
 import pytest
+
+from tests.support import not_run
 
 LONGEST_FIRST: Final = (
     "tests/e2e/test_real_firmware.py",
@@ -30,6 +32,14 @@ LONGEST_FIRST: Final = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest files first, and leave the order within a file."""
     items.sort(key=lambda item: _rank(item.nodeid))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say loudly what this machine could not run, and what to type."""
+    if found := not_run.lines(terminalreporter.stats.get("skipped", [])):
+        terminalreporter.section("NOT RUN ON THIS MACHINE", red=True, bold=True)
+        for line in found:
+            terminalreporter.line(line, red=True)
 
 
 def _rank(name: str) -> int:

@@ -22,6 +22,8 @@ from oleada_lab.sim.crash import Kept
 from oleada_lab.sweep.bugs import BUGS
 from oleada_wire.words import Phase
 
+from tests.support import not_run
+
 pytestmark = pytest.mark.real
 LIMIT_S = 240
 MOMENTS = (Phase.DOWNLOADING, Phase.INSTALLING, Phase.CHECKING)
@@ -30,7 +32,7 @@ MOMENTS = (Phase.DOWNLOADING, Phase.INSTALLING, Phase.CHECKING)
 def need(*names: str) -> None:
     """Run what follows where the tools *names* work; elsewhere the end of the run says so."""
     if said := tools.missing(*names):
-        pytest.skip(f"not run here: {said}")
+        pytest.skip(f"{not_run.MARK}{said}")
 
 
 @pytest.fixture(scope="module")
