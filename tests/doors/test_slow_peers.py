@@ -6,7 +6,6 @@ long as an honest one waits.
 
 import os
 import select
-import shutil
 import socket
 import ssl
 import subprocess
@@ -19,7 +18,11 @@ from pathlib import Path
 import pytest
 from oleada_server import clock
 from oleada_server import config as settings
+from oleada_server.app import WITHOUT_PAGES, create_app
+from oleada_server.db import db
+from oleada_server.initialise import make_certificates
 from oleada_server.up import door_command, web_command
+from oleada_store.keys import make_online_keys
 
 from tests.support.broker import wait_until
 from tests.support.postgres import free_port
@@ -91,17 +94,23 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def home(
-    filled_home: tuple[Path, dict[str, object]], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """A data directory of which both doors have few threads."""
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty data directory of which both doors have few threads."""
     home = tmp_path_factory.mktemp("slow") / "oleada"
-    shutil.copytree(filled_home[0], home)
+    home.mkdir()
     lines = (
         f"door_port = {free_port()}", f"web_port = {free_port()}",
         f"door_threads = {THREADS}", f"web_threads = {THREADS}",
     )  # fmt: skip
     (home / "oleada.toml").write_text("\n".join(lines) + "\n")
+    config = settings.load(home, {})
+    make_online_keys(config.keys_dir)
+    app = create_app(config, WITHOUT_PAGES)
+    with app.app_context():
+        make_certificates(config, clock.now_utc())
+        db.create_all()
+        db.session.remove()
+        db.engine.dispose()
     return home
 
 
