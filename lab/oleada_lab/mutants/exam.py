@@ -1,6 +1,7 @@
 """The exam: plant each bug in a copy of its own, and ask the oracles until one notices."""
 
 import ast
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ from oleada_lab.mutation.mutants import mutated
 from oleada_lab.mutation.survivors import Name
 
 SHARE_KILLED_MIN: Final = 0.95
+CLEAN_CPU_S_MAX: Final = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +89,13 @@ def judge(
     ):
         clean = Path(scratch) / "clean"
         copies.make(root, clean)
-        times = dict(zip(asked, pool.map(lambda one: _clean_cpu_s(one, clean), asked), strict=True))
+        times = _clean_times(asked, clean)
         kills: Counter[str | None] = Counter()
 
         def examine(bug: Bug) -> Result:
-            ordered = sorted(times.items(), key=lambda one: one[1] / (kills[one[0].name] + 0.5))
-            found = _examine(bug, clean, Path(scratch) / bug.name, ordered)
+            may = [one.name for one in asked if one.runs_any(bug.files)]
+            may.sort(key=lambda name: times[name] / (kills[name] + 0.5))
+            found = _examine(bug, clean, Path(scratch) / bug.name, may, times)
             kills[found.by] += 1
             said(found)
             return found
@@ -126,32 +129,30 @@ def report(results: Sequence[Result]) -> dict[str, Any]:
 
 
 def _examine(
-    bug: Bug, clean: Path, folder: Path, ordered: Sequence[tuple[Oracle, float]]
+    bug: Bug, clean: Path, folder: Path, names: Sequence[str], times: Mapping[str, float]
 ) -> Result:
     copies.make(clean, folder)
     bug.plant(folder)
-    spent_s = 0.0
-    for oracle, clean_cpu_s in ordered:
-        if not oracle.runs_any(bug.files):
-            continue
-        try:
-            found = oracles.ask(oracle, folder, clean_cpu_s)
-        except MutantError as error:
-            raise MutantError(f"{bug.name}: {error}") from error
-        spent_s = round(spent_s + found.cpu_s, 2)
-        if found.noticed:
-            return Result(bug, oracle.name, found.said, spent_s)
-    return Result(bug, None, "", spent_s)
+    clean_cpu_s = sum(times[name] for name in names)
+    limit_s = int(oracles.PATIENCE_CPU_S + oracles.CPU_FACTOR * clean_cpu_s)
+    try:
+        found = oracles.ask(names, folder, limit_s)
+    except MutantError as error:
+        raise MutantError(f"{bug.name}: {error}") from error
+    finally:
+        shutil.rmtree(folder)
+    return Result(bug, found.by, found.said, found.cpu_s)
 
 
-def _clean_cpu_s(oracle: Oracle, clean: Path) -> float:
-    found = oracles.ask(oracle, clean)
-    if found.noticed:
+def _clean_times(asked: Sequence[Oracle], clean: Path) -> dict[str, float]:
+    """Return what each oracle takes on the clean code, in seconds of the processor."""
+    found = oracles.ask([one.name for one in asked], clean, CLEAN_CPU_S_MAX)
+    if found.by is not None:
         raise MutantError(
-            f"{oracle.name} is not content with the code as it is, so it can judge no bug: "
+            f"{found.by} is not content with the code as it is, so it can judge no bug: "
             f"{found.said}"
         )
-    return found.cpu_s
+    return found.took_s
 
 
 def _patching(patch: patches.Patch) -> Callable[[Path], None]:

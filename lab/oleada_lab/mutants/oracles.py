@@ -1,16 +1,18 @@
-"""What judges a planted bug: commands of the lab, run on the copy that has the bug.
+"""What judges a planted bug: sweeps and stories of the lab, run on the copy that has the bug.
 
-A command that ends with another status than 0 has noticed; one that takes far more
-processor time than on the clean code has noticed too, for a box that hangs is a bug.
+One process asks them one after the other until one notices (``__main__``). One that ends
+by itself has noticed, and so has one that takes far more processor time than on the clean
+code, for a box that hangs is a bug.
 """
 
+import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -18,24 +20,26 @@ from oleada_lab.errors import MutantError
 from oleada_lab.mutants import copies
 from oleada_lab.sweep.story import STORIES
 
+SWEEP, STORY = "sweep ", "story "
+"""How names of oracles begin; a story's goes on with its path, from the root of the copy."""
+ASKED, TOOK, WRONG = "asked", "took", "wrong"
+"""Lines of the process: ``[word, name, more]`` in JSON."""
 PATIENCE_CPU_S: Final = 20
-CPU_FACTOR: Final = 4
-WALL_FACTOR: Final = 20
+CPU_FACTOR: Final = 3
+WALL_FACTOR: Final = 50
 SAID_CHARS_MAX: Final = 200
 _DOES_NOT_RUN: Final = re.compile(r"^(?:ImportError|ModuleNotFoundError|SyntaxError|NameError)\b")
 
 
 @dataclass(frozen=True, slots=True)
 class Oracle:
-    """One command of the lab.
+    """One sweep or story.
 
     Attributes:
-        words: Come behind ``python``; paths are relative to the copy.
         runs: Beginnings of the files whose code it runs; another bug is not shown to it.
     """
 
     name: str
-    words: tuple[str, ...]
     runs: tuple[str, ...] = ("",)
 
     def runs_any(self, files: Iterable[str]) -> bool:
@@ -43,44 +47,47 @@ class Oracle:
         return any(file.startswith(self.runs) for file in files)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Judgement:
-    """What a command said of a copy.
+    """What became of one copy.
 
     Attributes:
-        noticed: That something is wrong.
-        said: The last line of what it printed.
+        by: Name of the oracle that noticed; None when none did.
+        said: What it noticed.
+        cpu_s: Of the process.
+        took_s: By name, of each oracle that noticed nothing.
     """
 
-    noticed: bool
-    said: str
-    cpu_s: float
+    by: str | None = None
+    said: str = ""
+    cpu_s: float = 0.0
+    took_s: dict[str, float] = field(default_factory=dict)
 
 
 def known(root: Path) -> list[Oracle]:
     """Return the oracles of the lab under *root*: each sweep of power cuts, and each story."""
-    sweep = ("-m", "oleada_lab", "sweep", "power", "--failures-max", "1", "--double", "none")
-    found = [Oracle(f"sweep {name}", (*sweep, "--story", name), ("agent/",)) for name in STORIES]
-    for path in sorted(root.glob("lab/scenarios/*.toml")):
-        words = ("-m", "oleada_lab", "play", str(path.relative_to(root)))
-        found.append(Oracle(f"story {path.stem}", words))
-    return found
+    sweeps = [Oracle(SWEEP + name, ("agent/",)) for name in STORIES]
+    paths = sorted(root.glob("lab/scenarios/*.toml"))
+    return sweeps + [Oracle(f"{STORY}{path.relative_to(root)}") for path in paths]
 
 
-def ask(oracle: Oracle, copy: Path, clean_cpu_s: float | None = None) -> Judgement:
-    """Return what *oracle* says of the packages in *copy*.
+def ask(
+    names: Sequence[str], copy: Path, cpu_s_max: int, module: str = "oleada_lab.mutants"
+) -> Judgement:
+    """Return what the oracles *names*, in this order, say of the packages in *copy*.
 
     Args:
-        clean_cpu_s: What it takes on the clean code; None for no limit worth the name.
+        cpu_s_max: Of the whole process.
+        module: What is run.
 
     Raises:
         MutantError: the copy does not even run, which proves nothing.
     """
-    cpu_s = 3600 if clean_cpu_s is None else int(PATIENCE_CPU_S + CPU_FACTOR * clean_cpu_s)
-    limits = ("prlimit", f"--cpu={cpu_s}", "timeout", "-s", "KILL", str(WALL_FACTOR * cpu_s))
+    wall_s = str(WALL_FACTOR * cpu_s_max)
+    limits = ("prlimit", f"--cpu={cpu_s_max}", "timeout", "-s", "KILL", wall_s)
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
-            [*limits, sys.executable, *oracle.words],
+            [*limits, sys.executable, "-m", module, json.dumps(list(names))],
             cwd=copy,
             env=copies.environment(copy),
             stdin=subprocess.DEVNULL,
@@ -91,16 +98,29 @@ def ask(oracle: Oracle, copy: Path, clean_cpu_s: float | None = None) -> Judgeme
         process.returncode = os.waitstatus_to_exitcode(status)
         said.seek(0)
         lines = said.read().decode(errors="replace").split("\n")
-    spent_s = round(used.ru_utime + used.ru_stime, 2)
-    if process.returncode == 0:
-        return Judgement(False, "", spent_s)
+    found = _read(lines, process.returncode)
+    found.cpu_s = round(used.ru_utime + used.ru_stime, 2)
+    return found
+
+
+def _read(lines: Sequence[str], status: int) -> Judgement:
+    found, asked = Judgement(), ""
+    for word, name, more in map(json.loads, filter(_is_ours, lines)):
+        asked = name
+        if word == TOOK:
+            found.took_s[name] = more
+        elif word == WRONG:
+            found.by, found.said = name, more
+    if status == 0 or found.by is not None:
+        return found
     if broken := next(filter(_DOES_NOT_RUN.match, reversed(lines)), None):
         raise MutantError(f"The bug keeps the code from running at all: {broken}")
-    return Judgement(True, _last_word(lines), spent_s)
+    found.by = asked
+    found.said = next((line for line in reversed(lines) if line.strip()), "")[:SAID_CHARS_MAX]
+    if _is_ours(found.said):
+        found.said = "it does not come to an end"
+    return found
 
 
-def _last_word(lines: Sequence[str]) -> str:
-    """Return the first thing that is wrong, else the last line with anything in it."""
-    wrong = [line for line in lines if line.startswith("wrong: ")]
-    found = wrong[:1] or [line for line in lines if line.strip()][-1:] or ["no word, but a status"]
-    return found[0].strip()[:SAID_CHARS_MAX]
+def _is_ours(line: str) -> bool:
+    return line.startswith(tuple(f'["{word}"' for word in (ASKED, TOOK, WRONG)))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from oleada_lab.errors import MutantError
-from oleada_lab.mutants import exam, generated, oracles, patches
+from oleada_lab.mutants import copies, exam, generated, oracles, patches
 from oleada_lab.mutants.exam import Bug, Result
 from oleada_lab.mutants.oracles import Oracle
 from oleada_lab.mutation import survivors
@@ -83,29 +83,55 @@ def test_three_planted_bugs_are_noticed_by_a_story_and_the_clean_code_is_not(
 ) -> None:
     story = tmp_path / "examined.toml"
     story.write_text(STORY)
-    wanted = {"halt-ignored", "resume-too-far", "waves-all-at-once"}
+    wanted = {"halt-ignored", "lease-skipped", "waves-all-at-once"}
     chosen = [bug for bug in bugs() if bug.name in wanted]
     heard: list[Result] = []
 
     results = exam.judge(
         ROOT,
         chosen,
-        [Oracle("story", ("-m", "oleada_lab", "play", str(story)))],
+        [Oracle(f"story {story}")],
         children=2,
         said=heard.append,
     )
 
-    assert {one.bug.name for one in results if one.by == "story"} == wanted
+    assert {one.bug.name for one in results if one.by == f"story {story}"} == wanted
     assert len(heard) == 3
     assert exam.report(results)["wrong"] == []
 
 
+def a_module(folder: Path, text: str) -> str:
+    """Write a module that is run in place of the oracles; return its name."""
+    for name in copies.PACKAGES:
+        (folder / name).mkdir()
+    (folder / "agent" / "stand_in.py").write_text(text)
+    return "stand_in"
+
+
 def test_a_bug_that_keeps_the_code_from_running_proves_nothing(tmp_path: Path) -> None:
-    broken = Oracle("story", ("-c", "import oleada_wire.there_is_no_such_module"))
-    (tmp_path / "agent").mkdir()
+    module = a_module(tmp_path, "import oleada_wire.there_is_no_such_module\n")
 
     with pytest.raises(MutantError, match="keeps the code from running"):
-        oracles.ask(broken, tmp_path, 0.1)
+        oracles.ask(["story a"], tmp_path, 60, module)
+
+
+def test_what_crashes_is_noticed_by_who_was_asked(tmp_path: Path) -> None:
+    lines = ['["took", "story a", 0.5]', '["asked", "story b", ""]']
+    text = "".join(f"print({line!r})\n" for line in lines) + 'assert False, "no"\n'
+
+    found = oracles.ask(["story a", "story b"], tmp_path, 60, a_module(tmp_path, text))
+
+    assert (found.by, found.said) == ("story b", "AssertionError: no")
+    assert found.took_s == {"story a": 0.5}
+
+
+def test_what_hangs_is_noticed(tmp_path: Path) -> None:
+    asked = '["asked", "story a", ""]'
+    text = f"print({asked!r}, flush=True)\nwhile True: pass\n"
+
+    found = oracles.ask(["story a"], tmp_path, 1, a_module(tmp_path, text))
+
+    assert (found.by, found.said) == ("story a", "it does not come to an end")
 
 
 def test_a_sweep_is_shown_bugs_of_the_box_and_a_story_every_bug() -> None:
@@ -114,14 +140,6 @@ def test_a_sweep_is_shown_bugs_of_the_box_and_a_story_every_bug() -> None:
 
     assert {one.name.split()[0] for one in known if one.runs_any(of_box)} == {"sweep", "story"}
     assert {one.name.split()[0] for one in known if one.runs_any(of_server)} == {"story"}
-
-
-def test_what_hangs_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(oracles, "PATIENCE_CPU_S", 1)
-
-    found = oracles.ask(Oracle("hang", ("-c", "while True: pass")), tmp_path, 0.0)
-
-    assert found.noticed
 
 
 @pytest.mark.parametrize(
