@@ -24,6 +24,8 @@ SOURCES: Final[Mapping[str, int]] = {
     "server/oleada_server/rollouts/plan.py": 3,
 }
 """How many bugs are drawn from which file."""
+ONLY_READ: Final = frozenset({"Journal.peek"})
+"""Functions that tell a person something, and that no update runs."""
 OPERATORS: Final = frozenset({
     "boolean", "comparison", "negated condition", "removed case", "removed statement",
     "sign removed",
@@ -59,7 +61,8 @@ def draw(root: Path, seed: int) -> list[Drawn]:
 
 
 def _is_behaviour(mutant: Mutant) -> bool:
-    return mutant.operator in OPERATORS and bool(mutant.function)
+    is_run = bool(mutant.function) and mutant.function not in ONLY_READ
+    return is_run and mutant.operator in OPERATORS
 
 
 def _rank(mutant: Mutant, seed: int) -> str:
