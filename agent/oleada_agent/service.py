@@ -9,7 +9,6 @@ import signal
 import ssl
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -21,7 +20,7 @@ from oleada_wire.messages import LeaseRequest
 from oleada_wire.topics import Up
 from oleada_wire.words import LeasePhase
 
-from oleada_agent import booted, clock, enrol, health, identity, memory
+from oleada_agent import alive, booted, clock, enrol, health, identity, memory
 from oleada_agent.boot.control import FileBootControl
 from oleada_agent.commands import Commands
 from oleada_agent.config import Config
@@ -36,7 +35,7 @@ from oleada_agent.machine_states import Gate, Limits, other_slot
 from oleada_agent.outbox import DiskOutbox, Stamp
 from oleada_agent.ports import Ports
 from oleada_agent.reconnect import first_spread_ms, hello_pause_ms
-from oleada_agent.shell import ALIVE, Shell
+from oleada_agent.shell import Shell
 from oleada_agent.slots import FileSlots
 from oleada_agent.timers import Timers
 from oleada_agent.transport import Address, Connected, Disconnected, Received, Transport
@@ -239,6 +238,7 @@ class Service:
         first_ms = min(FIRST_HEALTH_MS, self._config.health_s * 1000)
         self._timers.set("health", clock.below(first_ms + 1))
         self._timers.set("memory", GIVE_BACK_MS)
+        alive.show(self._disk, self._timers)
         say(f"{self._identity.device_id} runs {facts.version} from slot {facts.slot}")
 
     def _turn(self) -> bool:
@@ -294,6 +294,8 @@ class Service:
                 self._put_health()
                 period_ms = self._config.health_s * 1000
                 self._timers.set("health", period_ms * 9 // 10 + clock.below(period_ms // 5 + 1))
+            case "alive":
+                alive.show(self._disk, self._timers)
             case "look":
                 self._probes.look()
             case "hello":
@@ -327,8 +329,7 @@ class Service:
         line = f"the state can not be stored, so no update goes on: {error}"
         say(line)
         self._outbox.put_log([line])
-        with suppress(StorageError):
-            self._disk.create(ALIVE)
+        alive.show(self._disk, self._timers)
         self._timers.set("room", ROOM_AGAIN_MS + clock.below(ROOM_AGAIN_MS // 2))
 
     def _look_for_room(self) -> None:

@@ -41,7 +41,6 @@ NOT_IN_A_STORY = {
     "booted.py:_by_hand": "an engineer starts an agent without the boot program",
     "cli.py:_enrol_patiently": "a sign of life in run/, while there is no server",
     "journal.py:has_room": "a full disk is tried with a file that holds nothing",
-    "service.py:_stand_still": "a sign of life in run/, when the disk takes nothing",
 }
 """Functions that change the disk and that no power cut of a story has struck, and why not."""
 

@@ -117,7 +117,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--watchdog-s",
         type=_watchdog_s,
         default=WATCHDOG_S,
-        help="restart when the agent has not begun after this many seconds (default: %(default)s)",
+        help="restart when the agent has not begun after this many seconds (default: %(default)s); "
+        "one that has begun says itself how long it may be silent",
     )
     parser.add_argument(
         "--dies-with",

@@ -15,10 +15,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from oleada_agent.boot import clock
+from oleada_agent.boot import clock, watchdog
 from oleada_agent.boot.choice import Behaviour, Choice, Ended
 from oleada_agent.boot.control import ControlDisk
 from oleada_agent.boot.errors import ControlError, StorageError
+from oleada_agent.boot.watchdog import Watchdog
 
 REBOOT_CODE: Final = 75
 """The agent's exit code that asks for a restart (sysexits.h: EX_TEMPFAIL)."""
@@ -28,7 +29,7 @@ LOG: Final = "run/agent.log"
 AGENT: Final = "run/agent.pyz"
 BOOTED: Final = "run/booted.json"
 ALIVE: Final = "run/agent.alive"
-"""The agent's first sign of life; the watchdog waits for it."""
+"""The agent's signs of life; the watchdog waits for the first, and for those promised."""
 HARDWARE: Final = "boot/hardware.toml"
 """What is peculiar about this box: ``player_fails_on = ["5.8.2"]``."""
 POLL_S: Final = 0.05
@@ -207,14 +208,16 @@ def _watch(
     watchdog_s: float,
     is_switched_off: Callable[[], bool],
 ) -> Ended:
-    bites_at = clock.steady_s() + watchdog_s
+    dog = Watchdog(watchdog_s, clock.steady_s())
+    sign: watchdog.Sign | None = None
     while True:
         if is_switched_off():
             return Ended.POWER
         code = process.poll()
         if code is not None:
             return Ended.REBOOT if code == REBOOT_CODE else Ended.WATCHDOG
-        if not alive.exists() and clock.steady_s() > bites_at:
+        sign = watchdog.look(alive, sign)
+        if dog.bites(sign, clock.steady_s()):
             return Ended.WATCHDOG
         clock.pause(POLL_S)
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from oleada_agent import booted, enrol, identity
+from oleada_agent import alive, booted, enrol, identity
 from oleada_agent.boot.choice import Behaviour
 from oleada_agent.boot.control import FileBootControl
 from oleada_agent.boot.system import AGENT
@@ -34,6 +34,7 @@ from oleada_agent.outbox import DiskOutbox, Stamp
 from oleada_agent.ports import Ports
 from oleada_agent.shell import Shell
 from oleada_agent.slots import FileSlots
+from oleada_agent.timers import Timers
 from oleada_agent.trust.authority import Authority, Box
 from oleada_agent.trust.errors import TrustError
 from oleada_agent.trust.store import MetadataStore
@@ -158,6 +159,7 @@ class Agent:
         if self._authority.denied:
             self._feed(DenyListed(self._authority.denied))
         self._keep_promises()
+        alive.show(self._world.disk, Timers())
         self._outbox.put_health(self._health)
         if self._behaviour is not Behaviour.NO_NETWORK:
             self._connect()

@@ -46,6 +46,8 @@ if order == "reboot":
     sys.exit(75)
 if order == "die":
     os.abort()
+if order == "hush":
+    (box / "run/agent.alive").write_text("0.2")
 signal.pause()
 """
 
@@ -84,7 +86,7 @@ class Call:
     line: socket.socket
 
     def order(self, word: str) -> None:
-        """Tell the agent to ``reboot``, ``die`` or ``stay``."""
+        """Tell the agent to ``reboot``, ``die``, ``stay`` or, after a promise, ``hush``."""
         self.line.sendall(word.encode())
 
     def ended(self) -> bool:
