@@ -243,10 +243,15 @@ def _host(host: str) -> x509.GeneralName:
 
 
 def _is_good(path: Path, names: x509.SubjectAlternativeName, now: datetime) -> bool:
-    if not path.exists():
+    """Return whether certificate and key are there, readable, of one pair and not to be renewed."""
+    try:
+        found = x509.load_pem_x509_certificate(path.read_bytes())
+        held = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        key = load_pem_private_key(path.with_suffix(".key").read_bytes(), None)
+    except (FileNotFoundError, ValueError, TypeError, x509.ExtensionNotFound):
+        return False  # damaged is as good as missing
+    if key.public_key() != found.public_key():
         return False
-    found = x509.load_pem_x509_certificate(path.read_bytes())
-    held = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     return held == names and found.not_valid_after_utc > now + RENEW_BEFORE
 
 

@@ -60,15 +60,23 @@ def disks(config: Config) -> tuple[Disk, ...]:
 
 
 def certificates(pki_dir: Path) -> tuple[Expiry, ...]:
-    """Return when each certificate of *pki_dir* ends; one that is not there is not here."""
+    """Return when each certificate of *pki_dir* ends; one that is not there is not here.
+
+    One that can not be read has ended: it proves nothing any more.
+    """
     found = []
     for name in (*AUTHORITIES, *ENDS):
         path = pki_dir / f"{name}.pem"
         if path.exists():
-            certificate = x509.load_pem_x509_certificate(path.read_bytes())
-            is_authority = name in AUTHORITIES
-            found.append(Expiry(name, certificate.not_valid_after_utc, is_authority))
+            found.append(Expiry(name, _end_of(path), name in AUTHORITIES))
     return tuple(found)
+
+
+def _end_of(path: Path) -> datetime:
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
+    except ValueError:
+        return clock.from_ms(0)
 
 
 def _with_database(local: dict[str, object], now: datetime) -> Facts:

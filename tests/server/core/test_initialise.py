@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from flask import Flask
 from oleada_server import config as settings
 from oleada_server import initialise
@@ -12,6 +14,8 @@ from oleada_server.client import NoServerError, connect, read_login
 from oleada_server.clock import now_utc
 from oleada_server.config import BadSettingError
 from oleada_server.db import db
+from oleada_server.secret import secret_key
+from oleada_server.system import facts
 
 
 @pytest.fixture
@@ -32,6 +36,28 @@ def test_a_good_login_is_kept(ready: Flask) -> None:
     before = read_login(ready.extensions["oleada_config"].data_dir)
 
     assert _again(ready) == before
+
+
+@pytest.mark.parametrize("name", ["door.pem", "door.key", "oleada-server.key"])
+def test_a_certificate_of_ours_whose_file_is_damaged_is_made_anew(ready: Flask, name: str) -> None:
+    path = ready.extensions["oleada_config"].pki_dir / name
+    path.write_bytes(b"")
+    assert facts.certificates(path.parent), "a page that looks meanwhile is told"
+
+    _again(ready)
+
+    certificate = x509.load_pem_x509_certificate(path.with_suffix(".pem").read_bytes())
+    key = load_pem_private_key(path.with_suffix(".key").read_bytes(), None)
+    assert key.public_key() == certificate.public_key()
+
+
+def test_a_secret_that_was_cut_short_is_made_anew(ready: Flask) -> None:
+    """An empty key would sign whatever anybody has signed with an empty key."""
+    config = ready.extensions["oleada_config"]
+    (config.keys_dir / "secret_key").write_bytes(b"")
+
+    assert len(secret_key(config)) == 32
+    assert secret_key(config) == secret_key(config)
 
 
 def test_a_damaged_login_is_made_anew(ready: Flask) -> None:

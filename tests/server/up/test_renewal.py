@@ -60,12 +60,21 @@ def test_one_that_was_replaced_is_taken_up_and_one_that_has_expired_is_made_anew
     assert _ends(config, "door") > NOON
 
 
-def test_a_key_that_can_not_be_read_is_told_and_ends_nothing(config: Config) -> None:
-    said: list[str] = []
+def test_one_that_was_damaged_is_made_anew(config: Config) -> None:
     renewal = Renewal(config, 0.0)
     (config.pki_dir / "door.pem").write_text("damaged")
 
-    assert renewal.turn(0.2, lambda: NOON, said.append) == {"door"}
+    assert renewal.turn(0.2, lambda: NOON, lambda _: None) == {"door"}
+    assert _ends(config, "door") > NOON
+
+
+def test_an_authority_that_can_not_be_read_is_told_and_ends_nothing(config: Config) -> None:
+    said: list[str] = []
+    renewal = Renewal(config, 0.0)
+    (config.pki_dir / "service-ca.pem").write_text("damaged")
+    (config.pki_dir / "door.pem").unlink()
+
+    assert "door" in renewal.turn(0.2, lambda: NOON, said.append)
     assert said[0].startswith("Certificates can not be looked after")
 
 
