@@ -91,11 +91,16 @@ class Box:
     Args:
         directory: The box.
         console: Where boot program and agent speak; ``console.log`` in the box if not given.
+        memory: For temporary files, which a box that is killed leaves behind; the
+            machine's own folder if not given.
     """
 
-    def __init__(self, directory: Path, console: Path | None = None) -> None:
+    def __init__(
+        self, directory: Path, console: Path | None = None, memory: Path | None = None
+    ) -> None:
         self.directory = directory.resolve()
         self._console = console or self.directory / "console.log"
+        self._environment = {**os.environ, **({"TMPDIR": str(memory)} if memory else {})}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -127,6 +132,7 @@ class Box:
             self._process = subprocess.Popen(
                 # The kernel kills the box when the lab is gone, however it went.
                 [*DIES_WITH_PARENT, *self.command()],
+                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,

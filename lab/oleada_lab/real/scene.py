@@ -75,10 +75,14 @@ class Scene:
     Attributes:
         factory: The folder of a new box, to be copied or loaded.
         goal: What every box is told to become.
+        console: Where the box of the moment speaks.
+        memory: Its temporary files, which would outlive a killed box elsewhere.
     """
 
     def __init__(self, home: Path, desk: Server, factory: Path, image: BuiltImage) -> None:
-        self._home = home
+        self.console = home / "console.log"
+        self.memory = home / "memory"
+        self.memory.mkdir()
         self._desk = desk
         self.factory = factory
         self.goal = Goal(NEW, image.sha256)
@@ -94,9 +98,8 @@ class Scene:
         self._attempt = 1
         self._desk.meet(f"VX41{self._devices:08d}")
         self.go_back(Known())
-        console = self._home / "console.log"
-        console.unlink(missing_ok=True)
-        return Box(folder, console)
+        self.console.unlink(missing_ok=True)
+        return Box(folder, self.console, self.memory)
 
     def known(self) -> Known:
         """Return what the server knows of the box so far."""

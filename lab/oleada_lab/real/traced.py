@@ -79,9 +79,9 @@ class TracedBox(Box):
     """
 
     def __init__(
-        self, box: Box, console: Path, log: Path, options: Sequence[str], start: int | None
+        self, scene: Scene, folder: Path, log: Path, options: Sequence[str], start: int | None
     ) -> None:
-        super().__init__(box.directory, console)
+        super().__init__(folder, scene.console, scene.memory)
         self._log = log
         self._strace = ["strace", "-q", "-e", "signal=none", "-o", str(log), *options]
         self._start = start
@@ -141,7 +141,7 @@ class TracedStand:
         box = self._new_box(log, ["-e", f"trace={point.name}", "-e", inject], point.start)
         until_dark(self.scene, box)
         self.scene.go_back(self.scene.known())
-        verdict, said = recover(self.scene, Box(self._box, self._home / "console.log"))
+        verdict, said = recover(self.scene, Box(self._box, self.scene.console, self.scene.memory))
         was_cut = KILLED in log.read_text(errors="replace")
         after = before[point.done - 1] if was_cut and point.done else None
         return Cut(point.done, after, Kept.ALL, verdict, said)
@@ -150,7 +150,7 @@ class TracedStand:
         shutil.rmtree(self._box, ignore_errors=True)
         shutil.copytree(self.scene.factory, self._box)
         self.scene.new_box(self._box)
-        return TracedBox(Box(self._box), self._home / "console.log", log, options, start)
+        return TracedBox(self.scene, self._box, log, options, start)
 
 
 def points(found: Sequence[calls.Call], box: str) -> list[Point]:
