@@ -50,8 +50,9 @@ def paths(result: Result) -> Counter[str]:
 
 def storage_path(path: str) -> str:
     """Return what *path* is, whatever message it holds and however it is written."""
-    folder, _, name = path.removesuffix(".tmp").rpartition("/")
-    return f"{folder}/*" if folder == "data/outbox" else f"{folder}/{name}"
+    path = path.removesuffix(".tmp")
+    folder = path.rpartition("/")[0]
+    return f"{folder}/*" if folder == "data/outbox" else path
 
 
 def to_text(result: Result) -> str:
