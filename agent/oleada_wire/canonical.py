@@ -23,9 +23,7 @@ def dumps(value: Any) -> bytes:
         TypeError: *value* holds something JSON has no word for, or a float.
     """
     _refuse_floats(value)
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def loads(data: bytes, kind: str, size_bytes_max: int) -> dict[str, Any]:
@@ -102,12 +100,16 @@ def _bound_depth(value: Any, kind: str, depth: int = 0) -> None:
         _bound_depth(child, kind, depth + 1)
 
 
+_PLAIN: Final = frozenset({str, int, bool, type(None)})
+_ENCODER: Final = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+)
+
+
 def _refuse_floats(value: Any) -> None:
     if isinstance(value, float):
         raise TypeError(f"{value!r} is a float; the wire carries integers with a unit")
-    if isinstance(value, dict):
-        for child in value.values():
-            _refuse_floats(child)
-    elif isinstance(value, list | tuple):
-        for child in value:
+    children = value.values() if isinstance(value, dict) else value
+    for child in children if isinstance(value, dict | list | tuple) else ():
+        if type(child) not in _PLAIN:  # most are; a call for each would be most of the cost
             _refuse_floats(child)

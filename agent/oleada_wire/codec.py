@@ -29,6 +29,7 @@ from oleada_wire.errors import MalformedMessageError
 from oleada_wire.ids import BootId
 
 STRING_CHARS_MAX: Final = 8192
+_PLAIN: Final = frozenset({str, int, bool, type(None)})
 ITEMS_MAX: Final = 4096
 
 T = TypeVar("T")
@@ -52,13 +53,12 @@ class _UnfitError(Exception):
 def to_json(value: Any) -> Any:
     """Return *value* as what JSON can spell; ``None`` fields are left out."""
     kind = type(value)
-    if kind is str or kind is int or kind is bool or value is None:
+    if kind in _PLAIN:
         return value
     if kind is BootId:
         return str(value)
-    if is_dataclass(kind):
-        found = {name: getattr(value, name) for name in _names(kind)}
-        return {name: to_json(item) for name, item in found.items() if item is not None}
+    if (names := _names(cast(Hashable, kind))) is not None:
+        return _object(value, names)
     if isinstance(value, StrEnum):
         return str(value)
     if isinstance(value, list | tuple):
@@ -66,6 +66,15 @@ def to_json(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: to_json(item) for key, item in value.items()}
     return value
+
+
+def _object(value: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    found = {}
+    for name in names:
+        if (item := getattr(value, name)) is not None:
+            # A call for each plain value would be most of the cost.
+            found[name] = item if type(item) in _PLAIN else to_json(item)
+    return found
 
 
 def from_json(shape: type[T], value: Any, where: str) -> T:
@@ -87,8 +96,9 @@ def from_json(shape: type[T], value: Any, where: str) -> T:
 
 
 @cache
-def _names(shape: Any) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(shape))
+def _names(shape: Any) -> tuple[str, ...] | None:
+    """Return the names of the fields of *shape*; None if it is no dataclass."""
+    return tuple(field.name for field in fields(shape)) if is_dataclass(shape) else None
 
 
 @cache

@@ -2,18 +2,19 @@
 
 import argparse
 import json
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from oleada_lab.bench import assignment, footprint, gateway, pages, screen
+from oleada_lab.bench import assignment, footprint, gateway, pages, screen, sim
 from oleada_lab.bench.report import command_line, store
 from oleada_lab.clock import now_utc
 
 FOLDER: Final = Path("bench-results")
 SEED: Final = 20_261_121
-PARTS: Final = ("assignment", "gateway", "footprint", "pages", "screen")
+PARTS: Final = ("assignment", "gateway", "footprint", "pages", "screen", "sim")
 
 
 def add_commands(commands: Any) -> None:
@@ -22,6 +23,8 @@ def add_commands(commands: Any) -> None:
     found.add_argument("--only", choices=PARTS, action="append", help="a part; repeatable")
     found.add_argument("--boxes", type=int, default=assignment.BOXES, help="light boxes")
     found.add_argument("--messages", type=int, default=gateway.MESSAGES, help="health messages")
+    found.add_argument("--sim-boxes", type=int, default=sim.BOXES, help="boxes in virtual time")
+    found.add_argument("--json", action="store_true", help="print the numbers as JSON alone")
     found.add_argument("--idle-s", type=float, default=footprint.WATCH_S, help="seconds watched")
     found.add_argument("--seed", type=int, default=SEED, help="of the numbers in the messages")
     found.add_argument("--out", type=Path, default=FOLDER, help="folder for the JSON")
@@ -35,13 +38,15 @@ def _run(options: argparse.Namespace) -> int:
         "footprint": lambda home: footprint.measure(home, options.idle_s),
         "pages": lambda home: pages.measure(home, options.seed),
         "screen": lambda home: screen.measure(home, options.seed),
+        "sim": lambda _home: sim.measure(options.sim_boxes, options.seed),
     }
     results = {}
     for name in options.only or PARTS:
-        print(f"{name} …", flush=True)
+        print(f"{name} …", flush=True, file=sys.stderr if options.json else sys.stdout)
         with tempfile.TemporaryDirectory(prefix=f"oleada-bench-{name}-") as home:
             results[name] = parts[name](Path(home))
-        print(json.dumps(results[name], indent=2), flush=True)
+        if not options.json:
+            print(json.dumps(results[name], indent=2), flush=True)
     path = store(results, options.out, now_utc(), options.seed, command_line())
-    print(f"stored in {path}")
+    print(json.dumps(results, indent=2) if options.json else f"stored in {path}")
     return 0

@@ -65,12 +65,30 @@ class RefusedError(Exception):
     """The broker does not accept this connection now."""
 
 
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """One subscription.
+
+    Attributes:
+        plain: Without the group of a shared subscription.
+        group: The whole text of a shared one, else empty.
+    """
+
+    plain: str
+    group: str
+    qos: int
+
+    def hears(self, topic: str) -> bool:
+        """Return whether *topic* matches."""
+        return matches(self.plain, topic)
+
+
 @dataclass(slots=True)
 class Session:
     """What the broker remembers of one client, connected or not.
 
     Attributes:
-        filters: By filter, the QoS that was asked for.
+        filters: By the text that was subscribed to.
         under_way: By mid, what the client has not acknowledged; in order.
         queue: What waits for the window.
     """
@@ -80,7 +98,7 @@ class Session:
     peer: Peer | None = None
     will: Message | None = None
     left_ms: int = 0
-    filters: dict[str, int] = field(default_factory=dict)
+    filters: dict[str, "Filter"] = field(default_factory=dict)
     under_way: dict[int, Message] = field(default_factory=dict)
     queue: deque[Message] = field(default_factory=deque)
     last_mid: int = 0
@@ -140,8 +158,10 @@ class SimBroker:
         self._may_write = may_write
         self._sessions: dict[str, Session] = {}
         self._retained: dict[str, Message] = {}
+        self._leaves: dict[str, dict[str, None]] = {}
         self._by_prefix: dict[str, dict[str, None]] = {}
         self._turns: dict[str, int] = {}
+        self._routes: dict[str, list[tuple[str, Filter]]] = {}
 
     # -- connections -------------------------------------------------------------------
 
@@ -223,7 +243,9 @@ class SimBroker:
         if not keeps_store:
             self._sessions.clear()
             self._retained.clear()
+            self._leaves.clear()
             self._by_prefix.clear()
+            self._routes.clear()
 
     def come_up(self) -> None:
         """Accept connections again."""
@@ -235,14 +257,16 @@ class SimBroker:
         """Let *client_id* hear what matches *filters*, what is retained at once."""
         session = self._sessions[client_id]
         for one in filters:
-            session.filters[one] = qos
             plain = _without_share(one)
+            if one not in session.filters:
+                self._routes.clear()
+            session.filters[one] = Filter(plain, "" if plain == one else one, qos)
             self._by_prefix.setdefault(_literal(plain), {})[client_id] = None
             if plain != one:
                 continue  # a shared subscription gets nothing that is retained
-            for message in list(self._retained.values()):
+            for message in self._retained_under(one):
                 if matches(one, message.topic):
-                    self._queue(session, replace(message, qos=min(qos, message.qos)))
+                    self._queue(session, _at_most(message, qos))
 
     def publish(self, client_id: str, message: Message) -> None:
         """Give *message* to everybody who has subscribed to it, if it may be written."""
@@ -252,17 +276,14 @@ class SimBroker:
         if message.is_retained:
             self._retain(message)
         shared: dict[str, list[Session]] = {}
-        for name in self._hearers(message.topic):
-            session = self._sessions[name]
-            for one, qos in session.filters.items():
-                plain = _without_share(one)
-                if not matches(plain, message.topic):
-                    continue
-                if plain != one:
-                    shared.setdefault(one, []).append(session)
-                    continue
-                self._queue(session, _at_most(message, qos))
-                break
+        for name, one in self._route(message.topic):
+            session = self._alive(name)
+            if session is None:
+                continue
+            if one.group:
+                shared.setdefault(one.group, []).append(session)
+            else:
+                self._queue(session, _at_most(message, one.qos))
         for group, members in shared.items():
             self._queue(self._next_of(group, members), message)
 
@@ -279,10 +300,30 @@ class SimBroker:
     # -- inside ------------------------------------------------------------------------
 
     def _retain(self, message: Message) -> None:
+        leaves = self._leaves.setdefault(message.topic.rpartition("/")[0], {})
         if message.payload in (b"", None):
             self._retained.pop(message.topic, None)
+            leaves.pop(message.topic, None)
         else:
             self._retained[message.topic] = message
+            leaves[message.topic] = None
+
+    def _retained_under(self, pattern: str) -> list[Message]:
+        """Return what *pattern* may match; few where it is one level below a plain topic."""
+        literal = _literal(pattern)
+        if pattern == f"{literal}/+":
+            return [self._retained[topic] for topic in self._leaves.get(literal, ())]
+        return list(self._retained.values())
+
+    def _route(self, topic: str) -> list[tuple[str, Filter]]:
+        """Return who hears *topic* and by which filter, in the order of subscription."""
+        found = self._routes.get(topic)
+        if found is None:
+            found = self._routes[topic] = []
+            for name in self._hearers(topic):
+                filters = self._sessions[name].filters.values()
+                found.extend((name, one) for one in filters if one.hears(topic))
+        return found
 
     def _hearers(self, topic: str) -> list[str]:
         """Return clients with a filter that may match *topic*, in the order of subscription."""
@@ -291,7 +332,7 @@ class SimBroker:
         while end > 0:
             found.update(self._by_prefix.get(topic[:end], {}))
             end = topic.rfind("/", 0, end)
-        return [name for name in found if self._alive(name) is not None]
+        return [name for name in found if name in self._sessions]
 
     def _next_of(self, group: str, members: list[Session]) -> Session:
         present = [one for one in members if one.peer is not None] or members
@@ -346,12 +387,16 @@ class SimBroker:
 
     def _forget(self, session: Session) -> None:
         self._sessions.pop(session.client_id, None)
-        for one in session.filters:
-            self._by_prefix.get(_literal(_without_share(one)), {}).pop(session.client_id, None)
+        self._routes.clear()
+        for one in session.filters.values():
+            self._by_prefix.get(_literal(one.plain), {}).pop(session.client_id, None)
 
 
 def matches(pattern: str, topic: str) -> bool:
     """Return whether *topic* matches *pattern* with its ``+`` and ``#``."""
+    if pattern.endswith("/+") and "+" not in pattern[:-1]:  # what boxes subscribe to
+        start = len(pattern) - 1
+        return topic.startswith(pattern[:-1]) and "/" not in topic[start:] and "#" not in pattern
     if "+" not in pattern and "#" not in pattern:
         return pattern == topic
     wanted, found = pattern.split("/"), topic.split("/")

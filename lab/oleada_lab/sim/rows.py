@@ -19,7 +19,6 @@ class Row:
         verdicts: Attempts that have ended.
         number: Of the newest assignment that was retained for it.
         has_assignment: The broker holds one for it.
-        runs: What it said last that it runs.
     """
 
     device_id: str
@@ -33,7 +32,6 @@ class Row:
     verdicts: set[int] = field(default_factory=set)
     number: int = 0
     has_assignment: bool = False
-    runs: str = ""
 
 
 @dataclass(slots=True)

@@ -30,6 +30,7 @@ from oleada_wire.topics import Down, Model, Up
 
 from oleada_lab.check import facts
 from oleada_lab.check.facts import Fact
+from oleada_lab.scenario_read import ScenarioError
 from oleada_lab.sim.broker import Message, SimBroker
 from oleada_lab.sim.desk import Desk
 from oleada_lab.sim.plain import UTC, Assigned, Covered, ToBox
@@ -66,10 +67,17 @@ class SimServer:
         self._world, self._terms, self._tell = world, terms, tell
         self._counted: set[tuple[str, int, int]] = set()
         self._health: set[str] = set()
+        self._known = frozenset(device_ids)
         self._has_begun = False
         self._tick_at_ms: int | None = None
         self._renew: deque[tuple[datetime, Row]] = deque()
         self.rows = Rows(members(terms, device_ids))
+        for wave in self.waves:
+            if not self.rows.of_wave(wave.position):
+                raise ScenarioError(
+                    f"rollout.waves: wave {wave.position} covers none of {len(device_ids)} boxes; "
+                    "it would prove nothing, and the server refuses it."
+                )
 
     def start(self) -> None:
         """Begin."""
@@ -137,13 +145,10 @@ class SimServer:
         acks: dict[str, list[str]] = {}
         for message in batch:
             parsed = topics.parse(message.topic)
-            if (
-                not isinstance(parsed, topics.DeviceTopic)
-                or parsed.device_id not in self.rows.by_id
-            ):
+            if not isinstance(parsed, topics.DeviceTopic) or parsed.device_id not in self._known:
                 continue
             said = self._read(Up(str(parsed.kind)), message.payload)
-            self._hear(self.rows.by_id[parsed.device_id], said)
+            self._hear(parsed.device_id, said)
             acks.setdefault(parsed.device_id, []).append(said.header.id)
         self._want_tick(TICK_MS)
         return acks
@@ -155,21 +160,20 @@ class SimServer:
             return messages.decode(shape, payload)
         return payload
 
-    def _hear(self, row: Row, said: object) -> None:
+    def _hear(self, device_id: str, said: object) -> None:
+        row = self.rows.by_id.get(device_id)
         match said:
-            case Report():
-                self._report(row, said)
-            case Health(header):
-                if header.id not in self._health:
-                    self._health.add(header.id)
-                    self._tell(facts.HealthCounted(row.device_id))
-            case LeaseRequest():
-                self._lease(row, said)
-            case Hello():
-                row.runs = said.version
-                self._tell(facts.Shown(row.device_id, "", said.version))
-                if said.assignment_seq < row.number:
+            case Health(header) if header.id not in self._health:
+                self._health.add(header.id)
+                self._tell(facts.HealthCounted(device_id))
+            case Hello(version=version):
+                self._tell(facts.Shown(device_id, "", version))
+                if row is not None and said.assignment_seq < row.number:
                     self._assign(row, again=True)
+            case Report() if row is not None:
+                self._report(row, said)
+            case LeaseRequest() if row is not None:
+                self._lease(row, said)
             case _:
                 pass
 

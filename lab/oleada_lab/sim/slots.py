@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from oleada_agent.boot.choice import Choice
 from oleada_agent.boot.control import FileBootControl
-from oleada_agent.boot.image import FIRST_BLOCK_BYTES, parse_header
+from oleada_agent.boot.image import FIRST_BLOCK_BYTES, ImageHeader, parse_header
 from oleada_agent.errors import ImageError, StorageError
 from oleada_agent.slots import FileSlots, slot_path
 
@@ -29,9 +29,22 @@ class WatchedSlots(FileSlots):
             capacity_bytes=SLOT_BYTES,
         )
         self._box, self._found = box, found
+        self._headers: dict[str, ImageHeader | None] = {}
+
+    def header(self, slot: str) -> ImageHeader | None:
+        """Return what *slot* says it holds, read once until it is written."""
+        if slot not in self._headers:
+            self._headers[slot] = super().header(slot)
+        return self._headers[slot]
+
+    def finish(self, slot: str, size_bytes: int) -> None:
+        """Return when every part is durable, then the first block."""
+        self._headers.pop(slot, None)
+        super().finish(slot, size_bytes)
 
     def begin(self, slot: str) -> None:
         """Empty the first block of *slot*, durably: nothing in it can boot."""
+        self._headers.pop(slot, None)
         proven = FileBootControl(self._box.disk).is_successful(self._found.slot)
         tell = self._box.street.tell
         tell(facts.SlotErased(self._box.device_id, slot, self._found.slot, proven))

@@ -81,6 +81,20 @@ def test_what_is_retained_is_given_on_subscribing_until_it_is_cleared() -> None:
     assert joined(broker, "late").payloads == []
 
 
+def test_somebody_new_hears_what_others_hear_already() -> None:
+    broker = SimBroker(World(1))
+    first = joined(broker, "first")
+    broker.publish("server", a_message(1))
+    second = joined(broker, "second")
+    broker.publish("server", a_message(2))
+    broker.disconnect("first", first)
+    broker.connect(Client(), "first", clean_start=True)
+    broker.publish("server", a_message(3))
+
+    assert first.payloads == [1, 2]
+    assert second.payloads == [2, 3]
+
+
 def test_a_session_keeps_what_came_meanwhile_and_gives_it_in_order() -> None:
     broker = SimBroker(World(1))
     before = joined(broker)

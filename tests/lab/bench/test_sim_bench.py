@@ -1,0 +1,18 @@
+import pytest
+from oleada_lab.bench import sim
+
+
+@pytest.mark.parametrize(("kind", "boxes", "updated"), [("quiet", 40, 0), ("update", 120, 120)])
+def test_a_day_is_lived_by_real_boxes_and_breaks_nothing(
+    kind: str, boxes: int, updated: int
+) -> None:
+    found = sim.day(kind, boxes, seed=1)
+
+    assert found["updated"] == updated
+    assert found["broken"] == 0
+    assert found["events"] > boxes * 24
+    assert found["device_days_per_cpu_minute"] > 0
+
+
+def test_a_day_repeats_itself() -> None:
+    assert sim.day("quiet", 5, seed=3)["trace"] == sim.day("quiet", 5, seed=3)["trace"]
