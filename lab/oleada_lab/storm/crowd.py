@@ -60,6 +60,9 @@ class Member:
         pauses: Each ``pause_s`` that it was told.
         heard: Kinds of other messages from the server, with their payload.
         acked_at_s: Steady clock, of the newest acknowledgement.
+        context: Made once, as a box does: Mosquitto hangs up on whoever has not said CONNECT
+            within 90 s (60 s of keepalive before it knows ours, and a half), and one process
+            speaks for everybody here.
     """
 
     identity: Identity
@@ -75,6 +78,7 @@ class Member:
     queue: deque[tuple[topics.Up, bytes]] = field(default_factory=deque)
     in_flight: int = 0
     line: Line = field(default_factory=Line)
+    context: ssl.SSLContext | None = None
 
     def say(self, kind: topics.Up, payload: bytes) -> None:
         """Queue *payload*; it leaves within the window, at QoS 1, when the box is ready."""
@@ -179,11 +183,10 @@ class Crowd:
         error = member.line.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if error:
             raise OSError(error, os.strerror(error))
-        identity = member.identity
-        context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=str(self._ca_file))
-        context.load_cert_chain(identity.certificate_file, identity.key_file)
+        if member.context is None:
+            member.context = _context(self._ca_file, member.identity)
         self._selector.unregister(member.line.sock)
-        member.line.tls = context.wrap_socket(
+        member.line.tls = member.context.wrap_socket(
             member.line.sock, do_handshake_on_connect=False, server_hostname=self._address[0]
         )
         member.line.sock = member.line.tls
@@ -258,6 +261,12 @@ class Crowd:
             member.line.sock.close()
         member.line = Line()
         member.is_ready = False
+
+
+def _context(ca_file: Path, identity: Identity) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=str(ca_file))
+    context.load_cert_chain(identity.certificate_file, identity.key_file)
+    return context
 
 
 def count_failure(member: Member, error: OSError) -> None:
