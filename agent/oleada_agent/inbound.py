@@ -89,8 +89,6 @@ class Inbound:
             self._refuse(kind, error.code, str(error))
         except TrustError as error:
             self._refuse(kind, error.attack, str(error))
-        except StorageError as error:  # trusted, but the disk does not keep it
-            self._refuse(kind, "storage", str(error))
 
     def _dispatch(self, kind: Kind, payload: bytes) -> None:
         match kind:
@@ -110,9 +108,9 @@ class Inbound:
     def _dispatch_model(self, kind: Kind, payload: bytes) -> None:
         match kind:
             case Model.META:
-                self.authority.accept_meta(messages.decode(Meta, payload, DOWN_BYTES_MAX))
-                self._take_up_held()
-                self.feed(TrustChanged())
+                if self._keep_meta(messages.decode(Meta, payload, DOWN_BYTES_MAX)):
+                    self._take_up_held()
+                    self.feed(TrustChanged())
             case Model.WAVE:
                 self.authority.accept_waves(messages.decode(Waves, payload, DOWN_BYTES_MAX))
                 self.feed(TrustChanged())
@@ -122,6 +120,18 @@ class Inbound:
                     self.feed(DenyListed(self.authority.denied))
             case _:
                 raise MalformedMessageError(f"'{kind}' is nothing that a box is told.")
+
+    def _keep_meta(self, meta: Meta) -> bool:
+        """Return whether *meta* is trusted and kept.
+
+        Only here may the disk refuse in peace: a machine that can not store ends the agent.
+        """
+        try:
+            self.authority.accept_meta(meta)
+        except StorageError as error:
+            self._refuse(Model.META, "storage", str(error))
+            return False
+        return True
 
     def _take_up_held(self) -> None:
         for kind, payload in list(self._held.items()):
