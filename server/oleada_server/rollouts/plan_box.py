@@ -1,8 +1,9 @@
 """What one box's message or silence means: reports, deadlines and leases, decided purely.
 
-A box's state is the fold of its reports by (attempt, step): the highest step of the
-newest attempt wins, so order and repetition change nothing. Silence is the only
-outcome that the server gives by itself, and any later word of the box takes it back.
+A box's state is the fold of its reports by (attempt, is final, step): in the newest
+attempt a final word wins over any other, then the highest step, so that order and
+repetition change nothing and no box takes its verdict back. Silence is the only outcome
+that the server gives by itself, and any later word of the box takes it back.
 """
 
 from collections.abc import Sequence
@@ -123,10 +124,10 @@ def on_report(box: BoxFacts, report: ReportFacts, target_version: str) -> Moved 
     if box.is_from_backup and report.attempt > box.attempt:
         if report.phase.is_final and report.reason is Reason.CANCELLED:
             return Moved(BoxState.QUEUED, report.step, report.reason, assign_again=True)
-        box = replace(box, attempt=report.attempt, step=0)
+        box = replace(box, state=BoxState.QUEUED, attempt=report.attempt, step=0)
     if not 1 <= report.attempt <= box.attempt:
         return Refused()
-    if report.attempt < box.attempt or report.step <= box.step:
+    if report.attempt < box.attempt or _is_outdone(box, report):
         return History()
     if report.phase is Phase.UPDATED and report.version != target_version:
         return Moved(BoxState.FAILED, report.step, Reason.WRONG_CONTENT)
@@ -135,6 +136,13 @@ def on_report(box: BoxFacts, report: ReportFacts, target_version: str) -> Moved 
     if report.reason in RETRYABLE and box.attempt < box.attempts_max:
         return Moved(BoxState.QUEUED, report.step, report.reason, assign_again=True)
     return Moved(_STATE_OF[report.phase], report.step, report.reason)
+
+
+def _is_outdone(box: BoxFacts, report: ReportFacts) -> bool:
+    """Return whether *box* has said more in this attempt: its final word, or a later one."""
+    waits_for_next_attempt = box.state is BoxState.QUEUED and box.step > 0
+    has_ended = box.state in VERDICTS or waits_for_next_attempt
+    return (has_ended, box.step) >= (report.phase.is_final, report.step)
 
 
 def fell_silent(state: BoxState, deadline_at: datetime | None, now: datetime) -> bool:

@@ -77,7 +77,21 @@ def test_an_attempt_that_was_never_given_is_refused() -> None:
 
 def test_an_older_attempt_or_step_is_history() -> None:
     assert said(updated, replace(box, attempt=2)) == History()
-    assert said(updated, replace(box, step=5)) == History()
+    assert said(downloading, replace(box, state=BoxState.INSTALLING, step=1)) == History()
+    assert said(updated, replace(box, state=BoxState.UPDATED, step=5)) == History()
+
+
+@pytest.mark.parametrize("end", [updated, rolled_back, replace(rolled_back, reason=Reason.STORAGE)])
+def test_a_box_does_not_take_its_verdict_back(end: ReportFacts) -> None:
+    moved = said(end)
+    assert isinstance(moved, Moved)
+    ended = replace(box, state=moved.state, step=moved.step)
+
+    assert said(replace(downloading, step=6), ended) == History()
+    assert said(end, replace(box, state=BoxState.DOWNLOADING, step=6)) == moved
+    assert said(replace(rolled_back, step=6), ended) == Moved(
+        BoxState.ROLLED_BACK, 6, Reason.HEALTH_CHECK
+    )
 
 
 def test_a_box_that_says_updated_and_runs_something_else_has_failed() -> None:
@@ -111,11 +125,17 @@ def test_a_late_word_takes_silence_back() -> None:
 phases = st.lists(st.sampled_from([p for p in Phase if not p.is_final]), min_size=1, max_size=3)
 
 
-@given(phases, st.sampled_from([updated, rolled_back, replace(rolled_back, reason=Reason.STORAGE)]))
+@given(
+    phases,
+    st.integers(1, 5),
+    st.sampled_from([updated, rolled_back, replace(rolled_back, reason=Reason.STORAGE)]),
+)
 def test_order_and_repetition_of_reports_change_nothing(
-    moves: list[Phase], end: ReportFacts
+    moves: list[Phase], first_step: int, end: ReportFacts
 ) -> None:
-    reports = [ReportFacts(1, i, phase, None, "1.0.0") for i, phase in enumerate(moves, start=1)]
+    """Not even of a box that goes on speaking after its final word, which is step 5."""
+    steps = (step for step in range(first_step, 10) if step != end.step)
+    reports = [ReportFacts(1, next(steps), phase, None, "1.0.0") for phase in moves]
     reports.append(end)
 
     ends = set()

@@ -134,6 +134,8 @@ def test_an_attempt_that_the_server_has_lost_is_believed_from_its_first_step() -
 
     assert told(first) == Moved(BoxState.DOWNLOADING, 1, push_deadline=True)
     assert told(replace(first, attempt=9)) == Moved(BoxState.DOWNLOADING, 1, push_deadline=True)
+    ended = replace(restored, state=BoxState.FAILED)
+    assert told(first, ended) == Moved(BoxState.DOWNLOADING, 1, push_deadline=True)
     assert told(replace(first, step=0)) == History()
     assert told(first, replace(restored, is_from_backup=False)) == Refused()
 
@@ -159,7 +161,7 @@ def test_an_attempt_that_the_server_knows_is_counted_as_ever_after_a_restore() -
     known = ReportFacts(2, 5, Phase.FAILED, Reason.CANCELLED, "1.0.0")
 
     assert told(known) == Moved(BoxState.FAILED, 5, Reason.CANCELLED)
-    assert told(replace(known, step=4)) == History()
+    assert told(replace(known, step=4, phase=Phase.CHECKING)) == History()
     assert told(replace(known, attempt=1)) == History()
 
 
