@@ -24,6 +24,8 @@ RECONNECT_MS: Final = 500
 SESSION_S: Final = 600
 BATCH_MAX: Final = 500
 OLDER_MAX: Final = 1_000
+NOTICE_MS: Final = 5_000
+"""The worker looks at the canary that it has retained about so often."""
 Store = Callable[[list[Message]], dict[str, list[str]]]
 
 
@@ -73,9 +75,13 @@ class Desk:
         self._publish(Message(topic, payload, PLAIN_BYTES, qos))
 
     def replay(self) -> None:
-        """Publish again what was retained before the newest, as a broker from a backup would."""
+        """Publish again what was retained before the newest, as a broker from a backup would.
+
+        The worker notices that the broker has not what it should have, and gives it everything.
+        """
         for message in self._older:
             self._publish(message)
+        self._later(NOTICE_MS, self._publish_retained)
 
     def go_down(self) -> None:
         """Kill every process of the server; what was not stored is forgotten."""
@@ -120,8 +126,7 @@ class Desk:
         self._is_connected = True
         self._broker.subscribe(NAME, [UP_FILTER])
         if not was_known:
-            for message in list(self._retained.values()):
-                self._broker.publish(NAME, message)
+            self._publish_retained()
         unsent, self._unsent = self._unsent, []
         for message in unsent:
             self._broker.publish(NAME, message)
@@ -138,6 +143,10 @@ class Desk:
                 self._broker.acknowledge(NAME, delivery.mid)
         if self._batch:
             self._later(BATCH_MS + self.slow_ms, self._finish_batch)
+
+    def _publish_retained(self) -> None:
+        for message in list(self._retained.values()):
+            self._publish(message)
 
     def _publish(self, message: Message) -> None:
         if self._is_connected:

@@ -1,0 +1,38 @@
+"""Every row of the fault taxonomy that a simulated fleet can show has a story that shows it."""
+
+import re
+from pathlib import Path
+
+import pytest
+from oleada_lab import stories
+from oleada_lab.check.watch import NAMES
+from oleada_lab.scenario import load
+
+SCENARIOS = Path(__file__).parents[3] / "lab" / "scenarios"
+FILES = sorted(path for path in SCENARIOS.glob("*.toml") if re.match(r"[a-z]\d_", path.name))
+ROWS = {
+    *(f"p{number}" for number in range(1, 4)),
+    *(f"d{number}" for number in range(1, 7)),
+    *(f"u{number}" for number in range(1, 5)),
+    *(f"c{number}" for number in range(1, 3)),
+    *(f"b{number}" for number in range(1, 4)),
+    *(f"n{number}" for number in range(1, 8)),
+    "v1",
+    *(f"f{number}" for number in range(1, 6)),
+}
+
+
+def test_every_row_has_a_story() -> None:
+    shown = {path.name.partition("_")[0] for path in FILES}
+    shown |= {row for path in FILES for row in load(path).rows}
+
+    assert ROWS - shown == set()
+
+
+@pytest.mark.parametrize("file", [pytest.param(file, id=file.stem) for file in FILES])
+def test_a_row_ends_as_its_story_says_and_breaks_nothing(file: Path) -> None:
+    found = load(file)
+
+    assert found.name == file.stem
+    assert set(found.expect.invariants) == {"S*", "L*"}, f"of {NAMES}"
+    assert stories.play(found).wrong == ()
