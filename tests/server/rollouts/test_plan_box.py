@@ -94,6 +94,12 @@ def test_a_box_does_not_take_its_verdict_back(end: ReportFacts) -> None:
     )
 
 
+def test_an_attempt_whose_first_word_was_its_last_takes_nothing_back() -> None:
+    queued = replace(box, state=BoxState.QUEUED, step=1)
+
+    assert said(replace(downloading, step=2), queued) == History()
+
+
 def test_a_box_that_says_updated_and_runs_something_else_has_failed() -> None:
     lying = replace(updated, version="1.0.0")
 
