@@ -12,75 +12,26 @@ Source: MQTT 5.0; mosquitto.conf(5).
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol
+from typing import Final
 
+from oleada_lab.sim.mqtt import (
+    Delivery,
+    Filter,
+    Message,
+    Peer,
+    RefusedError,
+    literal,
+    matches,
+    without_share,
+)
 from oleada_lab.sim.world import World
+
+__all__ = ["Delivery", "Message", "Peer", "RefusedError", "SimBroker"]
 
 RECEIVE_MAX: Final = 20
 QUEUED_MAX: Final = 1_000
 """Messages that wait for a session, as in the broker's configuration of the server."""
 SECOND_MS: Final = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What is published.
-
-    Attributes:
-        payload: Bytes, or in a model without signatures what they would say.
-        size_bytes: On the line, headers and all.
-        expires_ms: In the world's time; None for never.
-    """
-
-    topic: str
-    payload: object
-    size_bytes: int
-    qos: int = 1
-    is_retained: bool = False
-    expires_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """A message on its way to one client; *mid* is 0 at QoS 0."""
-
-    message: Message
-    mid: int
-    is_duplicate: bool = False
-
-
-class Peer(Protocol):
-    """The broker's end of one connection."""
-
-    def deliver(self, delivery: Delivery) -> None:
-        """Send *delivery* to the client."""
-        ...
-
-    def closed(self, why: str) -> None:
-        """The broker has ended the connection."""
-        ...
-
-
-class RefusedError(Exception):
-    """The broker does not accept this connection now."""
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """One subscription.
-
-    Attributes:
-        plain: Without the group of a shared subscription.
-        group: The whole text of a shared one, else empty.
-    """
-
-    plain: str
-    group: str
-    qos: int
-
-    def hears(self, topic: str) -> bool:
-        """Return whether *topic* matches."""
-        return matches(self.plain, topic)
 
 
 @dataclass(slots=True)
@@ -257,11 +208,11 @@ class SimBroker:
         """Let *client_id* hear what matches *filters*, what is retained at once."""
         session = self._sessions[client_id]
         for one in filters:
-            plain = _without_share(one)
+            plain = without_share(one)
             if one not in session.filters:
                 self._routes.clear()
             session.filters[one] = Filter(plain, "" if plain == one else one, qos)
-            self._by_prefix.setdefault(_literal(plain), {})[client_id] = None
+            self._by_prefix.setdefault(literal(plain), {})[client_id] = None
             if plain != one:
                 continue  # a shared subscription gets nothing that is retained
             for message in self._retained_under(one):
@@ -310,9 +261,9 @@ class SimBroker:
 
     def _retained_under(self, pattern: str) -> list[Message]:
         """Return what *pattern* may match; few where it is one level below a plain topic."""
-        literal = _literal(pattern)
-        if pattern == f"{literal}/+":
-            return [self._retained[topic] for topic in self._leaves.get(literal, ())]
+        parent = literal(pattern)
+        if pattern == f"{parent}/+":
+            return [self._retained[topic] for topic in self._leaves.get(parent, ())]
         return list(self._retained.values())
 
     def _route(self, topic: str) -> list[tuple[str, Filter]]:
@@ -389,37 +340,7 @@ class SimBroker:
         self._sessions.pop(session.client_id, None)
         self._routes.clear()
         for one in session.filters.values():
-            self._by_prefix.get(_literal(one.plain), {}).pop(session.client_id, None)
-
-
-def matches(pattern: str, topic: str) -> bool:
-    """Return whether *topic* matches *pattern* with its ``+`` and ``#``."""
-    if pattern.endswith("/+") and "+" not in pattern[:-1]:  # what boxes subscribe to
-        start = len(pattern) - 1
-        return topic.startswith(pattern[:-1]) and "/" not in topic[start:] and "#" not in pattern
-    if "+" not in pattern and "#" not in pattern:
-        return pattern == topic
-    wanted, found = pattern.split("/"), topic.split("/")
-    for at, part in enumerate(wanted):
-        if part == "#":
-            return True
-        if at >= len(found) or part not in ("+", found[at]):
-            return False
-    return len(wanted) == len(found)
-
-
-def _literal(pattern: str) -> str:
-    """Return the levels before the first wildcard."""
-    kept = []
-    for part in pattern.split("/"):
-        if part in ("+", "#"):
-            break
-        kept.append(part)
-    return "/".join(kept)
-
-
-def _without_share(pattern: str) -> str:
-    return pattern.split("/", 2)[2] if pattern.startswith("$share/") else pattern
+            self._by_prefix.get(literal(one.plain), {}).pop(session.client_id, None)
 
 
 def _at_most(message: Message, qos: int) -> Message:

@@ -7,8 +7,8 @@ from oleada_lab.sim.broker import (
     Message,
     RefusedError,
     SimBroker,
-    matches,
 )
+from oleada_lab.sim.mqtt import matches
 from oleada_lab.sim.world import World
 
 
