@@ -89,6 +89,7 @@ class Scene:
         self._image = image
         self._devices = 0
         self._attempt = 1
+        self._before = 0
         self._hellos: list[Hello] = []
         self._reports: list[Report] = []
 
@@ -111,6 +112,7 @@ class Scene:
         _forget_session(self._desk.house.desk_port, self._desk.device_id)
         self._hear()
         self._hellos, self._reports = [], list(known.reports)
+        self._before = len(known.reports)
         self._desk.remember(
             has_result=known.has_result,
             has_verdict=self._has_verdict(),
@@ -138,6 +140,7 @@ class Scene:
             is_on=box.is_on,
             said=box.console()[-600:],
             left=_left(box.directory / "data"),
+            before=self._before,
         )
 
     def wait(self, box: Box) -> Seen | None:

@@ -28,7 +28,8 @@ from oleada_lab.sweep.world import World
 
 PARTS: Final = (ENROLMENT, UPDATE)
 """A real box enrols and updates in one go; in virtual time these are two stories."""
-FATES: Final = {Kind.BRICK: Fate.BRICK, Kind.STUCK: Fate.STUCK, Kind.LIE: Fate.LIE}
+FATES: Final = {Kind.BRICK: Fate.BRICK, Kind.LIE: Fate.LIE, Kind.STUCK: Fate.STUCK}
+"""The worst first, as ``verdict.judge`` looks for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,8 @@ def _fate(story: Story, dark: World, known: dict[Fingerprint, Fate]) -> Fate:
         box = Box(dark)
         problem = box.live()
         findings = [problem] if problem is not None else judge(story, dark, box.state)
-        known[name] = FATES[findings[0].kind] if findings else Fate.WELL
+        kinds = {finding.kind for finding in findings}
+        known[name] = next((fate for kind, fate in FATES.items() if kind in kinds), Fate.WELL)
     return known[name]
 
 

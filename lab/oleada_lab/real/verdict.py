@@ -42,6 +42,7 @@ class Seen:
     Attributes:
         hellos: What the box said it runs, in order.
         reports: Every report that the server ever had of this box, before the cut too.
+        before: How many of these were told before the power went.
         booted: Slot and version that the boot program named last; None when it named none.
         slot_sha256: Of the image in the slot that was booted; empty when it holds none.
         stage: Of the machine, by its journal; empty when there is none.
@@ -60,6 +61,7 @@ class Seen:
     is_on: bool
     said: str = ""
     left: tuple[str, ...] = ()
+    before: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,10 @@ def _lie(seen: Seen, goal: Goal, verdicts: Sequence[Report]) -> str:
     slot, version = seen.booted or ("", "")
     if seen.hellos and seen.hellos[-1].version != version:
         return f"The box says it runs {seen.hellos[-1].version}; slot {slot} holds {version}."
-    for report in verdicts:
+    # What was told before the power went was true then; a medium that forgets it later
+    # leaves a box that is not where it should be.
+    old = distinct(seen.reports[: seen.before])
+    for report in verdicts[len(old) :]:
         if report.phase is Phase.UPDATED and (version, seen.slot_sha256) != (
             goal.version,
             goal.sha256,

@@ -86,3 +86,15 @@ def test_a_box_that_says_what_is_not_so_lies(seen: Seen, why: str) -> None:
 
     assert found.fate is Fate.LIE
     assert why in found.why
+
+
+def test_what_was_true_when_it_was_told_is_no_lie_though_the_medium_forgets_it_later() -> None:
+    forgot = replace(
+        WELL,
+        hellos=(replace(HELLO, version="5.8.0"),),
+        booted=("B", "5.8.0"),
+        slot_sha256="cd" * 32,
+    )
+
+    assert judge(replace(forgot, before=2), GOAL).fate is Fate.STUCK
+    assert judge(replace(forgot, before=1), GOAL).fate is Fate.LIE
