@@ -36,6 +36,8 @@ KINDS: Final[dict[str, Kind]] = {
     "bit_rot": Kind("one bit of the spare slot flips (`on = \"active\"`: of the one that runs)",
                     lasts="never"),
     "journal_lost": Kind("both files of its journal are garbage after a restart", lasts="never"),
+    "record_rot": Kind("one bit flips in the newest record of journal and of boot control,"
+                       " and it restarts", lasts="never"),
     # clock
     "clock": Kind("its wall clock is wrong `by` so much", needs=("by",)),
     "drift": Kind("its wall clock runs `amount` parts per million too fast", needs=("amount",)),

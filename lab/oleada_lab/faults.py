@@ -4,9 +4,13 @@
 it returns mends the box again. Faults that are over when they have struck return None.
 """
 
+import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from oleada_agent import journal
+from oleada_agent.boot import control
 from oleada_agent.slots import slot_path
 
 from oleada_lab.check import facts
@@ -105,6 +109,22 @@ def _journal_lost(_stage: "Stage", _fault: Fault, box: SimBox) -> None:
         if name.startswith("journal."):
             box.disk.rot(f"data/{name}", 1)
     box.press_reset()
+
+
+def _record_rot(stage: "Stage", _fault: Fault, box: SimBox) -> None:
+    """Flip one bit of the record that counts, of journal and of boot control."""
+    dice = stage.world.stream(f"rot/{stage.world.now_ms}", box.device_id)
+    for files, number in ((journal.FILES, "seq"), (control.FILES, "generation")):
+        there = [path for path in files if box.disk.exists(path)]
+        path = max(there, key=lambda path: _number_in(box.disk.read(path), number))
+        box.disk.rot(path, dice.below(len(box.disk.read(path).rstrip())))
+    box.press_reset()
+
+
+def _number_in(record: bytes, name: str) -> int:
+    with suppress(ValueError, LookupError):  # it has rotted before
+        return int(json.loads(record)[name])
+    return 0
 
 
 def _clock(stage: "Stage", fault: Fault, box: SimBox) -> Mend:
@@ -223,6 +243,7 @@ STRIKE: Final[dict[str, Strike]] = {
     "lying_disk": _lying_disk,
     "bit_rot": _bit_rot,
     "journal_lost": _journal_lost,
+    "record_rot": _record_rot,
     "clock": _clock,
     "drift": _drift,
     "suspend": _suspend,
