@@ -103,7 +103,8 @@ class Stage:
             spread_s=scenario.fleet.connect_spread,
             health_ms=scenario.fleet.health * 1000 or None,
         )
-        self.server = SimServer(self.world, self.broker, self._terms(), ids, self.tell)
+        self.terms = self._terms()
+        self.server = SimServer(self.world, self.broker, self.terms, ids, self.tell)
         self.boxes = self._make_boxes(ids, factory, old)
 
     def tell(self, fact: Fact) -> None:

@@ -3,9 +3,11 @@
 The boxes are those of the stories: real machine, shell, journal, outbox, slots, boot
 control and pauses on the lab's disk, the server's real plan, all over modelled lines and
 broker, with every step in the trace and every invariant judged. Each fleet lives in a
-process of its own, so that its memory is its own. A *quiet* day is one on which nothing
-is rolled out, a *rollout* day one of a week's rollout, an *update* day one on which every
-box gets a new version.
+process of its own, so that its memory is its own.
+
+A *quiet* day is one on which nothing is rolled out, a *rollout* day one of a week's
+rollout, an *update* day one on which every box gets a new version; *services* is an
+update day with the server's real services on SQLite in memory, which tick twice a minute.
 """
 
 import gc
@@ -13,11 +15,14 @@ import json
 import resource
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any, Final
 
 from oleada_lab import scenario, stories
 from oleada_lab.clock import cpu_s
 from oleada_lab.errors import LabError
+from oleada_lab.sim.services import services
 
 BOXES: Final = 10_000
 GOAL_PER_CPU_MINUTE: Final = 6_944
@@ -30,17 +35,38 @@ DAYS: Final[dict[str, tuple[float, ...]]] = {
 }
 """Waves of each kind of day: a rollout that takes a week reaches a seventh of a fleet in one."""
 IMAGE_PARTS: Final = 2
+SERVICES_BOXES: Final = 500
 
 
 def measure(boxes: int, seed: int) -> dict[str, Any]:
     """Return the figures of each kind of day; *update* for a tenth of the boxes."""
     found = {day: _elsewhere(day, boxes, seed) for day in ("quiet", "rollout")}
     found["update"] = _elsewhere("update", max(1, boxes // 10), seed)
+    found["services"] = _elsewhere("services", min(SERVICES_BOXES, boxes), seed)
     return {
         "goal_device_days_per_cpu_minute": GOAL_PER_CPU_MINUTE,
         "met": found["rollout"]["device_days_per_cpu_minute"] >= GOAL_PER_CPU_MINUTE,
         **found,
     }
+
+
+def services_day(boxes: int, seed: int, hours: int = 24) -> dict[str, Any]:
+    """Return what *hours* of an update day took with the real services on SQLite in memory."""
+    stage = stories.Stage(_story(boxes, DAYS["update"]), seed)
+    stage.street.door.parts = IMAGE_PARTS
+    stage.server.desk.go_down()
+    ids = list(stage.boxes)
+    with (
+        tempfile.TemporaryDirectory(prefix="oleada-services-") as home,
+        services(Path(home), stage.street, stage.terms, ids) as real,
+    ):
+        for box in stage.boxes.values():
+            box.plug_in()
+        stage.world.after(5 * stories.MINUTE_MS, real.start)
+        began_s = cpu_s()
+        stage.world.run(DAY_MS * hours // 24, lambda: False)
+        used_s = cpu_s() - began_s
+        return _figures(stage, boxes, used_s, real.updated())
 
 
 def day(kind: str, boxes: int, seed: int) -> dict[str, Any]:
@@ -56,10 +82,15 @@ def day(kind: str, boxes: int, seed: int) -> dict[str, Any]:
     began_s = cpu_s()
     stage.world.run(DAY_MS, lambda: False)
     used_s = cpu_s() - began_s
+    rows = stage.server.rows.by_id.values()
+    return _figures(stage, boxes, used_s, sum(row.state == "updated" for row in rows))
+
+
+def _figures(stage: stories.Stage, boxes: int, used_s: float, updated: int) -> dict[str, Any]:
     return {
         "boxes": boxes,
         "health_s": stage.scenario.fleet.health,
-        "updated": sum(1 for row in stage.server.rows.by_id.values() if row.state == "updated"),
+        "updated": updated,
         "broken": len(stage.watch.broken),
         "events": stage.world.events,
         "events_per_s": round(stage.world.events / used_s),
@@ -96,4 +127,8 @@ def _elsewhere(kind: str, boxes: int, seed: int) -> dict[str, Any]:
 
 if __name__ == "__main__":
     _kind, _boxes, _seed = sys.argv[1:]
-    sys.stdout.write(json.dumps(day(_kind, int(_boxes), int(_seed))))
+    if _kind == "services":
+        _found = services_day(int(_boxes), int(_seed))
+    else:
+        _found = day(_kind, int(_boxes), int(_seed))
+    sys.stdout.write(json.dumps(_found))

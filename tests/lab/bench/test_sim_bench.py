@@ -16,3 +16,13 @@ def test_a_day_is_lived_by_real_boxes_and_breaks_nothing(
 
 def test_a_day_repeats_itself() -> None:
     assert sim.day("quiet", 5, seed=3)["trace"] == sim.day("quiet", 5, seed=3)["trace"]
+
+
+def test_the_real_services_on_sqlite_update_a_fleet_in_virtual_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sim.DAYS, "update", (0.5, 1.0))
+    found = sim.services_day(8, seed=1, hours=4)
+
+    assert found["updated"] == 8
+    assert found["broken"] == 0
