@@ -28,8 +28,7 @@ from oleada_lab.sweep.world import World
 
 PARTS: Final = (ENROLMENT, UPDATE)
 """A real box enrols and updates in one go; in virtual time these are two stories."""
-FATES: Final = {Kind.BRICK: Fate.BRICK, Kind.LIE: Fate.LIE, Kind.STUCK: Fate.STUCK}
-"""The worst first, as ``verdict.judge`` looks for them."""
+FATES: Final = {Kind.BRICK: Fate.BRICK, Kind.STUCK: Fate.STUCK, Kind.LIE: Fate.LIE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +101,18 @@ def _fate(story: Story, dark: World, known: dict[Fingerprint, Fate]) -> Fate:
         box = Box(dark)
         problem = box.live()
         findings = [problem] if problem is not None else judge(story, dark, box.state)
-        kinds = {finding.kind for finding in findings}
-        known[name] = next((fate for kind, fate in FATES.items() if kind in kinds), Fate.WELL)
+        known[name] = _worst(findings[0].kind, dark) if findings else Fate.WELL
     return known[name]
+
+
+def _worst(first: Kind, world: World) -> Fate:
+    """Return the fate whose first finding is of kind *first*: a lie, if one was really told.
+
+    The judge of virtual time also calls a lie what only follows from a box that is stuck,
+    such as a floor that was not raised.
+    """
+    was_told = world.desk.lies or world.lies or len(world.desk.verdicts(1)) > 1
+    return Fate.LIE if was_told and first is Kind.STUCK else FATES[first]
 
 
 def disagreements(cuts: Iterable[Cut], twin: Twin) -> tuple[list[Disagreement], int]:
