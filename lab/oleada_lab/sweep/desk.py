@@ -91,6 +91,8 @@ class Desk:
 
     Attributes:
         has_release: The release is published and assigned.
+        is_denied: The deny list names the release.
+        is_covered: The wave covers the box.
         key: The public key that the claim token was used with.
         reports: Each (attempt, step) once.
         results: Ids of the answers to the command.
@@ -100,6 +102,8 @@ class Desk:
 
     kit: Kit
     has_release: bool = False
+    is_denied: bool = False
+    is_covered: bool = True
     key: bytes = b""
     reports: dict[tuple[int, int], Told] = field(default_factory=dict)
     results: set[str] = field(default_factory=set)
@@ -175,7 +179,8 @@ class Desk:
         found = [self._to_model(Model.META, messages.encode(Meta(self._header(), files)))]
         if not self.has_release:
             return found
-        deny = Deny(self._header(), MODEL, 1, (OTHER_DIGEST,))
+        denied = self.kit.images[NEW].sha256 if self.is_denied else OTHER_DIGEST
+        deny = Deny(self._header(), MODEL, 1, (denied,))
         found.append(self._to_model(Model.DENY, messages.seal(deny, [self.kit.director])))
         found.append(self._to_model(Model.WAVE, self._waves()))
         expires_ms = START_MS + 1_000 * HOUR_MS
@@ -246,11 +251,14 @@ class Desk:
         image = self.kit.images[NEW]
         wave = Wave(
             self._header(), WAVE, "R-107", MODEL, self.kit.target_path, image.sha256,
-            len(image.data), NEW_SECURITY_VERSION, Cohort(salt="s", share_parts=10_000),
+            len(image.data), NEW_SECURITY_VERSION, self._cohort(),
             START_MS - HOUR_MS, START_MS + 100 * HOUR_MS,
         )  # fmt: skip
         sealed = messages.seal(wave, list(self.kit.approvers)).decode()
         return messages.encode(Waves(self._header(), (sealed,)))
+
+    def _cohort(self) -> Cohort:
+        return Cohort(salt="s", share_parts=10_000 if self.is_covered else 0)
 
     def _grant(self, asked: LeaseRequest) -> Mail:
         lease = Lease(

@@ -5,6 +5,7 @@ from typing import Final
 from oleada_agent.boot import control
 from oleada_agent.machine_states import Idle, State
 from oleada_agent.outbox import DIRECTORY
+from oleada_wire.words import Phase
 
 from oleada_lab.sweep.finding import Finding, Kind
 from oleada_lab.sweep.kit import NEW, NEW_SECURITY_VERSION, RUNNING, SECURITY_VERSION
@@ -43,7 +44,7 @@ def _place(story: Story, world: World, state: State) -> list[Finding]:
     if state.security_floor != floor:
         sentence = f"the security floor is {state.security_floor}; {floor} is right"
         stuck.append(Finding(Kind.LIE, sentence))
-    is_bad = story.ending is not None and not story.is_updated
+    is_bad = story.ending is not None and story.ending[0] is Phase.ROLLED_BACK
     if is_bad != bool(state.quarantined):
         stuck.append(Finding(Kind.LIE, f"quarantined is {state.quarantined}"))
     return stuck

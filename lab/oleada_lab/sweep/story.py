@@ -75,7 +75,24 @@ UNBOOTABLE: Final = Story(
     (Phase.ROLLED_BACK, Reason.UNBOOTABLE),
     like="update",
 )
-STORIES: Final = {story.name: story for story in (ENROLMENT, UPDATE, UNHEALTHY, UNBOOTABLE)}
+DENIED: Final = Story(
+    "denied",
+    "the deny list names the release; nothing of it is fetched",
+    True,
+    Behaviour.GOOD,
+    (Phase.DECLINED, Reason.DENIED),
+    like="update",
+)
+UNCOVERED: Final = Story(
+    "uncovered",
+    "no signed wave covers the box, whatever the assignment says",
+    True,
+    Behaviour.GOOD,
+    (Phase.DECLINED, Reason.NOT_COVERED),
+    like="update",
+)
+EVERY: Final = (ENROLMENT, UPDATE, UNHEALTHY, UNBOOTABLE, DENIED, UNCOVERED)
+STORIES: Final = {story.name: story for story in EVERY}
 
 
 def factory(kit: Kit, seed: int) -> World:
@@ -110,6 +127,8 @@ def begin(story: Story, kit: Kit, seed: int) -> World:
         world.disk.settle()
         world.disk.changes = 0
     world.desk.has_release = story.behaviour is not None
+    world.desk.is_denied = story is DENIED
+    world.desk.is_covered = story is not UNCOVERED
     world.behaviours = story.behaviours
     world.boots = 0
     return world

@@ -13,7 +13,10 @@ from oleada_lab.sweep.finding import Finding, Kind
 from oleada_lab.sweep.power import Double, Mode, Plan
 from oleada_lab.sweep.story import STORIES
 
-POINTS_MIN = {"enrolment": 100, "update": 250, "unhealthy": 80, "unbootable": 100}
+POINTS_MIN = {
+    "enrolment": 100, "update": 250, "unhealthy": 80, "unbootable": 100, "denied": 25,
+    "uncovered": 25,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("story", STORIES)
