@@ -228,7 +228,7 @@ class SimAgent:
         self.transport.send(Message(topic, payload, size_bytes))
 
     def _flush(self) -> None:
-        if not self.transport.is_connected:
+        if not len(self.outbox) or not self.transport.is_connected:
             return
         for kind, data in self.outbox.due():
             self._street.tell(facts.Spoke(self._box.device_id, str(kind), data))

@@ -68,6 +68,7 @@ class SimServer:
         self._counted: set[tuple[str, int, int]] = set()
         self._health: set[str] = set()
         self._known = frozenset(device_ids)
+        self._topics: dict[str, topics.DeviceTopic | topics.ModelTopic] = {}
         self._has_begun = False
         self._tick_at_ms: int | None = None
         self._renew: deque[tuple[datetime, Row]] = deque()
@@ -144,7 +145,7 @@ class SimServer:
         """Store *batch*; return the ids of what was counted, by box."""
         acks: dict[str, list[str]] = {}
         for message in batch:
-            parsed = topics.parse(message.topic)
+            parsed = self._parsed(message.topic)
             if not isinstance(parsed, topics.DeviceTopic) or parsed.device_id not in self._known:
                 continue
             said = self._read(Up(str(parsed.kind)), message.payload)
@@ -152,6 +153,12 @@ class SimServer:
             acks.setdefault(parsed.device_id, []).append(said.header.id)
         self._want_tick(TICK_MS)
         return acks
+
+    def _parsed(self, topic: str) -> topics.DeviceTopic | topics.ModelTopic:
+        found = self._topics.get(topic)
+        if found is None:
+            found = self._topics[topic] = topics.parse(topic)
+        return found
 
     def _read(self, kind: Up, payload: object) -> Any:
         if isinstance(payload, bytes):
