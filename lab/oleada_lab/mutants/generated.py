@@ -62,7 +62,15 @@ def draw(root: Path, seed: int) -> list[Drawn]:
 
 def _is_behaviour(mutant: Mutant) -> bool:
     is_run = bool(mutant.function) and mutant.function not in ONLY_READ
-    return is_run and mutant.operator in OPERATORS
+    return is_run and mutant.operator in OPERATORS and not _is_of_an_edge(mutant)
+
+
+def _is_of_an_edge(mutant: Mutant) -> bool:
+    """Return whether ``<`` becomes ``<=`` or the like: a number that is one more, again."""
+    gone, came = mutant.diff.split("\n+", 1)
+    return mutant.operator == "comparison" and any(
+        gone.count(sign) != came.count(sign) for sign in ("<=", ">=")
+    )
 
 
 def _rank(mutant: Mutant, seed: int) -> str:
