@@ -227,7 +227,7 @@ class Scenario:
     level: tuple[str, ...] = ("sim",)
     refs: tuple[str, ...] = ()
     rows: tuple[str, ...] = ()
-    swarm: bool = False
+    swarm: bool = True
     profile: dict[str, Line] = field(default_factory=dict)
     fault: tuple[Fault, ...] = ()
     random: tuple[Chance, ...] = ()

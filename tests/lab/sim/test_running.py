@@ -77,10 +77,8 @@ def test_a_trace_can_be_read_line_by_line(
     assert "ends as expected" in capsys.readouterr().out
 
 
-def test_a_swarm_leaves_out_some_faults_and_the_first_seed_none(tmp_path: Path) -> None:
-    path = tmp_path / "swarm.toml"
-    text = (SCENARIOS / "v1_people_at_home.toml").read_text()
-    path.write_text(text.replace('duration = "3d"', 'duration = "3d"\nswarm = true'))
+def test_a_swarm_leaves_out_some_faults_and_the_first_seed_none() -> None:
+    path = SCENARIOS / "v1_people_at_home.toml"
     runs = [running.run(running.Wanted(path, seed)) for seed in (1, 2)]
 
     planted = [run["drawn"]["faults"] for run in runs]
