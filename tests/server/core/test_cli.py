@@ -150,7 +150,7 @@ def test_a_data_directory_that_can_not_be_is_named(
     assert result.exit_code == 1
     assert result.output.startswith("Error: ")
     assert "a file" in result.output
-    assert "Check the path, OLEADA_DATA_DIR above all" in result.output
+    assert "OLEADA_DATA_DIR" in result.output
 
 
 def test_a_database_that_is_not_made_ready_is_a_sentence(
