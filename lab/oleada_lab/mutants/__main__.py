@@ -12,8 +12,11 @@ from pathlib import Path
 from oleada_lab import scenario, stories
 from oleada_lab.clock import cpu_s
 from oleada_lab.errors import LabError
-from oleada_lab.mutants.oracles import ASKED, SAID_CHARS_MAX, SWEEP, TOOK, WRONG
+from oleada_lab.mutants.oracles import ASKED, RESUME, SAID_CHARS_MAX, SWEEP, TOOK, WRONG
 from oleada_lab.sweep.power import Double, Plan, run_sweep
+from oleada_lab.sweep.resume import run_resume
+
+RESUMED_BYTES, RESUMED_CUTS = 8_000_000, 6
 
 
 def main(names: Sequence[str]) -> int:
@@ -21,13 +24,27 @@ def main(names: Sequence[str]) -> int:
     for name in names:
         _say(ASKED, name, "")
         began_s = cpu_s()
-        kind, _, what = name.partition(" ")
-        wrong = _swept(what) if f"{kind} " == SWEEP else _played(Path(what))
+        wrong = _ask(name)
         if wrong:
             _say(WRONG, name, wrong[:SAID_CHARS_MAX])
             return 1
         _say(TOOK, name, round(cpu_s() - began_s, 2))
     return 0
+
+
+def _ask(name: str) -> str:
+    kind, _, what = name.partition(" ")
+    if kind == RESUME:
+        return _resumed()
+    return _swept(what) if f"{kind} " == SWEEP else _played(Path(what))
+
+
+def _resumed() -> str:
+    found = run_resume(RESUMED_BYTES, RESUMED_CUTS)
+    wrong = [f"{one.kind}: {one.sentence}" for one in found.findings]
+    if not found.met:
+        wrong.append(f"{max(found.again_bytes)} bytes came again after a cut")
+    return next(iter(wrong), "")
 
 
 def _swept(story: str) -> str:

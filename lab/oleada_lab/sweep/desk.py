@@ -245,7 +245,8 @@ class Desk:
             len(image.data), NEW, NEW_SECURITY_VERSION, START_MS, START_MS + 100 * HOUR_MS,
         )  # fmt: skip
         seq = 2 * self.attempt - (not is_over)
-        return Assign(self._header(), DEVICE, seq, None if is_over else assignment)
+        head = self._header(later_ms=2 * HOUR_MS)  # no other word raises the time floor so far
+        return Assign(head, DEVICE, seq, None if is_over else assignment)
 
     def _waves(self) -> bytes:
         image = self.kit.images[NEW]
@@ -277,6 +278,6 @@ class Desk:
     def _to_model(self, kind: Model, payload: bytes) -> Mail:
         return topics.model(MODEL, kind), payload
 
-    def _header(self) -> Header:
+    def _header(self, later_ms: int = 0) -> Header:
         self._seq += 1
-        return Header(f"{self._seq:032x}", START_MS, BootId(1, "0badc0de"), self._seq)
+        return Header(f"{self._seq:032x}", START_MS + later_ms, BootId(1, "0badc0de"), self._seq)

@@ -138,7 +138,11 @@ def test_a_sweep_is_shown_bugs_of_the_box_and_a_story_every_bug() -> None:
     of_box, of_server = ("agent/oleada_agent/slots.py",), ("server/oleada_server/rollouts/plan.py",)
     known = oracles.known(ROOT)
 
-    assert {one.name.split()[0] for one in known if one.runs_any(of_box)} == {"sweep", "story"}
+    assert {one.name.split()[0] for one in known if one.runs_any(of_box)} == {
+        "sweep",
+        "resume",
+        "story",
+    }
     assert {one.name.split()[0] for one in known if one.runs_any(of_server)} == {"story"}
 
 
