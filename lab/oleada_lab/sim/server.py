@@ -270,8 +270,10 @@ class SimServer:
                 self.rows.set_deadline(row, None)
                 self.rows.move(row, BoxState.SILENT, None)
                 self._world.note(row.device_id, "is silent")
-        while not isinstance(decision := plan.decide(self._facts(), now), plan.Wait):
+        decision = self._decide(now)
+        while not isinstance(decision, plan.Wait):
             self._store(decision, now)
+            decision = self._decide(now)
         due, self.rows.due = self.rows.due, {}
         for row in due:
             self._address(row)
@@ -291,6 +293,12 @@ class SimServer:
         waits = [at - now for at in moments if at is not None]
         wait_ms = int(min(waits).total_seconds() * 1000) if waits else TICK_MS_MAX
         return max(TICK_MS, min(wait_ms, TICK_MS_MAX))
+
+    def _decide(self, now: datetime) -> plan.Decision:
+        """Return what the plan says; of a rollout that has ended it is not asked."""
+        if self.state not in plan.MOVING:
+            return plan.Wait(f"is {self.state}")
+        return plan.decide(self._facts(), now)
 
     def _facts(self) -> RolloutFacts:
         waves = [

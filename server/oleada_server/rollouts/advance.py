@@ -29,13 +29,17 @@ def advance(rollout: Rollout, now: datetime) -> plan.Wait:
 
 
 def next_decision(rollout: Rollout, now: datetime) -> plan.Decision:
-    """Return what the plan says of *rollout* at *now*; changes nothing."""
+    """Return what the plan says of *rollout* at *now*; changes nothing.
+
+    One that has ended is not judged: a wave that halts keeps since when it has soaked, and
+    those in front of it keep their state, which no rollout that moves may have.
+    """
+    if RolloutState(rollout.state) not in plan.MOVING:
+        return plan.Wait(f"is {rollout.state}")
     try:
         return plan.decide(rows.facts(rollout), now)
     except plan.ImpossibleFactsError as error:
-        if RolloutState(rollout.state) in plan.MOVING:
-            return plan.Halt(0, f"the facts contradict each other: {error}")
-        return plan.Wait(f"is {rollout.state}")
+        return plan.Halt(0, f"the facts contradict each other: {error}")
 
 
 def end(rollout: Rollout, state: RolloutState, reason: str | None, now: datetime) -> None:

@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 from flask import Flask
+from oleada_server.audit.models import AuditEvent
 from oleada_server.clock import monotonic_s
 from oleada_server.db import db
 from oleada_server.messaging.models import RetainedMessage
@@ -12,7 +13,7 @@ from oleada_server.rollouts import rows, service
 from oleada_server.rollouts.models import BoxInWave, Rollout
 from oleada_server.rollouts.states import BoxState
 from oleada_wire.messages import LeaseRequest, Report
-from oleada_wire.words import LeasePhase, Phase
+from oleada_wire.words import LeasePhase, Phase, Reason
 from sqlalchemy import func, select, update
 
 from tests.server.rollouts.fleet import (
@@ -70,6 +71,31 @@ def test_facts_that_contradict_each_other_halt_the_rollout() -> None:
         "the facts contradict each other: a share of 7.0 is not from 0 to 1"
     )
     found = told(box)
+    assert found is not None
+    assert found.assignment is None
+
+
+@pytest.mark.usefixtures("app")
+@pytest.mark.parametrize("state", ["soaking", "held"])
+def test_a_wave_that_soaks_or_is_held_halts_once_and_takes_everything_back(state: str) -> None:
+    boxes = a_fleet(4)
+    a_release()
+    rollout_id = started(a_plan(replace(EVERYBODY, success_share_min=0.5, silent_share_max=0.0)))
+    for box in boxes[:3]:
+        say(box, Phase.UPDATED)
+    service.tick(NOON if state == "soaking" else NOON + HOUR + MINUTE)
+    assert service.get(rollout_id).waves[0].state == state
+
+    say(boxes[3], Phase.FAILED, Reason.HEALTH_CHECK, now=NOON + HOUR)
+    for hours in range(2, 5):
+        service.tick(NOON + hours * HOUR)
+
+    rollout = service.get(rollout_id)
+    assert (rollout.state, rollout.waves[0].state) == ("halted", "halted")
+    assert rollout.state_reason == "wave 1: 1 of 4 failed, more than 20%"
+    halts = select(func.count()).where(AuditEvent.action == "rollout.halt")
+    assert db.session.scalar(halts) == 1
+    found = told(boxes[3])
     assert found is not None
     assert found.assignment is None
 
