@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from oleada_server import clock
+from oleada_server.alive import NOTIFY_SOCKET, Ear
 
 BACKOFF_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
 HEALTHY_S: Final = 30.0
@@ -32,14 +33,24 @@ class Child:
         command: Program and arguments.
         environ: Its whole environment.
         log_path: Where its output goes, after what is there.
+        ear: Hears its signs of life; a process that gives none any more is killed and
+            started again. None for one that gives none.
     """
 
     def __init__(
-        self, name: str, command: Sequence[str], environ: dict[str, str], log_path: Path
+        self,
+        name: str,
+        command: Sequence[str],
+        environ: dict[str, str],
+        log_path: Path,
+        ear: Ear | None = None,
     ) -> None:
         self.name = name
         self._command = list(command)
-        self._environ = environ
+        self._environ = {k: v for k, v in environ.items() if k != NOTIFY_SOCKET}
+        self._ear = ear
+        if ear:
+            self._environ[NOTIFY_SOCKET] = ear.address
         self._log_path = log_path
         self._process: subprocess.Popen[bytes] | None = None
         self._started_s = 0.0
@@ -66,9 +77,14 @@ class Child:
                 preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - there are no threads here
             )
         self._started_s = clock.monotonic_s()
+        if self._ear:
+            self._ear.begin()
 
     def watch(self, now_s: float) -> str | None:
-        """Restart it when it has ended and its time has come; return a sentence if it ended."""
+        """Restart it when it has ended and its time has come; return a sentence if it ended.
+
+        One that hangs is killed; that it ended is said by the next look.
+        """
         if self._process is None:
             if now_s >= self._restart_s:
                 self.start()
@@ -76,7 +92,9 @@ class Child:
         _keep_small(self._log_path)
         code = self._process.poll()
         if code is None:
-            return None
+            if self._ear is None or not self._ear.hangs(now_s):
+                return None
+            return _bite(self.name, self._process)
         self._failures = 0 if now_s - self._started_s > HEALTHY_S else self._failures + 1
         wait_s = BACKOFF_S[min(self._failures, len(BACKOFF_S) - 1)]
         self._restart_s = now_s + wait_s
@@ -112,6 +130,13 @@ class Child:
         with self._log_path.open("rb") as log:
             log.seek(max(start, self._log_path.stat().st_size - TAIL_BYTES))
             return log.read().decode(errors="replace")
+
+
+def _bite(name: str, process: subprocess.Popen[bytes]) -> str:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    return f"{name} runs but shows no sign of life any more; it is ended by force."
 
 
 def _open_log(path: Path) -> IO[bytes]:

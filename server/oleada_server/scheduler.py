@@ -23,7 +23,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
-from oleada_server import clock, outage
+from oleada_server import alive, clock, outage
 from oleada_server.db import db
 from oleada_server.devices import history
 from oleada_server.live import service as live
@@ -138,6 +138,7 @@ class Scheduler:
                 self._failed("beat", error)
             else:
                 self._worked("beat")
+        alive.tell()
 
     def _lead_by_database(self) -> None:
         """Lead by the clock that every scheduler shares; two machines' clocks may differ."""

@@ -9,13 +9,14 @@ import os
 import resource
 import shutil
 import signal
+import ssl
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from oleada_server import broker, clock, initialise, listening
+from oleada_server import alive, broker, clock, initialise, listening
 from oleada_server import config as settings
 from oleada_server.app import WITHOUT_PAGES, create_app
 from oleada_server.config import Config
@@ -35,6 +36,8 @@ LISTENERS: Final = {
     "door": ("door_port",),
 }
 """By child: the settings of the ports that it listens on."""
+TELL_OF_LIFE: Final = ("worker", "scheduler")
+"""Children that show signs of life; gunicorn looks after its own."""
 GRACE_S: Final = 3
 """How long open requests, event streams above all, may go on when the server stops."""
 DOOR_LOG: Final = '%(t)s %(h)s "%(r)s" %(s)s %(b)s bytes in %(D)s us, range %({range}i)s'
@@ -133,6 +136,8 @@ def door_command(config: Config) -> list[str]:
         *_gunicorn(config.door_host, config.door_port, config.door_threads),
         *("--certfile", str(config.pki_dir / "door.pem")),
         *("--keyfile", str(config.pki_dir / "door.key")),
+        *("--ca-certs", str(config.pki_dir / "device-ca.pem")),
+        *("--cert-reqs", str(int(ssl.CERT_OPTIONAL))),
         *("--access-logfile", "-", "--access-logformat", DOOR_LOG),
         "oleada_server.app:create_door()",
     ]
@@ -194,7 +199,13 @@ def _children(config: Config) -> list[Child]:
         "scheduler": [*ours, "scheduler"],
     }
     return [
-        Child(name, command, environ, config.logs_dir / f"{name}.log")
+        Child(
+            name,
+            command,
+            environ,
+            config.logs_dir / f"{name}.log",
+            alive.Ear() if name in TELL_OF_LIFE else None,
+        )
         for name, command in commands.items()
     ]
 

@@ -26,7 +26,7 @@ from oleada_wire.messages import WIRE_VERSION, Header
 from paho.mqtt import client as mqtt
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from oleada_server import broker, clock, outage
+from oleada_server import alive, broker, clock, outage
 from oleada_server import config as settings
 from oleada_server.config import Config
 from oleada_server.db import db
@@ -81,6 +81,7 @@ class Worker:
         self._connected = False
         self._try_after = 0.0
         self._beat_at = 0.0
+        self._tell_at = 0.0
         self._failures: dict[str, int] = {}
         self._database = outage.Spell(log, "database")
         self._broker = outage.Spell(log, "broker")
@@ -109,7 +110,7 @@ class Worker:
 
     def turn(self) -> None:
         """Do whatever is due: read, store, publish. Waits 20 ms at most when nothing is."""
-        self._turned_s = clock.monotonic_s()
+        self._begin_turn()
         if self._turned_s >= max(self._beat_at, self._try_after):
             self._guarded("beat", self._beat, self._turned_s)
         if not self._connected and not self._connect():
@@ -126,6 +127,12 @@ class Worker:
             self._guarded("excess", self._tell_of_excess, now_s)
         if now_s >= self._counts_at:
             self._log_counts(now_s)
+
+    def _begin_turn(self) -> None:
+        self._turned_s = clock.monotonic_s()
+        if self._turned_s >= self._tell_at:
+            self._tell_at = self._turned_s + system.BEAT_S
+            alive.tell()
 
     def _new_connection(self) -> Connection:
         client = services_door.new_line(self._config, f"oleada-worker-{self._name}", self._heard)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from flask import Flask
-from oleada_server import clock
+from oleada_server import alive, clock
 from oleada_server import db as database
 from oleada_server.app import create_app
 from oleada_server.config import Config
@@ -81,6 +81,15 @@ def running(app: Flask, name: str = "1") -> Iterator[Worker]:
     finally:
         worker.stop()
         thread.join()
+
+
+def test_a_worker_shows_signs_of_life(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    ear = alive.Ear(silent_s=0)
+    monkeypatch.setenv(alive.NOTIFY_SOCKET, ear.address)
+    assert [ear.hangs(now_s) for now_s in (0.0, 1.0)] == [False, True]
+    with running(app):
+        assert not ear.hangs(2.0)
+    ear.close()
 
 
 def _turned(worker: Worker) -> bool:
