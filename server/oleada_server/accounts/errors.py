@@ -7,7 +7,8 @@
     │   └── TokenNotValidError         the API token is unknown, expired or revoked
     ├── NotAllowedError 403
     │   ├── RoleMissingError           the role does not include this
-    │   └── ScopeMissingError          the token lacks a scope
+    │   ├── ScopeMissingError          the token lacks a scope
+    │   └── NotYoursError              the role is enough, but not for this very thing
     ├── NotFoundError 404
     │   └── UserNotFoundError
     ├── ConflictError 409
@@ -78,6 +79,12 @@ class ScopeMissingError(NotAllowedError):
     def __init__(self, needed: str) -> None:
         super().__init__(f"The token lacks the scope {needed}. Make one that has it.")
         self.needed = needed
+
+
+class NotYoursError(NotAllowedError):
+    """The role would do, but not for this very thing: another person has to do it."""
+
+    code = "not-yours"
 
 
 class UserNotFoundError(NotFoundError):

@@ -10,11 +10,15 @@ from oleada_server.db import Base, Json
 
 
 class Role(StrEnum):
-    """What a person may do; each includes the ones before it."""
+    """What a person may do; which includes which stands in ``rights.INCLUDES``."""
 
     VIEWER = "viewer"
+    AUDITOR = "auditor"
+    RELEASE_SIGNER = "release-signer"
     OPERATOR = "operator"
     APPROVER = "approver"
+    DEVICE_CA_ADMIN = "device-ca-admin"
+    USER_ADMIN = "user-admin"
     ADMIN = "admin"
 
 

@@ -1,30 +1,62 @@
 """Who is asking and what they may do; pure values, no database, no request.
 
-Roles include the ones before them; a scope is open to a role and everything above it.
-An API token has the scopes it was made with, as far as the role of its user still
-includes them.
+A role includes others (:data:`INCLUDES`); a scope is open to every role that includes the
+one it needs. An API token has the scopes it was made with, as far as the role of its user
+still includes them. What is in no table is refused.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
 
 from oleada_server.accounts.errors import RoleMissingError, ScopeMissingError
 from oleada_server.accounts.models import Role
 
-RANK = {role: rank for rank, role in enumerate(Role)}
+_OPERATOR: Final = frozenset({Role.VIEWER, Role.RELEASE_SIGNER, Role.OPERATOR})
 
-SCOPES = {
-    "accounts:read": Role.ADMIN,
-    "accounts:write": Role.ADMIN,
+INCLUDES: Final[Mapping[Role, frozenset[Role]]] = {
+    Role.VIEWER: frozenset({Role.VIEWER}),
+    Role.AUDITOR: frozenset({Role.VIEWER, Role.AUDITOR}),
+    Role.RELEASE_SIGNER: frozenset({Role.VIEWER, Role.RELEASE_SIGNER}),
+    Role.OPERATOR: _OPERATOR,
+    Role.APPROVER: _OPERATOR | {Role.APPROVER},
+    Role.DEVICE_CA_ADMIN: frozenset({Role.VIEWER, Role.DEVICE_CA_ADMIN}),
+    Role.USER_ADMIN: frozenset({Role.VIEWER, Role.AUDITOR, Role.USER_ADMIN}),
+    Role.ADMIN: frozenset(Role),
+}
+"""Each role, and every role whose rights it has.
+
+An operator may carry a bundle to the server as a release signer does, because what counts
+is in its signatures; neither reads who the users are. An administrator has every right and
+is still one person: the rules of a second person make no exception.
+"""
+
+GUARDED: Final = frozenset(
+    {Role.RELEASE_SIGNER, Role.APPROVER, Role.DEVICE_CA_ADMIN, Role.USER_ADMIN, Role.ADMIN}
+)
+"""Roles that need a second factor (trust design 7), unless the setting only offers it."""
+
+SCOPES: Final[Mapping[str, Role]] = {
+    "accounts:read": Role.AUDITOR,
+    "accounts:write": Role.USER_ADMIN,
+    "audit:export": Role.AUDITOR,
     "audit:read": Role.VIEWER,
     "devices:read": Role.VIEWER,
+    "devices:revoke": Role.DEVICE_CA_ADMIN,
     "devices:write": Role.OPERATOR,
     "releases:read": Role.VIEWER,
-    "releases:write": Role.OPERATOR,
+    "releases:write": Role.RELEASE_SIGNER,
     "rollouts:approve": Role.APPROVER,
     "rollouts:read": Role.VIEWER,
     "rollouts:write": Role.OPERATOR,
 }
-"""Every scope, and the lowest role that has it."""
+"""Every scope, and the role that has it."""
+
+
+def includes(has: Role, needed: Role) -> bool:
+    """Return whether the role *has* gives the rights of *needed*."""
+    return needed in INCLUDES[has]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +70,10 @@ class Identity:
         zone: IANA name of the zone that times are shown in.
         scopes: Of the API token; None for a browser, whose rights are its role's.
         has_password: Whether a password was set.
+        has_factor: Whether a second factor is enrolled.
+        factor_at: When this session last proved a second factor; None for never.
+        is_local: Whether the token lies in the server's own data directory, so that whoever
+            holds it holds the server's keys as well.
     """
 
     user_id: int
@@ -48,6 +84,9 @@ class Identity:
     zone: str
     has_password: bool = False
     scopes: frozenset[str] | None = None
+    has_factor: bool = False
+    factor_at: datetime | None = None
+    is_local: bool = False
 
     @property
     def actor(self) -> str:
@@ -56,7 +95,7 @@ class Identity:
 
     def may(self, role: Role) -> bool:
         """Return whether the role includes *role*."""
-        return RANK[self.role] >= RANK[role]
+        return includes(self.role, role)
 
     def may_scope(self, scope: str) -> bool:
         """Return whether *scope* is given by the role and, with a token, by the token."""

@@ -23,7 +23,7 @@ from oleada_server.accounts.errors import (
     WrongPasswordError,
 )
 from oleada_server.accounts.models import ApiToken, Role, Session, SignInDelay, SignInLink, User
-from oleada_server.accounts.rights import Identity
+from oleada_server.accounts.rights import Identity, includes
 from oleada_server.audit import service as audit
 from oleada_server.db import db, insert
 from oleada_server.errors import BadInputError
@@ -115,7 +115,8 @@ def change_role(name: str, role: Role, *, actor: str, now: datetime) -> None:
     user = find_user(name)
     before = Role(user.role)
     if before is not role:
-        _keep_an_admin(user)
+        if not includes(role, Role.USER_ADMIN):
+            _keep_an_admin(user)
         user.role = role
         audit.record(actor, "user.role", f"user:{name}", now=now,
                      before={"role": before.value}, after={"role": role.value})  # fmt: skip
@@ -127,7 +128,8 @@ def _keep_an_admin(leaving: User) -> None:
 
     The rows are locked, so that two who demote each other do not both succeed.
     """
-    admins = select(User.id).where(User.role == Role.ADMIN, User.disabled_at.is_(None))
+    able = [role for role in Role if includes(role, Role.USER_ADMIN)]
+    admins = select(User.id).where(User.role.in_(able), User.disabled_at.is_(None))
     found = set(db.session.scalars(admins.order_by(User.id).with_for_update()))
     if found == {leaving.id}:
         db.session.rollback()

@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 from oleada_server.accounts import service
 from oleada_server.accounts.errors import TokenNotValidError, UserNotFoundError
 from oleada_server.accounts.models import ApiToken, Role
-from oleada_server.accounts.rights import RANK, SCOPES, Identity
+from oleada_server.accounts.rights import SCOPES, Identity, includes
 from oleada_server.audit import service as audit
 from oleada_server.db import db
 from oleada_server.errors import BadInputError
@@ -43,7 +43,7 @@ def create_token(
     if user.disabled_at is not None:
         raise UserNotFoundError(user_name)
     wanted = sorted(set(scopes))
-    allowed = {scope for scope, role in SCOPES.items() if RANK[Role(user.role)] >= RANK[role]}
+    allowed = {scope for scope, role in SCOPES.items() if includes(Role(user.role), role)}
     if not wanted or not set(wanted) <= allowed:
         wrong = ", ".join(sorted(set(wanted) - allowed)) or "none"
         raise BadInputError(

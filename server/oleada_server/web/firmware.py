@@ -49,7 +49,7 @@ def show(hardware_model: str, version: str) -> ResponseReturnValue:
 
 
 @blueprint.post("/releases")
-@require_role(Role.OPERATOR)
+@require_role(Role.RELEASE_SIGNER)
 @forgery.checks_by_itself
 def publish() -> ResponseReturnValue:
     """Publish the bundle that the form carries; a refusal says why, in words."""
@@ -71,7 +71,7 @@ def publish() -> ResponseReturnValue:
 
 
 @blueprint.post("/releases/check")
-@require_role(Role.OPERATOR)
+@require_role(Role.RELEASE_SIGNER)
 def check() -> ResponseReturnValue:
     """Say what the beginning of a bundle would publish, before the rest is sent."""
     sent = request.files.get("bundle")
@@ -95,7 +95,7 @@ def check() -> ResponseReturnValue:
 
 
 @blueprint.get("/releases/<hardware_model>/<version>/withdraw")
-@require_role(Role.OPERATOR)
+@require_role(Role.RELEASE_SIGNER)
 def ask(hardware_model: str, version: str) -> ResponseReturnValue:
     """Show what a withdrawal does and the form that does it."""
     read_only()
@@ -103,7 +103,7 @@ def ask(hardware_model: str, version: str) -> ResponseReturnValue:
 
 
 @blueprint.post("/releases/<hardware_model>/<version>/withdraw")
-@require_role(Role.OPERATOR)
+@require_role(Role.RELEASE_SIGNER)
 def withdraw(hardware_model: str, version: str) -> ResponseReturnValue:
     """Withdraw a release, for a reason and with its version typed."""
     reason = request.form.get("reason", "").strip()[:REASON_CHARS_MAX]

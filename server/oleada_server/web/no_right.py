@@ -7,7 +7,7 @@ from flask import current_app, g, request
 
 from oleada_server.accounts import service
 from oleada_server.accounts.models import Role
-from oleada_server.accounts.rights import RANK, Identity
+from oleada_server.accounts.rights import Identity, includes
 from oleada_server.db import read_only
 from oleada_server.web import status
 
@@ -34,6 +34,6 @@ def lacking() -> NoRight | None:
     able = [
         user.full_name
         for user in service.list_users()
-        if user.disabled_at is None and RANK[Role(user.role)] >= RANK[needed]
+        if user.disabled_at is None and includes(Role(user.role), needed)
     ]
     return NoRight(status.role(needed), status.role(person.role), tuple(able[:NAMED_MAX]))

@@ -16,13 +16,17 @@ blueprint.add_app_template_global(no_right.lacking, "no_right")
 def home() -> ResponseReturnValue:
     """Lead to where the work of this person's role begins; a stranger is asked to sign in.
 
-    Who answers people looks for boxes, who approves looks at what waits for approval, and
-    who runs the fleet begins with the fleet.
+    Who answers people looks for boxes, who approves looks at what waits for approval, who
+    runs the fleet begins with the fleet, and so on.
     """
     starts = {
         Role.VIEWER: "device_pages.index",
+        Role.AUDITOR: "audit_pages.index",
+        Role.RELEASE_SIGNER: "firmware_pages.index",
         Role.OPERATOR: "fleet_pages.index",
         Role.APPROVER: "rollout_pages.index",
+        Role.DEVICE_CA_ADMIN: "device_pages.index",
+        Role.USER_ADMIN: "people_pages.index",
         Role.ADMIN: "fleet_pages.index",
     }
     found = load_identity()

@@ -26,7 +26,7 @@ blueprint = Blueprint("people_pages", __name__)
 
 
 @blueprint.get("/users")
-@require_role(Role.ADMIN)
+@require_role(Role.AUDITOR)
 def index() -> ResponseReturnValue:
     """List everybody, and offer to add somebody."""
     read_only()
@@ -34,14 +34,14 @@ def index() -> ResponseReturnValue:
 
 
 @blueprint.get("/users/<name>")
-@require_role(Role.ADMIN)
+@require_role(Role.AUDITOR)
 def show(name: str) -> ResponseReturnValue:
     """Show one user: role, link, and what was done with them."""
     return _show(name)
 
 
 @blueprint.post("/users")
-@require_role(Role.ADMIN)
+@require_role(Role.USER_ADMIN)
 def add() -> ResponseReturnValue:
     """Add a user and show the one-time link, this once."""
     name = request.form.get("name", "").strip().casefold()
@@ -62,14 +62,14 @@ def add() -> ResponseReturnValue:
 
 
 @blueprint.post("/users/<name>/link")
-@require_role(Role.ADMIN)
+@require_role(Role.USER_ADMIN)
 def link(name: str) -> ResponseReturnValue:
     """Make a new one-time link and show it, this once."""
     return _with_link(name)
 
 
 @blueprint.post("/users/<name>/role")
-@require_role(Role.ADMIN)
+@require_role(Role.USER_ADMIN)
 def change_role(name: str) -> ResponseReturnValue:
     """Give somebody another role; it holds from their next request on."""
     role = _role()
@@ -81,7 +81,7 @@ def change_role(name: str) -> ResponseReturnValue:
 
 
 @blueprint.post("/users/<name>/disable")
-@require_role(Role.ADMIN)
+@require_role(Role.USER_ADMIN)
 def disable(name: str) -> ResponseReturnValue:
     """Shut somebody out: sessions, links and tokens end at once."""
     if changes := _changes(name):
@@ -170,7 +170,11 @@ def role_means() -> dict[str, str]:
     """Return what each role may do, in a sentence."""
     return {
         Role.VIEWER: gettext("sees everything, changes nothing"),
+        Role.AUDITOR: gettext("also sees the users, exports and checks the audit trail"),
+        Role.RELEASE_SIGNER: gettext("signs releases; publishes and withdraws firmware"),
         Role.OPERATOR: gettext("plans, starts, pauses and stops; publishes firmware"),
-        Role.APPROVER: gettext("also lets a plan of somebody else begin"),
-        Role.ADMIN: gettext("also adds people and gives roles"),
+        Role.APPROVER: gettext("as an operator; also lets a plan of somebody else begin"),
+        Role.DEVICE_CA_ADMIN: gettext("revokes certificates of boxes"),
+        Role.USER_ADMIN: gettext("adds people, gives roles, resets second factors"),
+        Role.ADMIN: gettext("has every right, and is still one person"),
     }

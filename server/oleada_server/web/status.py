@@ -102,15 +102,17 @@ def box(state: str) -> Status:
 
 def role(found: str) -> str:
     """Return the word for a role."""
-    match Role(found):
-        case Role.VIEWER:
-            return gettext("Viewer")
-        case Role.OPERATOR:
-            return gettext("Operator")
-        case Role.APPROVER:
-            return gettext("Approver")
-        case Role.ADMIN:
-            return gettext("Administrator")
+    words = {
+        Role.VIEWER: gettext("Viewer"),
+        Role.AUDITOR: gettext("Auditor"),
+        Role.RELEASE_SIGNER: gettext("Release signer"),
+        Role.OPERATOR: gettext("Operator"),
+        Role.APPROVER: gettext("Approver"),
+        Role.DEVICE_CA_ADMIN: gettext("Device certificates"),
+        Role.USER_ADMIN: gettext("User administrator"),
+        Role.ADMIN: gettext("Administrator"),
+    }
+    return words[Role(found)]
 
 
 def reason(code: str | None) -> str:

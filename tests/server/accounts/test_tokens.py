@@ -9,7 +9,13 @@ from oleada_server.accounts.errors import (
     TokenNotValidError,
 )
 from oleada_server.accounts.models import ApiToken, Role
-from oleada_server.accounts.rights import RANK, SCOPES, Identity, demand_role, demand_scope
+from oleada_server.accounts.rights import (
+    INCLUDES,
+    SCOPES,
+    Identity,
+    demand_role,
+    demand_scope,
+)
 from oleada_server.clock import now_utc
 from oleada_server.db import db
 from oleada_server.errors import BadInputError
@@ -65,8 +71,8 @@ def test_a_scope_that_does_not_exist_or_is_above_the_role_is_refused(scopes: tup
 
 @pytest.mark.parametrize("has", Role)
 @pytest.mark.parametrize("needed", Role)
-def test_a_role_includes_the_ones_before_it_and_none_after(has: Role, needed: Role) -> None:
-    if RANK[has] >= RANK[needed]:
+def test_a_role_has_the_rights_of_what_it_includes_and_no_others(has: Role, needed: Role) -> None:
+    if needed in INCLUDES[has]:
         demand_role(an_identity(has), needed)
         assert an_identity(has).may(needed)
         return
@@ -77,7 +83,7 @@ def test_a_role_includes_the_ones_before_it_and_none_after(has: Role, needed: Ro
 @pytest.mark.parametrize("scope", SCOPES)
 @pytest.mark.parametrize("role", Role)
 def test_a_session_has_the_scopes_of_its_role_a_token_only_its_own(role: Role, scope: str) -> None:
-    by_role = RANK[role] >= RANK[SCOPES[scope]]
+    by_role = SCOPES[scope] in INCLUDES[role]
 
     assert an_identity(role).may_scope(scope) is by_role
     assert an_identity(role, frozenset({scope})).may_scope(scope) is by_role
@@ -128,3 +134,16 @@ def test_a_token_without_the_scope_is_a_403_problem(sqlite_app: Flask) -> None:
 
     assert answer.status_code == 403
     assert answer.get_json()["code"] == "scope-missing"
+
+
+def test_every_role_sees_and_only_the_administrator_has_every_right() -> None:
+    assert all(Role.VIEWER in INCLUDES[role] and role in INCLUDES[role] for role in Role)
+    assert [role for role in Role if INCLUDES[role] == set(Role)] == [Role.ADMIN]
+
+
+def test_who_gives_roles_neither_approves_nor_plans_nor_signs() -> None:
+    guarded = {Role.APPROVER, Role.OPERATOR, Role.RELEASE_SIGNER, Role.DEVICE_CA_ADMIN}
+
+    assert not guarded & INCLUDES[Role.USER_ADMIN]
+    assert not guarded & INCLUDES[Role.AUDITOR]
+    assert Role.USER_ADMIN not in INCLUDES[Role.APPROVER] | INCLUDES[Role.DEVICE_CA_ADMIN]
