@@ -91,7 +91,7 @@ def payload_type(kind: str) -> str:
 def seal(kind: str, payload: Mapping[str, Any], signers: Iterable[Signer]) -> bytes:
     """Return *payload* as message *kind* in an envelope signed by each of *signers*."""
     body = canonical.dumps(payload)
-    signed = _pre_authentication(payload_type(kind), body)
+    signed = pre_authentication(payload_type(kind), body)
     return canonical.dumps(
         {
             "payload": base64.b64encode(body).decode(),
@@ -115,12 +115,12 @@ def open_sealed(
         BadSignatureError: fewer than the threshold of the role's keys sign it.
     """
     outer = canonical.loads(data, kind, size_bytes_max)
-    body, signatures = _parts(kind, outer)
-    signed = _pre_authentication(payload_type(kind), body)
+    body, signatures = parts(kind, outer)
+    signed = pre_authentication(payload_type(kind), body)
     good = {
         keyid
         for keyid, signature in signatures
-        if (key := role.keys.get(keyid)) is not None and _is_signed(key, signature, signed)
+        if (key := role.keys.get(keyid)) is not None and is_signed(key, signature, signed)
     }
     if len(good) < role.threshold:
         raise BadSignatureError(
@@ -129,7 +129,12 @@ def open_sealed(
     return canonical.loads(body, kind, size_bytes_max)
 
 
-def _parts(kind: str, outer: dict[str, Any]) -> tuple[bytes, list[tuple[str, bytes]]]:
+def parts(kind: str, outer: dict[str, Any]) -> tuple[bytes, list[tuple[str, bytes]]]:
+    """Return payload and (key id, signature) pairs of envelope *outer*; nothing is verified.
+
+    Raises:
+        MalformedMessageError: *outer* is not an envelope of this *kind*.
+    """
     if outer.get("payloadType") != payload_type(kind):
         raise MalformedMessageError(
             f"Envelope has type {str(outer.get('payloadType'))[:80]!r}; "
@@ -148,12 +153,13 @@ def _parts(kind: str, outer: dict[str, Any]) -> tuple[bytes, list[tuple[str, byt
     return body, found
 
 
-def _pre_authentication(kind: str, body: bytes) -> bytes:
+def pre_authentication(kind: str, body: bytes) -> bytes:
     """Return DSSE's PAE: what is really signed."""
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(body), body)
 
 
-def _is_signed(key: Ed25519PublicKey, signature: bytes, data: bytes) -> bool:
+def is_signed(key: Ed25519PublicKey, signature: bytes, data: bytes) -> bool:
+    """Return whether *signature* is *key*'s over *data*."""
     try:
         key.verify(signature, data)
     except InvalidSignature:

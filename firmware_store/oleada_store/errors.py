@@ -13,6 +13,8 @@
     │   └── TruncatedBundleError   the bundle ends too early
     ├── BadImageError              the image is not the one that was signed
     │   └── ImageTooLargeError     the image is larger than is taken
+    ├── BadEnvelopeError           bytes are not an envelope, or not the one that waits
+    ├── BadRequestFileError        a file is not one of waves to sign, or lies about them
     ├── StorageFullError           there is no room for the image
     └── SignatureRefusedError      this key may not, or need not, sign this bundle
 
@@ -95,6 +97,14 @@ class ImageTooLargeError(BadImageError):
             f"The image has {size_bytes} bytes; at most {size_bytes_max} are taken. "
             "Raise image_bytes_max if the boxes' slots are larger."
         )
+
+
+class BadEnvelopeError(StoreError):
+    """The bytes are not an envelope of this kind, or not the one that waits for signatures."""
+
+
+class BadRequestFileError(StoreError):
+    """The file is not one of waves to sign, or says of a wave what is not in it."""
 
 
 class StorageFullError(StoreError):

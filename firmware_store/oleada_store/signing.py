@@ -32,6 +32,7 @@ from oleada_store.errors import (
 from oleada_store.files import sync_directory
 from oleada_store.new_release import check_new
 from oleada_store.repository import NewRelease
+from oleada_store.text import printable
 from oleada_store.trust_files import TrustedModel
 
 SUFFIX: Final = ".oleada"
@@ -60,7 +61,7 @@ class Statement:
         The bundle may come from a stranger: nothing in it may move the cursor, clear the
         screen or begin a line of its own, or one would sign something else than one sees.
         """
-        yield from map(_printable, self._facts())
+        yield from map(printable, self._facts())
 
     def _facts(self) -> Iterator[str]:
         info = self.release.info
@@ -237,10 +238,6 @@ def repeat_command(description: bundle.Description, info: ReleaseInfo) -> str:
         words += ["--note", f"{language}={text}"]
     out = f"{info.hardware_models[0]}-{info.version}{SUFFIX}"
     return shlex.join([*words, "--base", description.base, "-o", out])
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _check_key(keyid: str, found: Statement, base: TrustedModel | None) -> None:

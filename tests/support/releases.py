@@ -93,14 +93,27 @@ def some_info(
     return ReleaseInfo((model,), version, security_version, {"en": f"Version {version}"})
 
 
-def hold_ceremony(online_keys: Path, now: datetime, models: Sequence[str] = MODELS) -> Signers:
-    """Return the signers of a ceremony for the server whose *online_keys* these are."""
-    names = (*ROOT_KEYS, "targets", *MODEL_KEYS, "stranger")
+WAVE_KEYS = ("wave-approver-1", "wave-approver-2", "wave-approver-3")
+
+
+def hold_ceremony(
+    online_keys: Path,
+    now: datetime,
+    models: Sequence[str] = MODELS,
+    *,
+    waves_by_people: bool = False,
+) -> Signers:
+    """Return the signers of a ceremony for the server whose *online_keys* these are.
+
+    Two of three people sign waves if *waves_by_people*, else the server does.
+    """
+    names = (*ROOT_KEYS, "targets", *MODEL_KEYS, *WAVE_KEYS, "stranger")
     secret = {name: Ed25519PrivateKey.generate() for name in names}
     online = {
         role: keys.read_online(online_keys / f"{role}.pem").public_key()
         for role in keys.ONLINE_ROLES
     }
+    people = [secret[name].public_key() for name in WAVE_KEYS]
     layout = roles.Layout(
         root=[secret[name].public_key() for name in ROOT_KEYS],
         targets=[secret["targets"].public_key()],
@@ -108,7 +121,8 @@ def hold_ceremony(online_keys: Path, now: datetime, models: Sequence[str] = MODE
         timestamp=online["timestamp"],
         director=online["director"],
         model_signers=[secret[name].public_key() for name in MODEL_KEYS],
-        wave_approvers=[online["director"]],
+        wave_approvers=people if waves_by_people else [online["director"]],
+        wave_threshold=2 if waves_by_people else 1,
         hardware_models=models,
     )
     root, targets = roles.first_root(layout, now), roles.first_targets(layout, now)

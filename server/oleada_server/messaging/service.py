@@ -125,11 +125,6 @@ def director(app: Flask | None = None) -> Signer:
     return _online_signer("director", app)
 
 
-def wave_signers() -> list[Signer]:
-    """Return the signers of waves: in this form of the server, its online director key."""
-    return [director()]
-
-
 def _boot() -> tuple[BootId, "itertools.count[int]"]:
     """Return this process's boot id and its message numbers.
 

@@ -1,12 +1,16 @@
-"""Whose signatures a model's releases need, as the published metadata says."""
+"""Whose signatures a model's releases and its waves need, as the published metadata says."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from oleada_store import repository
 from oleada_store.errors import StoreError
+from oleada_wire.envelope import RoleKeys
+from oleada_wire.messages import WAVE_ROLE
 from tuf.api.metadata import Targets
 
+from oleada_server.messaging import service as messaging
 from oleada_server.releases import metadata
 from oleada_server.releases.errors import TrustMissingError
 
@@ -41,3 +45,31 @@ def rule_of(hardware_model: str) -> Rule | None:
     except StoreError:
         return None
     return Rule(role.threshold, frozenset(role.keyids), until)
+
+
+def wave_role() -> RoleKeys | None:
+    """Return whose keys sign waves, as the published metadata says; None before a ceremony.
+
+    Raises:
+        BadMetadataError: what is published can not be read.
+    """
+    try:
+        files = metadata.published()
+    except TrustMissingError:
+        return None
+    targets = repository.read(Targets, files.targets, "targets").signed
+    role = (targets.delegations.roles or {}).get(WAVE_ROLE) if targets.delegations else None
+    if role is None or targets.delegations is None:
+        return None
+    held = targets.delegations.keys
+    found = {
+        keyid: Ed25519PublicKey.from_public_bytes(bytes.fromhex(held[keyid].keyval["public"]))
+        for keyid in role.keyids
+        if keyid in held and held[keyid].keytype == "ed25519"
+    }
+    return RoleKeys(found, role.threshold)
+
+
+def is_signed_here(role: RoleKeys) -> bool:
+    """Return whether the server's own director key is enough for *role*."""
+    return role.threshold == 1 and messaging.director().keyid in role.keys

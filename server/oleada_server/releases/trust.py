@@ -48,6 +48,7 @@ def install_trust(files: TrustFiles, actor: str, now: datetime) -> list[str]:
     if added:
         metadata.sign_snapshot(now)
         metadata.queue_meta(now)
+        _follow_keys(now)
         audit.record(actor, "trust.install", "trust", now=now, after={"files": added})
         live.touch("releases", now)
         db.session.commit()
@@ -177,3 +178,10 @@ def _check_no_model_lost(targets: Targets) -> None:
         raise UntrustedFilesError(
             f"targets.json does not delegate {', '.join(lost)} any more, but there are releases."
         )
+
+
+def _follow_keys(now: datetime) -> None:
+    # imported here: rollouts are built on releases, and only this one word goes back
+    from oleada_server.rollouts import service as rollouts  # noqa: PLC0415
+
+    rollouts.record_trust(now)

@@ -12,6 +12,8 @@ from typing import Any
 from flask import Flask, request
 from flask.typing import ResponseReturnValue
 from flask_smorest import Api, Blueprint
+from oleada_store import waves
+from oleada_store.errors import StoreError
 from oleada_wire.ids import normalise_device_id
 
 from oleada_server.accounts.access import identity, require_scope
@@ -148,6 +150,27 @@ def go_on(body: dict[str, Any], rollout_ref: str, position: int) -> ResponseRetu
     return _do(rollout_ref, service.go_on, reason=body["reason"], position=position)
 
 
+@blueprint.get("/<rollout_ref>/signatures")
+@blueprint.response(200)
+@require_scope("rollouts:read")
+def to_sign(rollout_ref: str) -> ResponseReturnValue:
+    """Return the waves that wait for signatures of approvers, as a file to sign."""
+    read_only()
+    return waves.to_json(service.request_of(number_of(rollout_ref)))
+
+
+@blueprint.post("/<rollout_ref>/signatures")
+@blueprint.response(200)
+@require_scope("rollouts:approve")
+def sign(rollout_ref: str) -> ResponseReturnValue:
+    """Hand in the file with signatures; a wave that has enough of them may open."""
+    try:
+        given = waves.from_json(request.get_json())
+    except StoreError as error:
+        raise BadPlanError(str(error), "waves") from error
+    return _do(rollout_ref, service.add_signatures, given=given)
+
+
 @blueprint.post("/<rollout_ref>/pause")
 @blueprint.arguments(schemas.GivenReason)
 @blueprint.response(200)
@@ -234,8 +257,10 @@ def _once() -> Once | None:
 def _shown(rollout_id: int) -> dict[str, Any]:
     read_only()
     rollout = service.get(rollout_id)
+    missing = service.missing_signatures(rollout)
     return {
         **schemas.rollout_json(rollout),
         "waves": schemas.waves_json(rollout, service.summary(rollout_id)),
+        "missing_signatures": [schemas.missing_json(found) for found in missing],
         "why_failed": [schemas.failure_json(found) for found in service.why_failed(rollout_id)],
     }

@@ -122,9 +122,10 @@ def _queue_assigns(
 
 
 def queue_waves(hardware_model: str, now: datetime) -> None:
-    """Queue every wave that is open for *hardware_model*, freshly signed.
+    """Queue every wave that is open for *hardware_model*, as approvers have signed it.
 
-    Waves of rollouts that have ended are not among them, so their boxes may not begin.
+    Where the ceremony lets the server sign waves, they are freshly signed here. Waves of
+    rollouts that have ended are not among them, so their boxes may not begin.
     """
     lock_model(hardware_model)
     query = (
@@ -141,16 +142,22 @@ def queue_waves(hardware_model: str, now: datetime) -> None:
     )
     envelopes = []
     for wave in db.session.scalars(query):
-        wave.authorised_until = now + WAVE_VALID
-        sealed = messages.seal(_wave_message(wave, now), messaging.wave_signers())
-        envelopes.append(sealed.decode())
+        if wave.authorisation is not None:
+            envelopes.append(wave.authorisation)
+        elif wave.sign_request is None:
+            wave.authorised_until = now + WAVE_VALID
+            assert wave.opened_at is not None, "only an open wave is authorised"  # noqa: S101
+            message = wave_message(wave, wave.opened_at, wave.authorised_until, now)
+            envelopes.append(messages.seal(message, [messaging.director()]).decode())
     body = messages.encode(messages.Waves(messaging.next_header(now), tuple(envelopes)))
     messaging.queue_retained(topics.model(hardware_model, topics.Model.WAVE), body)
 
 
-def _wave_message(wave: Wave, now: datetime) -> messages.Wave:
+def wave_message(
+    wave: Wave, begins_at: datetime, ends_at: datetime, now: datetime
+) -> messages.Wave:
+    """Return what is signed of *wave*: it may begin at *begins_at* and is over at *ends_at*."""
     rollout, release = wave.rollout, wave.rollout.release
-    assert wave.opened_at is not None, "only an open wave is authorised"  # noqa: S101
     if wave.merkle_root is not None:
         cohort = Cohort(merkle_root=wave.merkle_root)
     else:
@@ -165,6 +172,6 @@ def _wave_message(wave: Wave, now: datetime) -> messages.Wave:
         size_bytes=release.size_bytes,
         security_version=release.security_version,
         cohort=cohort,
-        not_before_ms=to_ms(wave.opened_at - CLOCK_SLACK),
-        not_after_ms=to_ms(now + WAVE_VALID),
+        not_before_ms=to_ms(begins_at - CLOCK_SLACK),
+        not_after_ms=to_ms(ends_at),
     )

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
-from oleada_store.options import THERE
+from oleada_store.cli_waves import sign
+from oleada_store.options import THERE, StoreGroup
 
 from oleada_server.client import Client, connect, path_of
+from oleada_server.rollouts.cli_waves import authorise, fetch
 
 PATH: Final = "/api/v1/rollouts"
 EVERY_S_MAX: Final = 86_400
@@ -32,9 +34,13 @@ def _number(_context: click.Context, _param: click.Parameter, value: float) -> f
     return value
 
 
-@click.group("rollout")
+@click.group("rollout", cls=StoreGroup)
 def rollout_group() -> None:
     """Rollouts: one release on its way, wave by wave."""
+
+
+for command in (fetch, sign, authorise):
+    rollout_group.add_command(command)
 
 
 def _limits(command: Command) -> Command:
@@ -313,6 +319,11 @@ def _text(found: dict[str, Any]) -> str:
         lines.append(
             f"  wave {wave['position']} {wave['name']}: {wave['state']}{held}; "
             f"{wave['boxes']} boxes{': ' + states if states else ''}"
+        )
+    for one in found["missing_signatures"]:
+        lines.append(
+            f"  wave {one['wave']} has {one['have']} of {one['needed']} signatures of approvers; "
+            f"fetch it with: oleada rollout waves {found['id']}"
         )
     for failure in found["why_failed"]:
         now = ", ".join(f"{n} on {version}" for version, n in failure["runs_now"].items())

@@ -13,7 +13,7 @@ from oleada_server.audit import service as audit
 from oleada_server.db import chunks, db
 from oleada_server.releases.models import Release, ReleaseState
 from oleada_server.rollouts import preview as previews
-from oleada_server.rollouts import rows, ticks
+from oleada_server.rollouts import rows, signatures, ticks
 from oleada_server.rollouts.advance import advance
 from oleada_server.rollouts.errors import (
     EmptyWaveError,
@@ -64,6 +64,7 @@ def begin(
     rows.lock_model(rollout.release.hardware_model)
     demand_published(rollout.release)
     freeze(rollout, previews.membership(spec_of(rollout), rollout.release, [rollout.salt]), now)
+    signatures.record_requests(rollout, now)
     run_or_schedule(rollout, now)
     record(rollout, action, actor=actor, reason=reason, was=was, now=now)
     return settled(rollout, now)

@@ -6,7 +6,9 @@ ServerError
 ├── EmptyWaveError          409  a wave would cover no box
 ├── NoSuchReleaseError      404
 ├── ReleaseWithdrawnError   409
+├── NoSignatureError        400  no new signature of somebody who may sign waves
 ├── NothingProvenError      409  no box of the wave runs the release yet
+├── NothingToSignError      409  no wave waits for the signatures of approvers
 ├── RolloutNotFoundError    404
 ├── RolloutStateError       409  the rollout is in a state in which that can not be done
 ├── SecondPersonError       403  who planned it or asked can not approve it
@@ -40,6 +42,31 @@ class SecondPersonError(NotAllowedError):
         super().__init__(
             f"You planned R-{rollout_id} or asked for its approval, so another person with the "
             "role approver has to decide."
+        )
+
+
+class NothingToSignError(ConflictError):
+    """No wave of the rollout waits for the signatures of approvers."""
+
+    code = "nothing-to-sign"
+
+    def __init__(self, rollout_id: int) -> None:
+        super().__init__(
+            f"No wave of R-{rollout_id} waits for signatures: they are signed, it has not begun, "
+            "or it has ended."
+        )
+
+
+class NoSignatureError(BadInputError):
+    """The file brings no signature that counts and was not there already."""
+
+    code = "no-signature"
+
+    def __init__(self, rollout_id: int) -> None:
+        super().__init__(
+            f"There is no new signature of a wave approver on the waves of R-{rollout_id}; sign "
+            "them with: oleada rollout sign FILE --key KEY.pem",
+            "waves",
         )
 
 

@@ -60,6 +60,9 @@ class Wave(Base):
     Covers boxes whose place lies under *share_until* (of 0 to 1, cumulative) or that
     are on an explicit list; *success_share_min* and *failed_share_max* are judged from
     *sample_min* outcomes on. *authorised_until* is when the signed wave runs out.
+    *sign_request* is the envelope that approvers are asked to sign, with the signatures so
+    far, *authorisation* the one that enough of them have signed; a wave that has neither is
+    signed by the server itself (signatures.py).
     *silent_accepted* and *good_accepted* are what a person who lifted a hold took
     responsibility for: at most so many silent, no more than so many good needed.
     """
@@ -88,6 +91,8 @@ class Wave(Base):
     soak_from: Mapped[datetime | None]
     passed_at: Mapped[datetime | None]
     authorised_until: Mapped[datetime | None]
+    sign_request: Mapped[str | None] = mapped_column(Text)
+    authorisation: Mapped[str | None] = mapped_column(Text)
     silent_accepted: Mapped[int | None]
     good_accepted: Mapped[int | None]
     rollout: Mapped[Rollout] = relationship(back_populates="waves")

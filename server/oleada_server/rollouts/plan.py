@@ -115,6 +115,7 @@ class WaveFacts:
         soak_from: When the soak began; set in and after the soak, never before.
         held_for: The reason of the hold; set while the wave is held, never else.
         accepted: What a person who lifted a hold has accepted.
+        is_authorised: Whether whoever must sign it has signed it; else it does not open.
     """
 
     position: int
@@ -124,6 +125,7 @@ class WaveFacts:
     soak_from: datetime | None = None
     held_for: str | None = None
     accepted: Accepted = Accepted()
+    is_authorised: bool = True
 
     def __post_init__(self) -> None:
         if self.tally.boxes == 0:
@@ -232,7 +234,7 @@ def decide(facts: RolloutFacts, now: datetime) -> Decision:
         case RolloutState.SCHEDULED:
             if facts.start_at is not None and now < facts.start_at:
                 return Wait("waits for its start time", facts.start_at)
-            return OpenWave(1)
+            return _open(facts.waves[0])
         case RolloutState.RUNNING:
             return next(_harm(facts), None) or _advance(facts, now)
         case RolloutState.PAUSED:
@@ -258,12 +260,19 @@ def _harm(facts: RolloutFacts) -> Iterator[Halt]:
 def _advance(facts: RolloutFacts, now: datetime) -> Decision:
     for wave in facts.waves:
         if wave.state is WaveState.WAITING:
-            return OpenWave(wave.position)
+            return _open(wave)
         if wave.state is not WaveState.PASSED:
             return _judge(wave, now)
     if pending := sum(wave.tally.pending for wave in facts.waves):
         return Wait(f"waits for the last {pending} boxes")
     return Finish()
+
+
+def _open(wave: WaveFacts) -> Decision:
+    """Return that *wave* opens, or whom it waits for: its boxes would refuse it unsigned."""
+    if not wave.is_authorised:
+        return Wait(f"wave {wave.position} waits for the signatures of approvers")
+    return OpenWave(wave.position)
 
 
 def _judge(wave: WaveFacts, now: datetime) -> Decision:

@@ -116,4 +116,5 @@ def _wave_facts(wave: Wave, found: Counts) -> WaveFacts:
         soak_from=wave.soak_from,
         accepted=Accepted(wave.silent_accepted or 0, wave.good_accepted),
         held_for=(wave.state_reason or "") if state is WaveState.HELD else None,
+        is_authorised=wave.sign_request is None or wave.authorisation is not None,
     )

@@ -11,6 +11,7 @@ from oleada_server.rollouts.errors import BadPlanError
 from oleada_server.rollouts.models import Rollout
 from oleada_server.rollouts.plan import exact
 from oleada_server.rollouts.reading import BoxRow, Failure, WaveCounts
+from oleada_server.rollouts.signatures import Missing
 from oleada_server.rollouts.spec import RolloutSpec, WaveSpec
 from oleada_server.rollouts.states import BoxState
 
@@ -193,6 +194,17 @@ def waves_json(rollout: Rollout, counted: list[WaveCounts]) -> list[dict[str, An
         }
         for wave, counts in zip(rollout.waves, counted, strict=True)
     ]
+
+
+def missing_json(found: Missing) -> dict[str, Any]:
+    """Return a wave that waits for signatures of approvers."""
+    runs_until = found.runs_until and found.runs_until.isoformat()
+    return {
+        "wave": found.position,
+        "have": found.have,
+        "needed": found.needed,
+        "signed_until": runs_until,
+    }
 
 
 def failure_json(failure: Failure) -> dict[str, Any]:

@@ -45,6 +45,9 @@ from oleada_server.rollouts.reading import (
 )
 from oleada_server.rollouts.reports import record_hello, record_report
 from oleada_server.rollouts.restored import record_restore
+from oleada_server.rollouts.signatures import missing as missing_signatures
+from oleada_server.rollouts.signatures import record_trust, request_of
+from oleada_server.rollouts.signing import add_signatures
 from oleada_server.rollouts.spec import RolloutSpec, WaveSpec
 from oleada_server.rollouts.states import OPEN_ROLLOUTS, BoxState, RolloutState, WaveState
 from oleada_server.rollouts.ticks import tick
@@ -53,6 +56,7 @@ __all__ = [
     "BoxFilter",
     "Failure",
     "WaveCounts",
+    "add_signatures",
     "approve",
     "ask_approval",
     "boxes",
@@ -62,6 +66,7 @@ __all__ = [
     "go_on",
     "list_rollouts",
     "list_waiting",
+    "missing_signatures",
     "pause",
     "preview",
     "queue_stop_for_release",
@@ -69,6 +74,8 @@ __all__ = [
     "record_lease_request",
     "record_report",
     "record_restore",
+    "record_trust",
+    "request_of",
     "resume",
     "retry",
     "send_back",

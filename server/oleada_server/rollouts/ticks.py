@@ -21,7 +21,7 @@ from oleada_server.db import chunks, db, read_only
 from oleada_server.devices.models import Device
 from oleada_server.devices.sequences import raise_assignment_seqs
 from oleada_server.messaging.leader import LeaseLostError
-from oleada_server.rollouts import authorise, newer, plan, plan_box, rows
+from oleada_server.rollouts import authorise, newer, plan, plan_box, rows, signatures
 from oleada_server.rollouts.advance import advance, next_decision
 from oleada_server.rollouts.authorise import Addressee
 from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
@@ -256,7 +256,7 @@ def _has_work(rollout_id: int, now: datetime) -> bool:
     rollout = rows.loaded(rollout_id)
     if not isinstance(next_decision(rollout, now), plan.Wait):
         return True
-    if any(_wave_runs_out(wave, now) for wave in rollout.waves):
+    if _a_wave_runs_out(rollout, now):
         return rollout.state in OPEN_ROLLOUTS
     due = or_(_is_silent(now), _is_due(), _runs_out(now), _is_over())
     query = select(BoxInWave.id).where(BoxInWave.rollout_id == rollout_id, due).limit(1)
@@ -264,13 +264,12 @@ def _has_work(rollout_id: int, now: datetime) -> bool:
 
 
 def _renew_waves(rollout: Rollout, now: datetime) -> None:
-    if rollout.state in OPEN_ROLLOUTS and any(_wave_runs_out(w, now) for w in rollout.waves):
-        authorise.queue_waves(rollout.release.hardware_model, now)
+    if rollout.state in OPEN_ROLLOUTS and _a_wave_runs_out(rollout, now):
+        signatures.renew(rollout, now)
 
 
-def _wave_runs_out(wave: Wave, now: datetime) -> bool:
-    until = wave.authorised_until
-    return until is not None and until < now + authorise.WAVE_RENEW
+def _a_wave_runs_out(rollout: Rollout, now: datetime) -> bool:
+    return any(signatures.runs_out(wave, now) for wave in rollout.waves)
 
 
 def _state_of_rollout() -> Any:
