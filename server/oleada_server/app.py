@@ -16,6 +16,7 @@ from oleada_server import config as settings
 from oleada_server import models
 from oleada_server.config import Config
 from oleada_server.db import db, let_go
+from oleada_server.enrolment.peer import refuse_bad_certificates
 from oleada_server.inputs import check_request
 from oleada_server.problems import register_error_handlers
 from oleada_server.restored import check_finished
@@ -27,6 +28,7 @@ FEATURES: Final = (
     "oleada_server.accounts",
     "oleada_server.devices.api",
     "oleada_server.enrolment.api",
+    "oleada_server.enrolment.est",
     "oleada_server.releases.api",
     "oleada_server.rollouts.api",
     PAGES,
@@ -36,7 +38,7 @@ BODY_BYTES_MAX: Final = 1024 * 1024
 BUNDLE_TYPE: Final = "application/vnd.oleada.bundle"
 CONNECT_S: Final = 5
 """How long a request waits for a connection to the database, in seconds."""
-DOOR_PATHS: Final = ("/device/", "/artifacts/", "/tuf/", "/healthz")
+DOOR_PATHS: Final = ("/device/", "/.well-known/est/", "/artifacts/", "/tuf/", "/healthz")
 
 assert models, "every table is known before a query is made"  # noqa: S101
 
@@ -87,7 +89,8 @@ def create_door(config: Config | None = None) -> Flask:
         if not request.path.startswith(DOOR_PATHS):
             abort(404)
 
-    app.before_request_funcs.setdefault(None, []).insert(0, refuse_what_boxes_do_not_ask)
+    first = (refuse_what_boxes_do_not_ask, refuse_bad_certificates)
+    app.before_request_funcs.setdefault(None, [])[:0] = first
     return app
 
 

@@ -21,7 +21,7 @@ from oleada_server.outage import RETRY_AFTER_S, DiskFullError
 from oleada_server.spells import spell
 
 FIELDS_NAMED_MAX = 10
-MACHINE_PATHS = ("/api/", "/device/", "/artifacts/", "/tuf/")
+MACHINE_PATHS = ("/api/", "/device/", "/artifacts/", "/tuf/", "/.well-known/est/")
 
 
 def problem(status: int, code: str, detail: str, **more: object) -> Response:

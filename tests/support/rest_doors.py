@@ -12,7 +12,7 @@ from typing import Any
 from flask import Flask
 from marshmallow import Schema, fields
 
-MACHINES = ("/api/", "/device/", "/artifacts/", "/tuf/")
+MACHINES = ("/api/", "/device/", "/.well-known/est/", "/artifacts/", "/tuf/")
 WAVE = {
     "name": "Everyone", "share_until": 1.0, "success_share_min": 0.9, "failed_share_max": 0.02,
     "silent_share_max": 0.1, "sample_min": 5, "soak_s": 60,

@@ -14,7 +14,7 @@ from oleada_server.accounts.access import load_identity
 from oleada_server.config import Config
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-COOKIELESS_PATHS: Final = ("/device/", "/artifacts/", "/tuf/", "/static/")
+COOKIELESS_PATHS: Final = ("/device/", "/.well-known/est/", "/artifacts/", "/tuf/", "/static/")
 
 csrf: Final = CSRFProtect()
 

@@ -28,7 +28,8 @@ class Device(Base):
 
     *last_seen_at* is when the server last received anything from it, by the server's
     clock; *health* holds the latest TR-181 parameters, *health_at* their age.
-    *clock_ahead_s* is how far the box's clock was ahead at its newest message.
+    *clock_ahead_s* is how far the box's clock was ahead at its newest message. What a box
+    says after *revoked_at* is not heard; a new claim token makes it one of ours again.
     """
 
     __tablename__ = "device"
@@ -43,6 +44,7 @@ class Device(Base):
     zone: Mapped[str] = mapped_column(String(60), default="UTC")
     region: Mapped[str | None] = mapped_column(String(60))
     enrolled_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
     first_seen_at: Mapped[datetime | None]
     last_seen_at: Mapped[datetime | None]
     connected: Mapped[bool] = mapped_column(default=False)

@@ -1,6 +1,12 @@
 """Errors of enrolment: why a box does not get a certificate."""
 
-from oleada_server.errors import BadInputError, ConflictError, NotAllowedError, ServerError
+from oleada_server.errors import (
+    BadInputError,
+    ConflictError,
+    NotAllowedError,
+    NotSignedInError,
+    ServerError,
+)
 
 
 class BadRequestForCertificateError(BadInputError):
@@ -60,3 +66,96 @@ class EnrolTooOftenError(ServerError):
             f"Too many tries to enrol in vain. Check the claim token, and try again in {wait_s} s."
         )
         self.wait_s = wait_s
+
+
+class RenewTooOftenError(EnrolTooOftenError):
+    """A box was given too many certificates of late; Retry-After says when to ask again."""
+
+    code = "renew-too-often"
+
+    def __init__(self, wait_s: int) -> None:
+        ServerError.__init__(
+            self, f"This box was given too many certificates today. Ask again in {wait_s} s."
+        )
+        self.wait_s = wait_s
+
+
+class ClaimMissingError(NotSignedInError):
+    """Somebody wants to enrol by EST and shows no claim token."""
+
+    code = "claim-missing"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Enrol with HTTP Basic: the serial of the box as user name, its claim token as "
+            "password."
+        )
+
+
+class CertificateMissingError(NotAllowedError):
+    """Somebody wants a certificate renewed and shows none."""
+
+    code = "certificate-missing"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Show the box's certificate in TLS, at the device door; an expired one will do. A box "
+            "without one enrols with a claim token."
+        )
+
+
+class CertificateExpiredError(NotAllowedError):
+    """The box's certificate has expired: it is good for a new one, and for nothing else."""
+
+    code = "certificate-expired"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The certificate of this box has expired. Get the next one first: "
+            "POST /.well-known/est/simplereenroll"
+        )
+
+
+class BoxNotKnownError(NotAllowedError):
+    """The certificate is one of ours, but no box with its name is enrolled."""
+
+    code = "box-not-known"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "No box with the name in this certificate is enrolled here; make a new claim token "
+            "with `oleada device claim`."
+        )
+
+
+class BoxRevokedError(NotAllowedError):
+    """The box was revoked: what it held is worth nothing any more."""
+
+    code = "box-revoked"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This box was revoked. If it is in good hands again, remove data/identity on it, make "
+            "a new claim token with `oleada device claim`, and put that on the box."
+        )
+
+
+class KeyNotNewError(ConflictError):
+    """A box asked for a certificate for a key that another box has: perhaps a copy."""
+
+    code = "key-not-new"
+
+    def __init__(self) -> None:
+        super().__init__("The key of the request is that of another box; make a new key.")
+
+
+class RenewalNotDueError(ConflictError):
+    """The certificate has more than half of its life before it."""
+
+    code = "renewal-not-due"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The certificate that was shown has more than half of its life before it; ask again "
+            "when less is left."
+        )

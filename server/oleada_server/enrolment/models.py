@@ -30,7 +30,7 @@ class Certificate(Base):
     __tablename__ = "certificate"
     serial_hex: Mapped[str] = mapped_column(String(40), primary_key=True)
     device_id: Mapped[str] = mapped_column(ForeignKey("device.id"), index=True)
-    spki_sha256: Mapped[str] = mapped_column(String(64))
+    spki_sha256: Mapped[str] = mapped_column(String(64), index=True)
     pem: Mapped[str] = mapped_column(Text)
     not_before: Mapped[datetime]
     not_after: Mapped[datetime]

@@ -48,7 +48,8 @@ PREFIX_CHARS: Final = 4
 SERIAL_CHARS_MAX: Final = 40
 _NEW_WITH_EACH_CLAIM: Final = (
     *("hardware_model", "zone", "region"),
-    *("enrolled_at", "boot_count", "boot_nonce", "seq", "hello_boot", "health_boot"),
+    *("enrolled_at", "revoked_at"),
+    *("boot_count", "boot_nonce", "seq", "hello_boot", "health_boot"),
 )
 _WRITERS: Final = threading.Lock()
 
@@ -126,7 +127,7 @@ def enrol(token: str, serial: str, csr_pem: str, now: datetime, source: str = ""
     except BadRequestForCertificateError as error:
         _count_try(f"claim:{digest}", now, error)
         raise
-    with _in_turn():
+    with in_turn():
         return _use(digest, key, now)
 
 
@@ -142,7 +143,7 @@ def _use(digest: str, key: ec.EllipticCurvePublicKey, now: datetime) -> Enrolled
     if claim.expires_at <= now:
         raise ClaimExpiredError
     device_id = _device_of(claim, now)
-    certificate = _issue(device_id, key, spki, now)
+    certificate = record_certificate(device_id, key, spki, now)
     claim.used_at, claim.spki_sha256, claim.device_id = now, spki, device_id
     audit.record(f"device:{device_id}", "device.enrol", f"device:{device_id}", now=now,
                  after={"serial": claim.serial, "spki_sha256": spki})  # fmt: skip
@@ -195,7 +196,7 @@ def new_device_id(hardware_model: str) -> str:
 
 
 @contextmanager
-def _in_turn() -> Iterator[None]:
+def in_turn() -> Iterator[None]:
     """Let the threads of a process write one after the other where SQLite would anyway.
 
     SQLite wakes nobody: who finds it busy sleeps and looks again, so that of a thousand
@@ -261,6 +262,7 @@ def _device_of(claim: ClaimToken, now: datetime) -> str:
         "zone": claim.zone,
         "region": claim.region,
         "enrolled_at": now,
+        "revoked_at": None,
         "connected": False,
         "boot_count": 0,
         "boot_nonce": "",
@@ -276,7 +278,10 @@ def _device_of(claim: ClaimToken, now: datetime) -> str:
     return str(db.session.execute(upsert.returning(Device.id)).scalar_one())
 
 
-def _issue(device_id: str, key: ec.EllipticCurvePublicKey, spki: str, now: datetime) -> Certificate:
+def record_certificate(
+    device_id: str, key: ec.EllipticCurvePublicKey, spki: str, now: datetime
+) -> Certificate:
+    """Return a new certificate of box *device_id* for *key*, in the caller's transaction."""
     days = settings.current().certificate_days
     issued = pki.issue_device(device_authority(), device_id, key, now, days)
     certificate = Certificate(

@@ -49,7 +49,10 @@ _PAGES = (
     search_page,
     live,
 )
-MACHINE_PATHS = ("/api/", "/device/", "/artifacts/", "/tuf/", "/static/", "/healthz")
+MACHINE_PATHS = (
+    *("/api/", "/device/", "/.well-known/est/", "/artifacts/", "/tuf/", "/static/"),
+    "/healthz",
+)
 
 
 def wire(app: Flask) -> None:
