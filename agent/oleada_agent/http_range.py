@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
+from oleada_agent.backoff import Backoff, Below
+
 PART_BYTES: Final = 64 * 1024
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
@@ -44,11 +46,11 @@ class Patience:
     rate_bytes_per_s_min: int = 1_024
     rate_bytes_per_s_max: int = 0
 
-    def pause_ms(self, failures: int, after_s: int, below: Callable[[int], int]) -> int:
+    def pause_ms(self, failures: int, after_s: int, below: Below) -> int:
         """Return a pause with full jitter, on top of the *after_s* that the server asked for."""
-        ceiling = min(self.backoff_max_ms, self.backoff_ms << (failures - 1))
         asked_ms = min(max(after_s, 0), self.retry_after_max_s) * 1000
-        return asked_ms + below(ceiling + 1)
+        backoff = Backoff(self.backoff_ms, self.backoff_max_ms)
+        return asked_ms + backoff.pause_ms(failures, below)
 
 
 class RetryError(Exception):

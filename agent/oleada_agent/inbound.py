@@ -1,8 +1,10 @@
 """What comes from the broker, told to whom it concerns.
 
 Bytes that are not what was agreed are refused, counted and told of once an hour; they
-never stop the agent. A signed message that can not be checked *yet* is held until the
-metadata that says who signs has come: retained messages come in no particular order.
+never stop the agent. What can not be taken up *yet* is held, one message of a kind: a
+signed one until the metadata that says who signs has come, for retained messages come in
+no particular order; a command that only the box's own clock calls late until the server
+has told the time; metadata that the disk refused until it is tried again.
 """
 
 import sys
@@ -12,9 +14,10 @@ from typing import Final, Protocol
 
 from oleada_wire import messages, topics
 from oleada_wire.errors import BadSignatureError, MalformedMessageError, WireError
-from oleada_wire.messages import DOWN_BYTES_MAX, Ack, Assign, Cmd, Lease, Meta, Waves
+from oleada_wire.messages import DOWN_BYTES_MAX, Ack, Assign, Cmd, Meta, Waves
 from oleada_wire.topics import DeviceTopic, Down, Model, Up
 
+from oleada_agent.backoff import Backoff, Below
 from oleada_agent.commands import Commands
 from oleada_agent.errors import StorageError
 from oleada_agent.machine_events import (
@@ -29,6 +32,8 @@ from oleada_agent.trust.authority import Authority
 from oleada_agent.trust.errors import TrustError
 
 TELL_AGAIN_MS: Final = 3_600_000
+STORE_AGAIN: Final = Backoff(60_000, 3_600_000)
+"""Metadata that the disk has refused; nobody sends it again before the next connection."""
 Kind = Up | Down | Model
 
 
@@ -56,11 +61,14 @@ class Inbound:
     feed: Callable[[Event], None]
     now_ms: Callable[[], int]
     steady_ms: Callable[[], int]
+    below: Below
     refused: dict[str, int] = field(default_factory=dict)
     hello_id: str = ""
     is_hello_acked: bool = False
     _held: dict[Kind, bytes] = field(default_factory=dict)
     _told_ms: dict[tuple[str, str], int] = field(default_factory=dict)
+    _store_failures: int = 0
+    _store_at_ms: int | None = None
 
     def take(self, topic: str, payload: bytes) -> None:
         """Act on one message; never raises for what the peer has sent."""
@@ -76,6 +84,18 @@ class Inbound:
             self._refuse(kind, "unknown-topic", f"'{topic[:80]}' is for the server.")
             return
         self._act(kind, payload)
+
+    def next_due_ms(self) -> int | None:
+        """Return in how many milliseconds ``store_again`` wants to be called; None: not at all."""
+        if self._store_at_ms is None:
+            return None
+        return max(0, self._store_at_ms - self.steady_ms())
+
+    def store_again(self) -> None:
+        """Take up the metadata that the disk has refused."""
+        payload = self._held.pop(Model.META, None)
+        if payload is not None:
+            self._act(Model.META, payload)
 
     def _act(self, kind: Kind, payload: bytes) -> None:
         try:
@@ -97,9 +117,9 @@ class Inbound:
                 self._held.pop(Down.ASSIGN, None)
                 self.feed(AssignReceived(assign.assignment_seq, assign.assignment))
             case Down.LEASE:
-                self._lease(self.authority.open(Lease, payload))
+                self._lease(payload)
             case Down.CMD:
-                self.commands.obey(self.authority.open(Cmd, payload), self.now_ms())
+                self._obey(self.authority.open(Cmd, payload), payload)
             case Down.ACK:
                 self._ack(messages.decode(Ack, payload, DOWN_BYTES_MAX))
             case _:
@@ -108,7 +128,7 @@ class Inbound:
     def _dispatch_model(self, kind: Kind, payload: bytes) -> None:
         match kind:
             case Model.META:
-                if self._keep_meta(messages.decode(Meta, payload, DOWN_BYTES_MAX)):
+                if self._keep_meta(payload):
                     self._take_up_held()
                     self.feed(TrustChanged())
             case Model.WAVE:
@@ -121,23 +141,48 @@ class Inbound:
             case _:
                 raise MalformedMessageError(f"'{kind}' is nothing that a box is told.")
 
-    def _keep_meta(self, meta: Meta) -> bool:
-        """Return whether *meta* is trusted and kept.
+    def _keep_meta(self, payload: bytes) -> bool:
+        """Return whether the metadata in *payload* is trusted and kept.
 
         Only here may the disk refuse in peace: a machine that can not store ends the agent.
         """
+        meta = messages.decode(Meta, payload, DOWN_BYTES_MAX)
+        self._held.pop(Model.META, None)
+        self._store_at_ms = None
         try:
             self.authority.accept_meta(meta)
         except StorageError as error:
+            self._held[Model.META] = payload
+            self._store_failures += 1
+            pause_ms = STORE_AGAIN.pause_ms(self._store_failures, self.below)
+            self._store_at_ms = self.steady_ms() + pause_ms
             self._refuse(Model.META, "storage", str(error))
             return False
+        self._store_failures = 0
         return True
+
+    def _obey(self, command: Cmd, payload: bytes) -> None:
+        self._held.pop(Down.CMD, None)
+        is_late = command.expires_ms <= self.now_ms()
+        if is_late and self.authority.doubts(command.expires_ms):
+            self._held[Down.CMD] = payload
+            return
+        self.commands.obey(command, self.now_ms())
 
     def _take_up_held(self) -> None:
         for kind, payload in list(self._held.items()):
-            self._act(kind, payload)
+            if kind is not Model.META:  # the disk has its own time
+                self._act(kind, payload)
 
-    def _lease(self, lease: Lease) -> None:
+    def _lease(self, payload: bytes) -> None:
+        was_fresh = self.authority.time.is_fresh
+        lease = self.authority.open_lease(payload)
+        if lease is None:
+            return
+        if self.authority.time.is_fresh and not was_fresh:
+            self._take_up_time()
+        if not lease.assignment_id:
+            return
         self.feed(
             LeaseAnswered(
                 lease.assignment_id,
@@ -149,6 +194,13 @@ class Inbound:
                 lease.reason,
             )
         )
+
+    def _take_up_time(self) -> None:
+        """Decide what the box's own clock alone could not decide."""
+        if (error := self.authority.stale()) is not None:
+            self._refuse(Model.META, error.attack, str(error))
+        self._take_up_held()
+        self.feed(TrustChanged())
 
     def _ack(self, ack: Ack) -> None:
         if self.hello_id and self.hello_id in ack.ids:

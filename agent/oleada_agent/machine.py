@@ -386,8 +386,9 @@ def _woken(state: State, stage: Gated, now_ms: int, draw: int) -> Step:
     stage = replace(stage, work=work)
     expired = now_ms >= work.assignment.expires_ms
     match stage:
-        case Assigned() if expired:
-            return moves.decline(state, work, Reason.EXPIRED, "no lease before it expired")
+        case Assigned() if expired:  # says this clock; whether it is right others know
+            asking = replace(stage, gate=Gate.AUTHORITY)
+            return to(state, asking, moves.authorise(state, work))
         case Assigned(_, Gate.AUTHORITY) | Written(_, Gate.AUTHORITY):
             return to(state, stage, moves.authorise(state, work))
         case Written(_, Gate.READ_BACK):

@@ -6,11 +6,12 @@ alone comes too late. A box that restarts by itself is alone, and hardly waits.
 ``oleada-lab herd`` plays this very code with ten thousand boxes.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from oleada_wire.words import BootReason
+
+from oleada_agent.backoff import Backoff, Below
 
 CONNECT_SPREAD_S: Final = 60
 """By default: 10 000 boxes are then 170 in a second, and a person who waits for one is patient."""
@@ -24,8 +25,6 @@ broker's attention for ever by turning each other out."""
 HELLO_AGAIN_MS: Final = 2_000
 HELLO_AGAIN_MAX_MS: Final = 60_000
 DOUBLINGS_MAX: Final = 10
-
-Below = Callable[[int], int]
 
 
 def first_spread_ms(connect_spread_s: int, reason: BootReason) -> int:
@@ -62,5 +61,4 @@ class Reconnect:
         """Return the pause after a connection, or an attempt at one, has ended."""
         held = was_accepted and lasted_ms >= HELD_MS
         self.failures = 0 if held else self.failures + 1
-        ceiling_ms = self.backoff_ms << min(self.failures, DOUBLINGS_MAX)
-        return self.below(min(BACKOFF_MAX_MS, ceiling_ms) + 1)
+        return Backoff(self.backoff_ms, BACKOFF_MAX_MS).pause_ms(self.failures + 1, self.below)

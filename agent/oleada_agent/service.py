@@ -18,12 +18,12 @@ from typing import Final
 from oleada_wire import messages
 from oleada_wire.messages import LeaseRequest
 from oleada_wire.topics import Up
-from oleada_wire.words import LeasePhase
 
 from oleada_agent import alive, booted, clock, enrol, health, identity, memory
 from oleada_agent.boot.control import FileBootControl
 from oleada_agent.commands import Commands
 from oleada_agent.config import Config
+from oleada_agent.dates import Dates
 from oleada_agent.disk import RealDisk
 from oleada_agent.download import Downloader, Ended, Part
 from oleada_agent.errors import AgentError, StorageError
@@ -31,9 +31,10 @@ from oleada_agent.http_range import Patience
 from oleada_agent.inbound import Inbound
 from oleada_agent.journal import has_room
 from oleada_agent.machine_events import DenyListed, Event, Woken
-from oleada_agent.machine_states import Gate, Limits, other_slot
+from oleada_agent.machine_states import Limits, other_slot
 from oleada_agent.outbox import DiskOutbox, Stamp
 from oleada_agent.ports import Ports
+from oleada_agent.questions import Questions
 from oleada_agent.reconnect import first_spread_ms, hello_pause_ms
 from oleada_agent.shell import Shell
 from oleada_agent.slots import FileSlots
@@ -74,11 +75,9 @@ class Service:
         self._facts = booted.read(self._disk)
         self._queue: SimpleQueue[Message] = SimpleQueue()
         self._timers = Timers()
-        self._is_connected = False
         self._hellos = 0
         self._said = ""
         self._stands_still = False
-        self._asked: tuple[str, int, LeasePhase] | None = None
         self._stamp = Stamp(self._disk, self._facts.boot, clock.now_ms, lambda: clock.hex_id(32))
         self._outbox = DiskOutbox(self._disk, self._stamp, clock.steady_ms)
         self._slots = FileSlots(
@@ -95,6 +94,14 @@ class Service:
             steady_ms=clock.steady_ms,
             capacity_bytes=lambda: self._slots.room_bytes(other_slot(self._facts.slot)),
         )
+        self._questions = Questions(
+            self._stamp.header,
+            self._send_question,
+            self._authority.time,
+            steady_ms=clock.steady_ms,
+            below=clock.below,
+        )
+        self._authority.ask_time = self._questions.ask_time
         self._authority.is_listening = False
         self._voice = Voice(
             box=box,
@@ -115,7 +122,8 @@ class Service:
         )
         self._inbound = self._make_inbound()
         self._context = identity.tls_context(box)
-        self._judge_clock()
+        self._dates = Dates(self._context, self._authority, clock.now_ms)
+        self._dates.judge()
         self._downloader = self._make_downloader(self._context)
         self._transport = self._make_transport(self._context)
         self._shell = Shell(self._ports(), Limits(trial_limit_ms=config.trial_s * 1000))
@@ -130,6 +138,7 @@ class Service:
             self._feed,
             now_ms=self.now_ms,
             steady_ms=clock.steady_ms,
+            below=clock.below,
         )
 
     def _make_downloader(self, context: ssl.SSLContext) -> Downloader:
@@ -162,8 +171,8 @@ class Service:
     # -- ports that are a line or two --------------------------------------------------
 
     def now_ms(self) -> int:
-        """Return UTC milliseconds, never before the time floor."""
-        return self._authority.floor.not_before(clock.now_ms())
+        """Return UTC milliseconds, as far as the box can know them."""
+        return self._authority.time.now_ms()
 
     def wake_in(self, delay_ms: int) -> None:
         """Feed Woken after *delay_ms*."""
@@ -172,11 +181,6 @@ class Service:
     def below(self, limit: int) -> int:
         """Return a number from 0 to *limit* - 1."""
         return clock.below(limit)
-
-    def ask_lease(self, assignment_id: str, attempt: int, phase: LeasePhase) -> None:
-        """Ask once; without a connection, on the next one."""
-        self._asked = (assignment_id, attempt, phase)
-        self._send_lease()
 
     def reboot(self) -> None:
         """End the agent with the code that the boot program takes for a restart."""
@@ -188,7 +192,7 @@ class Service:
             slots=self._slots,
             control=FileBootControl(self._disk),
             fetcher=self._downloader,
-            link=self,
+            link=self._questions,
             outbox=self._outbox,
             verifier=self._authority,
             clock=self,
@@ -259,54 +263,58 @@ class Service:
             case Stop():
                 return False
             case Received(topic, payload):
-                was_heard = self._inbound.is_hello_acked
-                self._inbound.take(topic, payload)
-                if self._inbound.is_hello_acked and not was_heard:
-                    self._ask_again()
+                self._hear(topic, payload)
             case Part() | Ended():
                 self._downloader.handle(message)
             case Connected():
-                self._is_connected = self._authority.is_listening = True
+                self._authority.is_listening = True
+                self._questions.connected()
                 self._hellos = 0
                 self._outbox.forget_sent()
                 self._send_hello()
             case Disconnected(detail):
+                self._dates.hear(detail)
                 detail += identity.note_on_end(self._box, clock.now_ms())
                 if detail != self._said:
                     self._said = detail
                     say(f"not connected: {detail}")
-                self._is_connected = self._authority.is_listening = False
-                self._inbound.is_hello_acked = False
+                self._authority.is_listening = self._inbound.is_hello_acked = False
+                self._questions.disconnected()
                 self._timers.set("hello", None)
-                self._judge_clock()
         return True
 
-    def _judge_clock(self) -> None:
-        now_ms = clock.now_ms()
-        is_likely = self._authority.floor.is_likely(now_ms)
-        identity.judge_time(self._context, is_clock_right=is_likely, now_ms=now_ms)
+    def _hear(self, topic: str, payload: bytes) -> None:
+        was_heard = self._inbound.is_hello_acked
+        was_proven = self._authority.time.is_proven
+        self._inbound.take(topic, payload)
+        if self._inbound.is_hello_acked and not was_heard:
+            self._questions.heard(self._shell.state)
+        if self._authority.time.is_proven and not was_proven:
+            self._dates.judge()
 
     def _act(self, name: str) -> None:
-        match name:
-            case "wake":
-                self._feed(Woken())
-            case "health":
-                self._put_health()
-                period_ms = self._config.health_s * 1000
-                self._timers.set("health", period_ms * 9 // 10 + clock.below(period_ms // 5 + 1))
-            case "alive":
-                alive.show(self._disk, self._timers)
-            case "look":
-                self._probes.look()
-            case "hello":
-                self._send_hello()
-            case "room":
-                self._look_for_room()
-            case "memory":
-                memory.give_back()
-                self._timers.set("memory", GIVE_BACK_AGAIN_MS)
-            case _:  # "outbox": the next turn sends what is due
-                return
+        acts: dict[str, Callable[[], None]] = {
+            "wake": lambda: self._feed(Woken()),
+            "health": self._put_health_again,
+            "alive": lambda: alive.show(self._disk, self._timers),
+            "look": self._probes.look,
+            "hello": self._send_hello,
+            "room": self._look_for_room,
+            "question": self._questions.ask_again,
+            "store": self._inbound.store_again,
+            "memory": self._give_back,
+        }
+        if name in acts:  # "outbox": the next turn sends what is due
+            acts[name]()
+
+    def _put_health_again(self) -> None:
+        self._put_health()
+        period_ms = self._config.health_s * 1000
+        self._timers.set("health", period_ms * 9 // 10 + clock.below(period_ms // 5 + 1))
+
+    def _give_back(self) -> None:
+        memory.give_back()
+        self._timers.set("memory", GIVE_BACK_AGAIN_MS)
 
     def _feed(self, event: Event) -> None:
         if self._stands_still:
@@ -344,14 +352,16 @@ class Service:
     # -- what the box says -------------------------------------------------------------
 
     def _flush(self) -> None:
-        if self._is_connected:
+        if self._questions.is_connected:
             for kind, data in self._outbox.due():
                 self._transport.send(kind, data)
             self._timers.set("outbox", self._outbox.next_due_ms())
+        self._timers.set("question", self._questions.next_due_ms())
+        self._timers.set("store", self._inbound.next_due_ms())
         self._timers.set("look", self._probes.next_look_ms())
 
     def _send_hello(self) -> None:
-        if not self._is_connected or self._inbound.is_hello_acked:
+        if not self._questions.is_connected or self._inbound.is_hello_acked:
             return
         header = self._stamp.header()
         self._inbound.hello_id = header.id
@@ -361,20 +371,8 @@ class Service:
         self._timers.set("hello", hello_pause_ms(self._hellos, clock.below))
         self._hellos += 1
 
-    def _ask_again(self) -> None:
-        """Ask for a lease again, now that the server hears: the question may be lost.
-
-        Not as soon as there is a connection: a broker that has just started forgets what
-        comes before the server has subscribed.
-        """
-        if getattr(self._shell.state.stage, "gate", None) is not Gate.LEASE:
-            self._asked = None
-        self._send_lease()
-
-    def _send_lease(self) -> None:
-        if self._asked is not None and self._is_connected:
-            request = LeaseRequest(self._stamp.header(), *self._asked)
-            self._transport.send(Up.LEASE, messages.encode(request))
+    def _send_question(self, request: LeaseRequest) -> None:
+        self._transport.send(Up.LEASE, messages.encode(request))
 
     def _put_health(self) -> None:
         is_behind = clock.now_ms() < self._authority.floor.floor_ms

@@ -99,7 +99,11 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class LeaseRequest:
-    """Box to server: I could start (or arm) now; may I?"""
+    """Box to server: I could start (or arm) now; may I?
+
+    Attributes:
+        assignment_id: Empty to ask for nothing but the time, which the answer tells.
+    """
 
     header: Header
     assignment_id: str
@@ -185,6 +189,8 @@ class Lease:
         expires_ms: Of a granted lease; UTC milliseconds.
         retry_after_s: When to ask again if not granted.
         reason: Why not, as a code: ``paused``, ``stopped``, ``full``, ``window``, ``denied``.
+        request_id: Of the request that this answers, so that its time is known to be fresh;
+            None from a server that is older than this field.
     """
 
     header: Header
@@ -196,6 +202,7 @@ class Lease:
     expires_ms: int = 0
     retry_after_s: int = 60
     reason: str = ""
+    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

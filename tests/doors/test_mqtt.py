@@ -164,7 +164,7 @@ class Bench:
         commands = Commands(disk, {"ping": lambda: "pong"}, outbox.put_result)
         self.inbound = Inbound(
             authority, outbox, probes, commands, self.fed.append, now_ms=lambda: self.now_ms,
-            steady_ms=lambda: 0,
+            steady_ms=lambda: 0, below=lambda limit: limit - 1,
         )  # fmt: skip
         meta = Meta(HEADER, self.repository.plain_files())
         self.inbound.take(topics.model(MODEL, Model.META), messages.encode(meta))

@@ -75,3 +75,10 @@ SAMPLES: dict[str, Message] = {
     ),
     "deny": Deny(HEADER, "VX-410", 5, (DIGEST,)),
 }  # fmt: skip
+LATER: dict[str, Message] = {
+    "lease.v1.request-id.json.sealed": Lease(
+        HEADER, DEVICE, "A-20418", 1, LeasePhase.START, granted=True,
+        expires_ms=1_795_266_000_000, request_id="c" * 32,
+    ),
+}  # fmt: skip
+"""By file: messages with a field that was added to a kind already shipped."""

@@ -13,7 +13,7 @@ from oleada_wire.envelope import RoleKeys
 from oleada_wire.errors import WireError
 from oleada_wire.messages import KINDS, SIGNED, Message
 
-from tests.wire.samples import SAMPLES, SIGNERS
+from tests.wire.samples import LATER, SAMPLES, SIGNERS
 
 GOLDEN = Path("tests/golden/wire")
 ROLE = RoleKeys({signer.keyid: signer.key.public_key() for signer in SIGNERS}, 2)
@@ -55,6 +55,16 @@ def test_golden_bytes_are_read_as_they_were_meant(kind: str) -> None:
 @pytest.mark.parametrize("kind", SAMPLES)
 def test_a_message_is_spelt_as_the_golden_bytes_are(kind: str) -> None:
     assert written(SAMPLES[kind]) == golden_path(kind).read_bytes()
+
+
+@pytest.mark.parametrize(("name", "message"), LATER.items())
+def test_a_field_that_came_later_has_golden_bytes_of_its_own(name: str, message: Message) -> None:
+    path = GOLDEN / name
+    if os.environ.get("UPDATE_GOLDEN") and not path.exists():
+        path.write_bytes(written(message))
+
+    assert written(message) == path.read_bytes()
+    assert read(name.partition(".v")[0], path.read_bytes()) == message
 
 
 @pytest.mark.parametrize("kind", SAMPLES)

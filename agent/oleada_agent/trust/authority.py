@@ -22,10 +22,16 @@ from oleada_agent.machine_events import Authorised, AuthorityRefused, AuthorityU
 from oleada_agent.ports import Disk
 from oleada_agent.trust import layers
 from oleada_agent.trust.client import BOX, TrustedClient
-from oleada_agent.trust.errors import MissingMetadataError, TargetNotFoundError, TrustError
+from oleada_agent.trust.errors import (
+    FreezeError,
+    MissingMetadataError,
+    TargetNotFoundError,
+    TrustError,
+)
 from oleada_agent.trust.floor import TimeFloor
 from oleada_agent.trust.metadata import Target
 from oleada_agent.trust.store import MetadataStore, inside
+from oleada_agent.trust.trusted_time import TrustedTime
 
 UNKNOWN_LIMIT_MS: Final = 600_000
 """So long metadata or wave may lag behind an assignment before it is refused: of the time
@@ -54,6 +60,9 @@ class Authority:
         capacity_bytes: The largest image that the spare slot takes.
 
     Attributes:
+        time: What time it is, as far as the box can know.
+        ask_time: Asks the server for it; called when the box's clock alone says that
+            something has ended. Set by who has a connection.
         is_listening: Whether there is a connection over which metadata and waves come.
     """
 
@@ -71,7 +80,8 @@ class Authority:
         self._store = MetadataStore(disk, folder)
         self._denied_store = MetadataStore(disk, inside(folder, "denied"))
         self.floor = TimeFloor(disk, folder)
-        self._now_ms = now_ms
+        self.time = TrustedTime(self.floor, now_ms=now_ms, steady_ms=steady_ms)
+        self.ask_time: Callable[[], None] = lambda: None
         self._steady_ms = steady_ms
         self._capacity_bytes = capacity_bytes
         self._trusted: TrustedClient | None = None
@@ -92,14 +102,33 @@ class Authority:
         return self._deny.digests if self._deny is not None else ()
 
     def now(self) -> datetime:
-        """Return the time that expiry is judged by: the clock, but never before the floor."""
-        return datetime.fromtimestamp(self.floor.not_before(self._now_ms()) / 1000, UTC)
+        """Return the time that expiry is judged by."""
+        return _utc(self.time.now_ms())
+
+    def doubts(self, certain_from_ms: int) -> bool:
+        """Return whether the box's own clock alone says that *certain_from_ms* has passed.
+
+        The server is asked then. Nothing is refused for good, and nothing is done either.
+        """
+        if self.time.is_fresh or self.time.least_ms() >= certain_from_ms:
+            return False
+        self.ask_time()
+        return True
+
+    def stale(self) -> FreezeError | None:
+        """Return what has expired of what is trusted, by the time that the box goes by now."""
+        if self._trusted is not None:
+            try:
+                layers.check_fresh(self._trusted, self._box.hardware_model, self.now())
+            except layers.NotYetError as late:
+                return FreezeError(str(late))
+        return None
 
     def load(self) -> None:
         """Take up what was trusted before this start; needs no network.
 
         Raises:
-            TrustError: nothing usable is stored, or it has expired since.
+            TrustError: nothing usable is stored, or it has certainly expired since.
         """
         try:
             self._trust(lambda name, _: self._stored(name, copy=0))
@@ -154,6 +183,21 @@ class Authority:
         self._raise_floor(message.header.at_ms)
         return message
 
+    def open_lease(self, data: bytes) -> Lease | None:
+        """Return the lease in *data*, and believe the time in it.
+
+        Returns:
+            None when it answers no question of this boot: a duplicate, a replay, or held back.
+
+        Raises:
+            WireError: as ``open`` does.
+        """
+        lease = self.open(Lease, data)
+        is_answer = lease.request_id is None or self.time.answered(
+            lease.request_id, lease.header.at_ms
+        )
+        return lease if is_answer else None
+
     def authorise(self, assignment: Assignment, security_floor: int, version: str) -> Event | None:
         """Say whether *assignment* may run on a box that runs *version*."""
         attempt = (assignment.assignment_id, assignment.attempt)
@@ -170,10 +214,12 @@ class Authority:
             )
             layers.check_release(assignment, target, facts)
             layers.check_wave(assignment, self._wave(assignment), facts, self._milliseconds())
-        except layers.RefusedError as refusal:
-            return self._refused(attempt, refusal.reason, str(refusal))
-        except layers.NotYetError as unknown:
-            return self._unknown(attempt, unknown)
+        except (layers.RefusedError, layers.NotYetError) as error:
+            if error.certain_from_ms and self.doubts(error.certain_from_ms):
+                return AuthorityUnknown(*attempt)
+            if isinstance(error, layers.NotYetError):
+                return self._unknown(attempt, error)
+            return self._refused(attempt, error.reason, str(error))
         self._unknown_since.clear()
         return Authorised(*attempt)
 
@@ -193,9 +239,13 @@ class Authority:
         return AuthorityUnknown(*attempt)
 
     def _trust(self, get: Callable[[str, int], bytes | None]) -> None:
-        fresh = TrustedClient(self._store, get, self.now(), BOX)
-        fresh.refresh()
-        fresh.role(self._box.hardware_model)
+        try:
+            fresh = self._verified(get, self.now())
+        except FreezeError:
+            if self.time.is_proven:
+                raise
+            # It says who may tell the time; it is good for nothing else until that is told.
+            fresh = self._verified(get, _utc(self.time.least_ms()))
         self._roles = layers.roles_of(fresh.targets)
         self._trusted = fresh
         if self._deny is None:
@@ -203,6 +253,12 @@ class Authority:
                 with suppress(WireError):  # torn, or its signer's key was rotated away
                     if self._take_deny(data):
                         self._denied_store.mend("list", data)
+
+    def _verified(self, get: Callable[[str, int], bytes | None], now: datetime) -> TrustedClient:
+        fresh = TrustedClient(self._store, get, now, BOX)
+        fresh.refresh()
+        fresh.role(self._box.hardware_model)
+        return fresh
 
     def _stored(self, name: str, copy: int) -> bytes | None:
         copies = list(self._store.read(name.removesuffix(".json")))
@@ -261,4 +317,8 @@ class Authority:
             self.floor.raise_to(min(signed_ms, int(expires.timestamp() * 1000)))
 
     def _milliseconds(self) -> int:
-        return self.floor.not_before(self._now_ms())
+        return self.time.now_ms()
+
+
+def _utc(now_ms: int) -> datetime:
+    return datetime.fromtimestamp(now_ms / 1000, UTC)

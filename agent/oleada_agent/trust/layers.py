@@ -20,33 +20,32 @@ from oleada_wire.words import Reason
 from oleada_agent.trust.client import TrustedClient
 from oleada_agent.trust.errors import MalformedMetadataError
 from oleada_agent.trust.metadata import Target, Targets
+from oleada_agent.trust.trusted_time import NEVER_MS
 
 LIFETIME_MAX_MS: Final = 7 * 24 * 3_600_000
 """An assignment lives at most a week (trust design 1.5, layer 3)."""
 
 
-class RefusedError(Exception):
-    """This image may not run here.
+class _LayerError(Exception):
+    """A layer does not say yes.
 
     Attributes:
-        reason: The code that the report carries.
+        reason: The code that a report carries.
+        certain_from_ms: The time from which this is so, if it is for the time; 0 if it is not.
     """
 
-    def __init__(self, reason: Reason, detail: str) -> None:
+    def __init__(self, reason: Reason, detail: str, certain_from_ms: int = 0) -> None:
         super().__init__(detail)
         self.reason = reason
+        self.certain_from_ms = certain_from_ms
 
 
-class NotYetError(Exception):
-    """Something signed has not come yet.
+class RefusedError(_LayerError):
+    """This image may not run here."""
 
-    Attributes:
-        reason: What it comes to if it never does.
-    """
 
-    def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
+class NotYetError(_LayerError):
+    """Something signed has not come yet; *reason* is what it comes to if it never does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +103,9 @@ def check_fresh(trusted: TrustedClient, hardware_model: str, now: datetime) -> N
     for name, document in documents.items():
         if document.expires <= now:
             raise NotYetError(
-                Reason.UNTRUSTED, f"The trusted '{name}' expired at {document.expires:%Y-%m-%d}."
+                Reason.UNTRUSTED,
+                f"The trusted '{name}' expired at {document.expires:%Y-%m-%d}.",
+                int(document.expires.timestamp() * 1000),
             )
 
 
@@ -119,7 +120,7 @@ def parse_path(path: str) -> tuple[str, str]:
 def check_assignment(assignment: Assignment, now_ms: int) -> None:
     """Check what an assignment says of itself."""
     if assignment.expires_ms <= now_ms:
-        raise RefusedError(Reason.EXPIRED, "The assignment has expired.")
+        raise RefusedError(Reason.EXPIRED, "The assignment has expired.", assignment.expires_ms)
     if assignment.expires_ms - assignment.issued_ms > LIFETIME_MAX_MS:
         raise RefusedError(Reason.UNTRUSTED, "The assignment is valid for more than 7 days.")
     if assignment.size_bytes < 1:
@@ -169,9 +170,9 @@ def check_wave(assignment: Assignment, wave: Wave, facts: Facts, now_ms: int) ->
     if said != asked:
         raise RefusedError(Reason.NOT_COVERED, "The wave is for another release.")
     if now_ms > wave.not_after_ms:
-        raise RefusedError(Reason.NOT_COVERED, "The wave is over.")
+        raise RefusedError(Reason.NOT_COVERED, "The wave is over.", wave.not_after_ms)
     if now_ms < wave.not_before_ms:
-        raise NotYetError(Reason.NOT_COVERED, "The wave has not begun.")
+        raise NotYetError(Reason.NOT_COVERED, "The wave has not begun.", NEVER_MS)
     if not _covers(wave.cohort, facts.device_id, assignment.proof):
         raise RefusedError(Reason.NOT_COVERED, "The wave does not cover this box.")
 

@@ -157,7 +157,7 @@ class Desk:
     def _grant(self, request: LeaseRequest) -> None:
         lease = Lease(
             self.header(), self.device_id, request.assignment_id, request.attempt, request.phase,
-            granted=True, expires_ms=self.lease_until_ms(request),
+            granted=True, expires_ms=self.lease_until_ms(request), request_id=request.header.id,
         )  # fmt: skip
         self.send(Down.LEASE, lease)
 

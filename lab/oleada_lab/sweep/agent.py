@@ -32,6 +32,7 @@ from oleada_agent.machine_events import (
 from oleada_agent.machine_states import ReportDraft, other_slot
 from oleada_agent.outbox import DiskOutbox, Stamp
 from oleada_agent.ports import Ports
+from oleada_agent.questions import Questions
 from oleada_agent.shell import Shell
 from oleada_agent.slots import FileSlots
 from oleada_agent.timers import Timers
@@ -40,9 +41,8 @@ from oleada_agent.trust.errors import TrustError
 from oleada_agent.trust.store import MetadataStore
 from oleada_agent.voice import Voice
 from oleada_wire import messages
-from oleada_wire.messages import Assignment, Header, Health, LeaseRequest, Result, Window
+from oleada_wire.messages import Assignment, Header, Health, Result, Window
 from oleada_wire.topics import Up
-from oleada_wire.words import LeasePhase
 
 from oleada_lab.sweep.desk import Mail, Truth
 from oleada_lab.sweep.kit import CONFIG, SLOT_BYTES, agent_of
@@ -71,8 +71,8 @@ class Agent:
         self._facts = booted.read(disk)
         found = identity.load(disk)
         self._check_program()
-        self._stamp = Stamp(disk, self._facts.boot, self.now_ms, lambda: world.hex_id(32))
-        self._outbox = DiskOutbox(disk, self._stamp, self.now_ms)
+        self._stamp = Stamp(disk, self._facts.boot, self.clock_ms, lambda: world.hex_id(32))
+        self._outbox = DiskOutbox(disk, self._stamp, self.clock_ms)
         self._slots = FileSlots(
             disk,
             running_slot=self._facts.slot,
@@ -83,10 +83,18 @@ class Agent:
             Box(found.device_id, found.hardware_model),
             disk,
             enrol.TRUST,
-            now_ms=self.now_ms,
-            steady_ms=self.now_ms,
+            now_ms=self.clock_ms,
+            steady_ms=self.clock_ms,
             capacity_bytes=lambda: self._slots.room_bytes(other_slot(self._facts.slot)),
         )
+        self._questions = Questions(
+            self._stamp.header,
+            lambda asked: self._send(Up.LEASE, messages.encode(asked)),
+            self._authority.time,
+            steady_ms=self.clock_ms,
+            below=self.below,
+        )
+        self._authority.ask_time = self._questions.ask_time
         self._voice = Voice(
             box=Path(),
             config=CONFIG,
@@ -103,7 +111,8 @@ class Agent:
             Commands(disk, {"ping": self._ping}, self._put_result),
             self._feed,
             now_ms=self.now_ms,
-            steady_ms=self.now_ms,
+            steady_ms=self.clock_ms,
+            below=self.below,
         )
         self._downloader = self._make_downloader(found.artifacts_url)
         self.shell = Shell(self._ports())
@@ -115,7 +124,7 @@ class Agent:
             self._slots,
             post=self._write,
             feed=self._feed,
-            steady_ms=self.now_ms,
+            steady_ms=self.clock_ms,
             below=self.below,
             begin=self._begin_fetch,
         )
@@ -126,7 +135,7 @@ class Agent:
             slots=self._slots,
             control=FileBootControl(self._world.disk),
             fetcher=self._downloader,
-            link=self,
+            link=self._questions,
             outbox=self,
             verifier=self._authority,
             clock=self,
@@ -166,6 +175,7 @@ class Agent:
 
     def _connect(self) -> None:
         self._outbox.forget_sent()
+        self._questions.connected()
         header = self._stamp.header()
         self._inbound.hello_id = header.id
         self._mail.extend(self._world.desk.retained())
@@ -271,6 +281,7 @@ class Agent:
     def server_answered(self) -> None:
         """The server has heard this boot."""
         self._has_contact = True
+        self._questions.heard(self.shell.state)
 
     def check_conditions(self, window: Window | None) -> Event | None:
         """It is always a good time."""
@@ -281,11 +292,6 @@ class Agent:
         """Begin to probe; what is found depends on the image."""
         del assignment_id, attempt
         self._is_on_trial = True
-
-    def ask_lease(self, assignment_id: str, attempt: int, phase: LeasePhase) -> None:
-        """Ask; the desk grants everything."""
-        request = LeaseRequest(self._stamp.header(), assignment_id, attempt, phase)
-        self._send(Up.LEASE, messages.encode(request))
 
     def put_report(self, report: ReportDraft) -> None:
         """Keep *report*, after a look at whether it is true; it may be sent from another slot."""
@@ -301,7 +307,11 @@ class Agent:
         self._world.has_answered = True
 
     def now_ms(self) -> int:
-        """Return UTC milliseconds."""
+        """Return UTC milliseconds, as far as the box can know them."""
+        return self._authority.time.now_ms()
+
+    def clock_ms(self) -> int:
+        """Return what the box's clock says, in UTC milliseconds; it never jumps while it runs."""
         return self._world.now_ms
 
     def wake_in(self, delay_ms: int) -> None:

@@ -264,7 +264,7 @@ class Desk:
     def _grant(self, asked: LeaseRequest) -> Mail:
         lease = Lease(
             self._header(), DEVICE, asked.assignment_id, asked.attempt, asked.phase,
-            granted=True, expires_ms=START_MS + 50 * HOUR_MS,
+            granted=True, expires_ms=START_MS + 50 * HOUR_MS, request_id=asked.header.id,
         )  # fmt: skip
         return self._to_box(Down.LEASE, lease)
 

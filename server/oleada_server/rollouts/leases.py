@@ -30,7 +30,8 @@ def record_lease_request(device_id: str, request: LeaseRequest, now: datetime) -
     """Queue the signed answer to *request*; part of the caller's transaction.
 
     A request for an assignment that is not the box's own, or not its newest attempt, is
-    refused as ``stopped``: the box drops it and finds its real assignment, if any.
+    refused as ``stopped``: the box drops it and finds its real assignment, if any. So is
+    one for no assignment, whose box wants to be told the time: the answer names the question.
     """
     box = box_of(device_id, request.assignment_id)
     if box is None:
@@ -138,6 +139,7 @@ def _queue_answer(
         expires_ms=to_ms(answer.expires_at) if isinstance(answer, Granted) else 0,
         retry_after_s=answer.retry_after_s if isinstance(answer, NotNow) else 0,
         reason=answer.reason if isinstance(answer, NotNow) else "",
+        request_id=request.header.id,
     )
     messaging.queue_message(
         topics.down(device_id, topics.Down.LEASE),

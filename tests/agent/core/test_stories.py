@@ -9,6 +9,7 @@ from oleada_agent.machine_events import (
     AssignReceived,
     Authorise,
     Authorised,
+    AuthorityRefused,
     AuthorityUnknown,
     Booted,
     Checkpointed,
@@ -136,14 +137,28 @@ def test_a_box_waits_its_share_of_the_spread() -> None:
     assert WakeIn(30_000) in commands
 
 
-def test_metadata_that_has_not_come_is_waited_for_until_the_assignment_expires() -> None:
+def test_metadata_that_has_not_come_is_waited_for_as_long_as_the_authority_says() -> None:
     state, commands = told(*TO_DOWNLOAD[:2], AuthorityUnknown(*NAME), Woken())
     assert commands.count(Authorise(ASSIGNMENT, 0, "1.0.0")) == 2
 
     found = step(state, Woken(), ASSIGNMENT.expires_ms)
+    assert found.commands == (Authorise(ASSIGNMENT, 0, "1.0.0"),)
+    found = step(found.state, AuthorityRefused(*NAME, Reason.EXPIRED), ASSIGNMENT.expires_ms)
 
     assert isinstance(found.state.stage, Declined)
     assert found.state.stage.verdict.reason is Reason.EXPIRED
+
+
+@pytest.mark.parametrize("steps", [3, 4, 5])
+def test_what_seems_to_have_expired_is_asked_about_wherever_the_box_waits(steps: int) -> None:
+    state, _ = told(*TO_DOWNLOAD[:steps])
+    assert isinstance(state.stage, Assigned)
+
+    found = step(state, Woken(), ASSIGNMENT.expires_ms)
+
+    assert found.commands == (Authorise(ASSIGNMENT, 0, "1.0.0"),)
+    assert isinstance(found.state.stage, Assigned)
+    assert found.state.stage.gate is Gate.AUTHORITY
 
 
 def test_what_runs_already_is_success_without_a_download() -> None:

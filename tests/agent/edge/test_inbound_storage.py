@@ -50,7 +50,7 @@ class Listener:
         )  # fmt: skip
         self.inbound = Inbound(
             authority, outbox, Contact(), Commands(self.disk, {}, outbox.put_result), self.feed,
-            now_ms=self.now_ms, steady_ms=self.now_ms,
+            now_ms=self.now_ms, steady_ms=self.now_ms, below=lambda limit: limit - 1,
         )  # fmt: skip
 
     def now_ms(self) -> int:
