@@ -59,6 +59,18 @@ class Mount:
         """Refuse *faults* from now on."""
         self._ask("strike", faults=[asdict(fault) for fault in faults])
 
+    def cut_in(self, operations: int) -> None:
+        """Kill the process group that does the operation so many from now, right after it."""
+        self._ask("cut_in", operations=operations)
+
+    def strike_in(self, fault: Fault) -> None:
+        """Refuse *fault*, whose number counts from now: 1 is the next operation."""
+        self._ask("strike_in", fault=asdict(fault))
+
+    def remount_read_only(self) -> None:
+        """Refuse every change from now on, as a kernel does after an error."""
+        self._ask("remount_read_only")
+
     def full_after(self, number: int) -> None:
         """Have no room after operation *number*; what is there may still be removed."""
         self._ask("full_after", number=number)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -89,6 +90,20 @@ class Mounted:
                 medium.before_sync = lambda: sleep_s(asked["seconds"])
             case "mend":
                 medium.mend()
+            case _:
+                self._strike_soon(name, **asked)
+
+    def _strike_soon(self, name: str, /, **asked: Any) -> None:
+        """Strike at operations that count from now, whatever has been done so far."""
+        medium = self.medium
+        match name:
+            case "cut_in":
+                medium.cut_after = medium.changes + asked["operations"]
+            case "strike_in":
+                fault = Fault(**asked["fault"])
+                medium.strike((replace(fault, at=medium.changes + fault.at),))
+            case "remount_read_only":
+                medium.is_read_only = True
             case _:
                 raise ValueError(f"{name!r} is nothing that a mount does")
 
