@@ -126,9 +126,11 @@ def list_waiting() -> Sequence[Rollout]:
     """Return rollouts that a person may have to decide about, oldest first; ``LIST_MAX``.
 
     Plans that were asked about, sent back or await approval, and running ones with a
-    held wave.
+    held wave or with one that approvers have not signed yet.
     """
-    held = select(Wave.id).where(Wave.rollout_id == Rollout.id, Wave.state == WaveState.HELD)
+    is_unsigned = and_(Wave.sign_request.is_not(None), Wave.authorisation.is_(None))
+    stands_still = or_(Wave.state == WaveState.HELD, is_unsigned)
+    held = select(Wave.id).where(Wave.rollout_id == Rollout.id, stands_still)
     was_asked = and_(Rollout.state == RolloutState.DRAFT, Rollout.asked_by.is_not(None))
     waits = or_(
         Rollout.state == RolloutState.AWAITING_APPROVAL,

@@ -12,8 +12,9 @@ from oleada_server.rollouts import approvals
 from oleada_server.rollouts.models import Rollout
 from oleada_server.rollouts.plan import Outcome, exact
 from oleada_server.rollouts.states import RolloutState, WaveState
-from oleada_server.web import activity, status, words
+from oleada_server.web import activity, signing_view, status, words
 from oleada_server.web.rollout_view import Figures, WaveFigures, title
+from oleada_server.web.signing_view import Need
 from oleada_server.web.words import gettext, say, say_n
 
 APPROVAL: Final = "approval"
@@ -38,16 +39,6 @@ class Decision:
     lock: str
     position: int = 0
     may_take_back: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Need:
-    """One line of *Needs you*: a rollout that waits, and whether for this person."""
-
-    rollout: Rollout
-    title: Markup
-    text: str
-    is_yours: bool
 
 
 def of(found: Figures, person: Identity, now: datetime) -> Decision | None:
@@ -78,7 +69,7 @@ def need(rollout: Rollout, person: Identity) -> Need | None:
         case RolloutState.RUNNING:
             held = next((w for w in rollout.waves if w.state == WaveState.HELD), None)
             if held is None:
-                return None
+                return signing_view.need(rollout, person)
             heading = say("Wave %(n)s of %(ref)s is held, %(what)s",
                           n=held.position, ref=ref, what=what)  # fmt: skip
             text = gettext("It goes on or stops when a person decides.")

@@ -20,6 +20,7 @@ from oleada_server.web import (
     rollout_deeds,
     rollout_view,
     sentence,
+    signing_view,
     status,
     words,
 )
@@ -66,6 +67,7 @@ def load(rollout_id: int, now: datetime, person: Identity) -> dict[str, Any]:
         "lede": sentence.of(found, now),
         "deeds": rollout_deeds.open_deeds(rollout),
         "decision": decision.of(found, person, now),
+        "signing": signing_view.of(found),
         "tiles": rollout_view.tiles(found, now),
         "gates": rollout_view.gates(found, held, len(checks)),
         "parts": parts,

@@ -129,9 +129,24 @@ class Figures:
         return sum(wave.outcomes[Outcome.BAD] for wave in self.waves)
 
     @property
+    def unsigned(self) -> WaveFigures | None:
+        """Return the wave that could open now if approvers had signed it, None if none could."""
+        if self.rollout.state not in {RolloutState.SCHEDULED, RolloutState.RUNNING}:
+            return None
+        return next((one for one in self.waves if _is_unsigned_next(one, self.waves)), None)
+
+    @property
     def is_over(self) -> bool:
         """Return whether the rollout has ended."""
         return RolloutState(self.rollout.state) in OVER
+
+
+def _is_unsigned_next(one: WaveFigures, waves: Sequence[WaveFigures]) -> bool:
+    before = [other for other in waves if other.wave.position < one.wave.position]
+    is_next = one.state is WaveState.WAITING and all(
+        other.state is WaveState.PASSED for other in before
+    )
+    return is_next and one.wave.sign_request is not None and one.wave.authorisation is None
 
 
 def figures(
@@ -165,6 +180,8 @@ def state_of(found: Figures) -> Status:
     state = RolloutState(found.rollout.state)
     if state is RolloutState.RUNNING and found.at_work.state is WaveState.HELD:
         return Status("wait", gettext("Held"), "wait")
+    if state is RolloutState.RUNNING and found.unsigned is not None:
+        return Status("wait", gettext("Waits for signatures"), "wait")
     return status.rollout(state)
 
 

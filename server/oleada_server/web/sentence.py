@@ -21,7 +21,7 @@ def of(found: Figures, now: datetime) -> Markup:
             waits = say("Nothing is sent yet: a second person has to approve it.")
             return _join(_size(found), waits)
         case RolloutState.SCHEDULED:
-            return _join(_size(found), _start(found, now))
+            return _join(_size(found), _start(found, now), _unsigned(found))
         case RolloutState.RUNNING:
             return _join(_done(found), _limits(found), _next(found))
         case _:
@@ -131,7 +131,17 @@ def _held(figures: WaveFigures) -> Markup:
     )
 
 
+def _unsigned(found: Figures) -> Markup:
+    if found.unsigned is None:
+        return Markup("")
+    return say(
+        "Wave %(wave)s opens when approvers have signed it.", wave=found.unsigned.wave.position
+    )
+
+
 def _next(found: Figures) -> Markup:
+    if found.unsigned is not None:
+        return _unsigned(found)
     figures, wave = found.at_work, found.at_work.wave
     after = found.now_index + 2
     is_last = after > len(found.waves)
