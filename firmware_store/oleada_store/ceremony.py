@@ -3,6 +3,7 @@
     DIR/root-1.pem root-2.pem root-3.pem     any two sign the next root
     DIR/targets.pem                          delegates models, director and wave approvers
     DIR/release-signer.pem approver.pem      both sign each release
+    DIR/wave-approver-1.pem -2.pem -3.pem    any two sign each wave of a rollout
     DIR/public.json                          the public halves, by name
     DIR/tuf/1.root.json targets.json <model>.json
 
@@ -26,7 +27,10 @@ from oleada_store.files import write_whole
 ROOT_KEYS: Final = ("root-1", "root-2", "root-3")
 TARGETS_KEY: Final = "targets"
 MODEL_KEYS: Final = ("release-signer", "approver")
-OFFLINE_KEYS: Final = (*ROOT_KEYS, TARGETS_KEY, *MODEL_KEYS)
+WAVE_KEYS: Final = ("wave-approver-1", "wave-approver-2", "wave-approver-3")
+WAVE_THRESHOLD: Final = 2
+"""Of ``WAVE_KEYS``: two people widen a rollout, and the third may be on holiday."""
+OFFLINE_KEYS: Final = (*ROOT_KEYS, TARGETS_KEY, *MODEL_KEYS, *WAVE_KEYS)
 PUBLIC_NAME: Final = "public.json"
 TUF_FOLDER: Final = "tuf"
 
@@ -67,8 +71,8 @@ def make(
         hardware_models: At least one.
         passphrases: Asked once for each key.
         now: The metadata is valid from then on.
-        wave_approvers: By default the director's key alone, so that the server opens
-            waves by itself; keys of people take that power from it.
+        wave_approvers: Whose keys sign waves; by default two of three that are made here.
+            The director's key among them would let a stolen server widen a rollout.
 
     Returns:
         The directory with the TUF files, which the server needs.
@@ -82,12 +86,13 @@ def make(
         raise KeyFileError(f"The server's public keys lack {', '.join(missing)}.")
     _refuse_second_ceremony(out)
     out.mkdir(mode=0o700, parents=True, exist_ok=True)
-    secret = {name: Ed25519PrivateKey.generate() for name in OFFLINE_KEYS}
+    names = [name for name in OFFLINE_KEYS if wave_approvers is None or name not in WAVE_KEYS]
+    secret = {name: Ed25519PrivateKey.generate() for name in names}
     for name, key in secret.items():
         keys.write_encrypted(out / f"{name}.pem", key, passphrases(name))
     public = {name: key.public_key() for name, key in secret.items()}
     keys.write_public(out / PUBLIC_NAME, {**public, **{r: online[r] for r in keys.ONLINE_ROLES}})
-    waves = wave_approvers or WaveApprovers([online["director"]], 1)
+    waves = wave_approvers or WaveApprovers([public[name] for name in WAVE_KEYS], WAVE_THRESHOLD)
     layout = roles.Layout(
         root=[public[name] for name in ROOT_KEYS],
         targets=[public[TARGETS_KEY]],

@@ -38,9 +38,14 @@ def keys_group() -> None:
     "wave_keys",
     type=FILE,
     multiple=True,
-    help="JSON of public keys that sign waves; by default the server's director key does.",
+    help="JSON of public keys that sign waves; by default three are made, of which two must.",
 )
 @click.option("--wave-threshold", type=click.IntRange(min=1), help="How many of them must.")
+@click.option(
+    "--waves-by-server",
+    is_flag=True,
+    help="Let the server's own key sign waves: whoever steals the server may then widen one.",
+)
 @passphrase_options
 def init(
     *,
@@ -49,18 +54,20 @@ def init(
     models: tuple[str, ...],
     wave_keys: tuple[Path, ...],
     wave_threshold: int | None,
+    waves_by_server: bool,
     passphrase_file: Path | None,
     passphrase_env: str | None,
 ) -> None:
     """Make all offline keys and the first signed metadata."""
     source = passphrases(passphrase_file, passphrase_env, new=True)
+    public = keys.read_public(online)
+    if waves_by_server and (wave_keys or wave_threshold):
+        raise click.UsageError("Give --waves-by-server or --wave-key, not both.")
+    approvers = _wave_approvers(wave_keys, wave_threshold)
+    if waves_by_server:
+        approvers = ceremony.WaveApprovers([public["director"]], 1)
     folder = ceremony.make(
-        out,
-        keys.read_public(online),
-        models,
-        source.read,
-        now=now_utc(),
-        wave_approvers=_wave_approvers(wave_keys, wave_threshold),
+        out, public, models, source.read, now=now_utc(), wave_approvers=approvers
     )
     click.echo(f"Keys are in {out}; give each to its holder and keep none of them on the server.")
     click.echo(f"Carry {folder} to the server and run there: oleada release trust DIR")

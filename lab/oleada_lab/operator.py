@@ -32,6 +32,7 @@ The keys in this folder sign for a demo: their passphrase lies beside them. Neve
 them on a box that somebody owns; docs/how-to/sign-a-release.md says how to make real ones.
 """
 RELEASE_KEYS: Final = ("release-signer", "approver")
+WAVE_KEYS: Final = ("wave-approver-1", "wave-approver-2")
 
 
 def wait_until(done: Callable[[], bool], limit_s: float, what: str) -> None:
@@ -187,8 +188,12 @@ class Signer:
         """Whether the ceremony has been held."""
         return (self.tuf_dir / "targets.json").exists()
 
-    def hold_ceremony(self, online_public: Path, hardware_models: Sequence[str]) -> None:
+    def hold_ceremony(
+        self, online_public: Path, hardware_models: Sequence[str], *, waves_by_people: bool
+    ) -> None:
         """Make the offline keys that sign for *hardware_models*.
+
+        Approvers sign waves if *waves_by_people*, else the server does.
 
         Raises:
             OperatorError: The ceremony failed; says why.
@@ -203,8 +208,19 @@ class Signer:
         run_oleada(
             *("keys", "init", "--out", self.folder / "keys", "--online", online_public),
             *models,
+            *([] if waves_by_people else ["--waves-by-server"]),
             *self._with_passphrase,
         )
+
+    def sign_waves(self, file: Path) -> None:
+        """Sign every wave in *file* as two approvers do, each on their own machine.
+
+        Raises:
+            OperatorError: It can not be signed; says why.
+        """
+        for name in WAVE_KEYS:
+            key = self.folder / "keys" / f"{name}.pem"
+            run_oleada("rollout", "sign", file, "--key", key, "--yes", *self._with_passphrase)
 
     def bundle(
         self,
@@ -284,15 +300,18 @@ class Operator:
         self.boxes_dir = places.boxes_dir.resolve()
         self.images_dir = places.images_dir.resolve()
 
-    def establish(self, hardware_models: Sequence[str]) -> None:
+    def establish(self, hardware_models: Sequence[str], *, waves_by_people: bool = False) -> None:
         """Hold the ceremony and give the server its trust, unless that has been done.
+
+        Most programs of the lab measure something else and let the server sign waves; with
+        *waves_by_people* each rollout waits for :meth:`sign_waves`.
 
         Raises:
             OperatorError: A command failed; says why.
         """
         if not self.signer.is_ready:
             online = self.server.config.keys_dir / "online-public.json"
-            self.signer.hold_ceremony(online, hardware_models)
+            self.signer.hold_ceremony(online, hardware_models, waves_by_people=waves_by_people)
         self.server.run("release", "trust", self.signer.tuf_dir)
 
     def publish(
@@ -310,6 +329,18 @@ class Operator:
         )
         self.server.run("release", "publish", bundle)
         bundle.unlink()
+
+    def sign_waves(self, rollout: str) -> None:
+        """Fetch the waves of *rollout*, let two approvers sign them, and hand them in.
+
+        Raises:
+            OperatorError: A command failed; says why.
+        """
+        file = self.signer.folder / f"{rollout}.waves.json"
+        self.server.run("rollout", "waves", rollout, "-o", file)
+        self.signer.sign_waves(file)
+        self.server.run("rollout", "authorise", file)
+        file.unlink()
 
     def published(self) -> set[tuple[str, str]]:
         """Return model and version of every release."""

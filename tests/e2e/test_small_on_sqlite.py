@@ -23,7 +23,7 @@ def operator(tmp_path: Path) -> Iterator[Operator]:
     """A running server on SQLite that trusts a new signer; nothing is left of it."""
     found = Operator(Places.under(tmp_path), own_ports())
     with found.server:
-        found.establish([MODEL])
+        found.establish([MODEL], waves_by_people=True)
         yield found
     assert processes_of(tmp_path) == []
 
@@ -115,6 +115,8 @@ def _start(operator: Operator, waves: list[dict[str, Any]] | None = None) -> str
     client = operator.server.client
     rollout: str = client.post("/api/v1/rollouts", plan)["id"]
     client.post(f"/api/v1/rollouts/{rollout}/start")
+    assert set(_states(operator, rollout)) == {"queued"}  # nobody has signed its waves
+    operator.sign_waves(rollout)
     return rollout
 
 
