@@ -93,14 +93,20 @@ class Box:
         console: Where boot program and agent speak; ``console.log`` in the box if not given.
         memory: For temporary files, which a box that is killed leaves behind; the
             machine's own folder if not given.
+        watchdog_s: For the agent to begin; the boot program's own if not given.
     """
 
     def __init__(
-        self, directory: Path, console: Path | None = None, memory: Path | None = None
+        self,
+        directory: Path,
+        console: Path | None = None,
+        memory: Path | None = None,
+        watchdog_s: int | None = None,
     ) -> None:
         self.directory = directory.resolve()
         self._console = console or self.directory / "console.log"
         self._environment = {**os.environ, **({"TMPDIR": str(memory)} if memory else {})}
+        self._watchdog = () if watchdog_s is None else ("--watchdog-s", str(watchdog_s))
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -146,7 +152,8 @@ class Box:
 
     def program(self) -> list[str]:
         """Return the command line of its boot program."""
-        return [sys.executable, "-m", "oleada_agent.boot.program", "--box", str(self.directory)]
+        words = [sys.executable, "-m", "oleada_agent.boot.program", "--box", str(self.directory)]
+        return [*words, *self._watchdog]
 
     def power_off(self) -> None:
         """Switch it off as a person would by the button; wait until it is off."""

@@ -1,9 +1,12 @@
 """The sweep over FUSE: a real box loses its power after each operation on its disk.
 
-For every cut point a box comes from the factory, gets power and runs until it has done
-that operation; right then its whole process group is killed. What a mode of loss takes
-is taken, the power returns, nothing fails any more, and the box must reach its goal.
-Media that are equal after the cut are recovered once: the box knows nothing else.
+One box comes from the factory, gets power and runs to its goal, once; the medium is kept
+after each operation, while the process that did it still waits for the answer, and so is
+what the server knew then. Each of these media is then cut in each mode: what the mode
+loses is lost, the power returns, nothing fails any more, and the box must reach its goal.
+Where medium and server are equal to those of an earlier cut, the same will happen: the
+box knows nothing else. In a sample of the operations a box is really killed instead, in
+the operation itself; that must end as the cut of the record did.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,15 +18,20 @@ from queue import SimpleQueue
 from typing import Final, TypeVar
 
 from oleada_lab.boxes import Box
+from oleada_lab.real.medium import recorded
 from oleada_lab.real.mount import Mount, mounted
-from oleada_lab.real.scene import Scene, a_scene, recover, until_dark
-from oleada_lab.real.steps import Logged
+from oleada_lab.real.scene import Known, Scene, a_scene, recover, until_dark
+from oleada_lab.real.steps import Logged, names
 from oleada_lab.real.verdict import Verdict
 from oleada_lab.sim.crash import Kept
 from oleada_lab.sim.disk import Op
 
 FACTORY: Final = "factory"
-CUT: Final = "cut"
+KILLED: Final = "killed"
+WHOLE: Final = "whole"
+AGAIN: Final = "again"
+BATCH: Final = 12
+"""Operations that one stand cuts in a row: neighbours leave equal media."""
 P = TypeVar("P")
 T = TypeVar("T")
 R = TypeVar("R")
@@ -39,7 +47,10 @@ class Cut:
         kept: The mode of loss.
         said: The end of the console, for people; empty when all is well.
         fault: What the medium did instead of losing its power; empty for a cut.
-        is_equal: Its medium was equal to that of a cut that was recovered.
+        is_equal: Medium and server were equal to those of a cut that was recovered.
+        name: Of the operation, the same in every life of a box.
+        is_killed: A box was killed in the operation; else the medium was kept after it.
+        first: The cut in whose recovery this one is the second; None for a single cut.
     """
 
     number: int
@@ -50,6 +61,30 @@ class Cut:
     is_equal: bool = False
     stage: str = ""
     fault: str = ""
+    name: str = ""
+    is_killed: bool = False
+    first: "Cut | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One undisturbed life of a box.
+
+    Attributes:
+        names: Of the operations, as ``steps.names`` gives them.
+        known: What the server knew when each was done.
+    """
+
+    log: Sequence[Logged]
+    names: Sequence[str]
+    known: Sequence[Known]
+    verdict: Verdict
+    said: str
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """Return the number of each operation by its name."""
+        return {name: number for number, name in enumerate(self.names, 1)}
 
 
 class Stand:
@@ -57,40 +92,69 @@ class Stand:
 
     Args:
         deaf_to: Paths whose syncs the medium forgets: a planted bug.
+
+    Attributes:
+        recording: Of the life that is cut; made when it is first asked for.
     """
 
     def __init__(self, scene: Scene, mount: Mount, deaf_to: Sequence[str] = ()) -> None:
         self.scene = scene
         self.mount = mount
         self._deaf_to = deaf_to
+        self._recording: Recording | None = None
+        self._ends: dict[tuple[str, Known], tuple[Verdict, str]] = {}
         mount.load(scene.factory)
         mount.keep(FACTORY)
 
-    def record(self) -> tuple[list[Logged], Verdict]:
-        """Return the operations of one whole update, and how it ended."""
-        verdict, _ = recover(self.scene, self.new_box())
-        return self.mount.log(), verdict
+    @property
+    def recording(self) -> Recording:
+        """Return the life that is cut."""
+        if self._recording is None:
+            self._recording = self._record()
+        return self._recording
+
+    def _record(self) -> Recording:
+        box = self.new_box()
+        self.mount.record_as(WHOLE)
+        verdict, said = recover(self.scene, box)
+        log = self.mount.log()
+        known = [self.scene.known(moment) for moment in self.mount.moments()]
+        return Recording(log, names(log), known, verdict, said)
 
     def cut(self, number: int, modes: Sequence[Kept]) -> Iterator[Cut]:
-        """Cut a new box's power after operation *number*; yield what each mode makes of it."""
+        """Cut the recorded box after operation *number*; yield what each mode makes of it."""
+        found = self.recording
+        after, stage = found.log[number - 1]
+        for kept in modes:
+            ended, is_equal = self._lose(
+                recorded(WHOLE, number), found.known[number - 1], kept, number
+            )
+            yield Cut(number, after, kept, *ended, is_equal, stage, name=found.names[number - 1])
+
+    def kill(self, number: int, modes: Sequence[Kept]) -> Iterator[Cut]:
+        """Kill a new box in operation *number*; yield what each mode makes of it."""
         box = self.new_box(number)
         until_dark(self.scene, box)
         log = self.mount.log()
         after, stage = log[-1] if len(log) >= number else (None, "")
-        known_then = self.scene.known()
-        self.mount.keep(CUT)
-        known: dict[str, Cut] = {}
+        name = names(log)[-1] if after is not None else ""
+        known = self.scene.known()
+        self.mount.keep(KILLED)
         for kept in modes:
-            self.mount.back(CUT)
-            digest = self.mount.lose_power(kept, number)
-            if digest in known:
-                same = known[digest]
-                yield replace(same, kept=kept, is_equal=True)
-                continue
-            self.scene.go_back(known_then)
-            verdict, said = recover(self.scene, box)
-            known[digest] = Cut(number, after, kept, verdict, said, stage=stage)
-            yield known[digest]
+            ended, is_equal = self._lose(KILLED, known, kept, number)
+            yield Cut(number, after, kept, *ended, is_equal, stage, name=name, is_killed=True)
+
+    def _lose(
+        self, medium: str, known: Known, kept: Kept, seed: int
+    ) -> tuple[tuple[Verdict, str], bool]:
+        """Return what becomes of the box of *medium* in mode *kept*, and whether it was known."""
+        self.mount.back(medium)
+        key = self.mount.lose_power(kept, seed), known
+        if is_equal := key in self._ends:
+            return self._ends[key], is_equal
+        self.scene.go_back(known)
+        self._ends[key] = recover(self.scene, self.scene.box_in(self.mount.folder))
+        return self._ends[key], is_equal
 
     def new_box(self, cut_after: int | None = None) -> Box:
         """Return a box from the factory, switched off, that the house has never seen."""
@@ -115,9 +179,37 @@ def stands(home: Path, count: int, deaf_to: Sequence[str] = ()) -> Iterator[list
         yield [stack.enter_context(a_stand(home / f"stand-{i}", deaf_to)) for i in range(count)]
 
 
-def sweep(places: Sequence[Stand], numbers: Sequence[int], modes: Sequence[Kept]) -> Iterator[Cut]:
-    """Yield what became of the boxes cut after each of *numbers*, as it is found out."""
-    for found in shared_out(places, numbers, lambda place, number: list(place.cut(number, modes))):
+def sweep(places: Sequence[Stand], wanted: Sequence[tuple[int, Sequence[Kept]]]) -> Iterator[Cut]:
+    """Yield what became of the boxes cut after each of the operations *wanted*, in its modes.
+
+    Numbers are those of the first place; another one cuts the operation of the same name
+    in the life that it has recorded, and leaves what there is none of to the first.
+    """
+    first = places[0].recording
+    batches = [wanted[at : at + BATCH] for at in range(0, len(wanted), BATCH)]
+    left: list[tuple[int, Sequence[Kept]]] = []
+
+    def some(place: Stand, batch: Sequence[tuple[int, Sequence[Kept]]]) -> list[Cut]:
+        done: list[Cut] = []
+        for number, modes in batch:
+            own = place.recording.numbers.get(first.names[number - 1])
+            if own is None:
+                left.append((number, modes))
+            else:
+                done += (replace(cut, number=number) for cut in place.cut(own, modes))
+        return done
+
+    for found in shared_out(places, batches, some):
+        yield from found
+    for number, modes in left:
+        yield from places[0].cut(number, modes)
+
+
+def sweep_by_killing(
+    places: Sequence[Stand], wanted: Sequence[tuple[int, Sequence[Kept]]]
+) -> Iterator[Cut]:
+    """Yield what became of the boxes killed in each of the operations *wanted*, in its modes."""
+    for found in shared_out(places, wanted, lambda place, one: list(place.kill(*one))):
         yield from found
 
 

@@ -38,6 +38,9 @@ from oleada_lab.real.repository import MODEL
 
 HOUR_MS: Final = 3_600_000
 WAIT_MS: Final = 60_000
+TURN_WAIT_S: Final = 600
+TURN: Final = "oleada-lab/turn"
+"""Where the desk talks to itself, to learn that it has heard all that came before."""
 M = TypeVar("M", bound=Message)
 
 
@@ -62,7 +65,10 @@ class Desk:
             CallbackAPIVersion.VERSION2, client_id="desk", protocol=MQTTProtocolVersion.MQTTv5
         )
         self._client.on_message = self._on_message
-        self._client.on_connect = lambda client, *_: client.subscribe("oleada/v1/d/+/up/+", 1)
+        self._turns: queue.Queue[bytes] = queue.Queue()
+        self._client.on_connect = lambda client, *_: client.subscribe(
+            [("oleada/v1/d/+/up/+", 1), (TURN, 1)]
+        )
 
     def __enter__(self) -> Self:
         self._client.connect("127.0.0.1", self.house.desk_port)
@@ -86,6 +92,20 @@ class Desk:
                     if accept(message):
                         return message
         raise OperatorError(f"No {shape.__name__} came in {WAIT_MS // 1000} s, but {seen}.")
+
+    def catch_up(self) -> None:
+        """Return when everything has been heard that the broker had taken until now.
+
+        Raises:
+            OperatorError: the broker does not answer.
+        """
+        turn = clock.hex_id(8).encode()
+        self.publish_raw(TURN, turn)
+        try:
+            while self._turns.get(timeout=TURN_WAIT_S) != turn:
+                pass
+        except queue.Empty as error:
+            raise OperatorError("The broker of the small house does not answer.") from error
 
     def header(self) -> Header:
         """Return the header of the next message."""
@@ -136,12 +156,16 @@ class Desk:
         self._client.publish(topic, payload, qos=1, retain=retain)
 
     def _on_message(self, client: Client, userdata: Any, message: MQTTMessage) -> None:
+        if message.topic == TURN:
+            self._turns.put(bytes(message.payload))
+            return
         topic = topics.parse(message.topic)
         if not isinstance(topic, DeviceTopic) or not isinstance(topic.kind, Up):
             return
         if topic.device_id != self.device_id:
             return
         payload = bytes(message.payload)
+        self.note(topic.kind, payload)
         if topic.kind is Up.LEASE:
             if self.grants:
                 self._grant(messages.decode(LeaseRequest, payload))
@@ -150,6 +174,9 @@ class Desk:
             client.publish(topics.down(self.device_id, Down.ACK), messages.encode(ack), qos=0)
         self.answer(topic.kind, payload)
         self.heard.put((topic.kind, payload))
+
+    def note(self, kind: Up, payload: bytes) -> None:
+        """Take note of a message before the box can know that it was heard."""
 
     def answer(self, kind: Up, payload: bytes) -> None:
         """Do more about a message than to acknowledge it; this desk does not."""

@@ -14,10 +14,10 @@ from typing import Final
 
 from oleada_lab.boxes import Box
 from oleada_lab.clock import monotonic_s, sleep_s
-from oleada_lab.real.cuts import Cut, Stand, shared_out
+from oleada_lab.real.cuts import Cut, Recording, Stand, shared_out
 from oleada_lab.real.mount import Mount
+from oleada_lab.real.patience import Patience, delays_of
 from oleada_lab.real.scene import LIMIT_S, Scene
-from oleada_lab.real.steps import Logged
 from oleada_lab.real.verdict import Fate, Verdict, judge
 from oleada_lab.sim.crash import Kept
 from oleada_lab.sim.disk import IO_ERROR, Fault
@@ -54,26 +54,35 @@ TROUBLES: Final = (
 )
 
 
-def sweep(places: Sequence[Stand], numbers: Sequence[int], log: Sequence[Logged]) -> Iterator[Cut]:
-    """Yield what became of boxes whose disk failed at each of *numbers*, in each way.
-
-    Args:
-        log: Of a whole update, to name the operations.
-    """
-    tasks = [
+def tasks(numbers: Sequence[int]) -> list[tuple[Trouble, int]]:
+    """Return in which ways a disk is to fail at which of the operations *numbers*."""
+    return [
         (trouble, number)
         for number in numbers
         for trouble in TROUBLES
         if trouble.is_pointed or number == numbers[0]
     ]
 
+
+def sweep(
+    places: Sequence[Stand], wanted: Sequence[tuple[Trouble, int]], life: Recording
+) -> Iterator[Cut]:
+    """Yield what became of boxes whose disk failed as *wanted*.
+
+    Args:
+        life: An undisturbed one, to name the operations.
+    """
+
     def one(place: Stand, task: tuple[Trouble, int]) -> Cut:
         trouble, number = task
         verdict, said = suffer(place, trouble, number)
-        after, stage = log[number - 1]
-        return Cut(number, after, Kept.ALL, verdict, said, stage=stage, fault=trouble.name)
+        after, stage = life.log[number - 1]
+        return Cut(
+            number, after, Kept.ALL, verdict, said,
+            stage=stage, fault=trouble.name, name=life.names[number - 1],
+        )  # fmt: skip
 
-    return shared_out(places, tasks, one)
+    return shared_out(places, wanted, one)
 
 
 def suffer(place: Stand, trouble: Trouble, number: int) -> tuple[Verdict, str]:
@@ -101,9 +110,11 @@ def suffer(place: Stand, trouble: Trouble, number: int) -> tuple[Verdict, str]:
 
 def _until_told(scene: Scene, box: Box, words: str) -> str:
     """Return what *box* says until it is at its goal, off, has failed, or has said *words*."""
-    until = monotonic_s() + LIMIT_S
+    patience = Patience(LIMIT_S, monotonic_s())
     heard = ""
-    while monotonic_s() < until and box.is_on and scene.rest(box) is None:
+    while box.is_on and scene.rest(box) is None:
+        if patience.is_out(monotonic_s(), lambda: delays_of(box.pid)):
+            break
         heard = max(heard, _log(box), key=len)
         details = " ".join(report.detail for report in scene.known().reports)
         if words and words in heard + details:

@@ -59,6 +59,10 @@ class Medium:
         full_after: No room is left after the operation of this number; None for never.
         read_only_after: The kernel remounts after the operation of this number; None for never.
         before_sync: Called before each fsync is done: a slow medium waits here.
+        recorded_as: The medium is kept under this name and the number of the operation after
+            each one; empty for no record.
+        moments: When each operation was done, by *clock*.
+        clock: Seconds of a steady clock.
     """
 
     def __init__(self) -> None:
@@ -74,6 +78,9 @@ class Medium:
         self.full_after: int | None = None
         self.read_only_after: int | None = None
         self.before_sync: Callable[[], None] = lambda: None
+        self.recorded_as = ""
+        self.moments: list[float] = []
+        self.clock: Callable[[], float] = lambda: 0.0
 
     # -- the lab's side ----------------------------------------------------------------
 
@@ -93,6 +100,10 @@ class Medium:
     def keep(self, name: str) -> None:
         """Keep the medium as it is now, also what is not durable yet, under *name*."""
         self._kept[name] = _fork(self._disk)
+
+    def forget(self, name: str) -> None:
+        """Drop what was recorded as *name*."""
+        self._kept = {key: disk for key, disk in self._kept.items() if not _is_of(name, key)}
 
     def back(self, name: str) -> None:
         """Be as ``keep`` kept it, with power and without faults."""
@@ -137,7 +148,8 @@ class Medium:
     def _insert(self, disk: _Folders) -> None:
         self._disk, self._run = disk, _Folders((VOLATILE,))
         disk.watch = self._done
-        self.log, self.stages = [], []
+        self.log, self.stages, self.moments = [], [], []
+        self.recorded_as = ""
         self.is_dark = False
         self.cut_after = None
         self.mend()
@@ -146,6 +158,9 @@ class Medium:
         before = self.stages[-1] if self.stages else ""
         self.log.append(op)
         self.stages.append(stage_after(op, self._disk, before))
+        self.moments.append(self.clock())
+        if self.recorded_as:
+            self.keep(recorded(self.recorded_as, op.number))
         if op.number == self.full_after:
             self._disk.full = True
         if op.number == self.read_only_after:
@@ -311,6 +326,15 @@ class Medium:
     def _must_exist(self, disk: _Folders, name: str) -> None:
         if not disk.exists(name):
             raise OSError(errno.ENOENT, name)
+
+
+def recorded(name: str, number: int) -> str:
+    """Return under what name the medium of the record *name* is kept after operation *number*."""
+    return f"{name}/{number}"
+
+
+def _is_of(name: str, key: str) -> bool:
+    return key == name or key.startswith(f"{name}/")
 
 
 def _fork(disk: _Folders) -> _Folders:

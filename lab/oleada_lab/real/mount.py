@@ -15,7 +15,7 @@ from oleada_lab.real.steps import Logged
 from oleada_lab.sim.crash import Kept
 from oleada_lab.sim.disk import Fault, Op
 
-READY_LIMIT_S = 60
+READY_LIMIT_S = 300
 POLL_S = 0.01
 STOP_LIMIT_S = 20
 
@@ -35,6 +35,17 @@ class Mount:
         """Keep the medium as it is now under *name*."""
         self._ask("keep", name=name)
 
+    def record_as(self, name: str) -> None:
+        """Keep the medium after each operation from now on, until it is put back or loses power.
+
+        ``medium.recorded`` says under what names.
+        """
+        self._ask("record_as", name=name)
+
+    def forget(self, name: str) -> None:
+        """Drop what was recorded as *name*."""
+        self._ask("forget", name=name)
+
     def back(self, name: str) -> None:
         """Be as ``keep`` kept it, with power and without faults."""
         self._ask("back", name=name)
@@ -50,6 +61,10 @@ class Mount:
     def log(self) -> list[Logged]:
         """Return the operations since the medium was loaded, put back or lost its power."""
         return [Logged(Op(*entry), stage) for *entry, stage in self._ask("log")]
+
+    def moments(self) -> list[float]:
+        """Return when each operation of the log was done, in seconds of the steady clock."""
+        return [float(moment) for moment in self._ask("moments")]
 
     def forget_syncs(self, *paths: str) -> None:
         """Be deaf to the syncs of what begins with one of *paths*, until it is put back."""

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import mfusepy
 
-from oleada_lab.clock import sleep_s
+from oleada_lab.clock import monotonic_s, sleep_s
 from oleada_lab.real.medium import Medium
 from oleada_lab.sim.crash import Kept
 from oleada_lab.sim.disk import Fault
@@ -41,6 +41,7 @@ class Mounted:
     def __init__(self) -> None:
         self.medium = Medium()
         self.medium.on_cut = self._kill
+        self.medium.clock = monotonic_s
         self._lock = threading.RLock()
 
     def __getattr__(self, name: str) -> Any:
@@ -65,8 +66,12 @@ class Mounted:
         match name:
             case "load":
                 medium.load(Path(asked["folder"]))
-            case "keep" | "back":
+            case "keep" | "back" | "forget":
                 getattr(medium, name)(asked["name"])
+            case "record_as":
+                medium.recorded_as = asked["name"]
+            case "moments":
+                return medium.moments
             case "cut_after":
                 medium.cut_after = asked["number"]
             case "lose_power":

@@ -12,7 +12,11 @@ from oleada_lab.real.verdict import Fate
 
 SCHEMA: Final = "lab.sweep-real/1"
 SHOWN: Final = 20
-COUNTED: Final = ("cut_points", "cuts", "recoveries", "bricks", "stuck", "lies", "disagreements")
+COUNTED: Final = (
+    "cut_points", "cuts", "recoveries", "killed", "killed_otherwise", "bricks", "stuck", "lies",
+    "disagreements", "without_twin",
+)  # fmt: skip
+BAD: Final = ("bricks", "stuck", "lies", "disagreements", "killed_otherwise")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ def to_json(swept: Sequence[Swept], twin: Twin, modes: Sequence[str]) -> dict[st
 
 def is_well(found: Mapping[str, Any]) -> bool:
     """Return whether no box failed and virtual time says the same."""
-    return not any(found[name] for name in ("bricks", "stuck", "lies", "disagreements"))
+    return not any(found[name] for name in BAD)
 
 
 def to_text(found: Mapping[str, Any]) -> str:
@@ -70,11 +74,14 @@ def _of_kind(swept: Swept, twin: Twin) -> dict[str, Any]:
     contradicted, unknown = disagreements(swept.cuts, twin)
     unlike = [] if swept.steps is None else differences(swept.steps, twin.steps)
     failed = [cut for cut in swept.cuts if cut.verdict.fate is not Fate.WELL]
+    otherwise = killed_otherwise(swept.cuts)
     return {
         "operations": swept.operations,
         "cut_points": swept.cut_points,
-        "cuts": len(swept.cuts),
+        "cuts": sum(not cut.is_killed for cut in swept.cuts),
         "recoveries": sum(not cut.is_equal for cut in swept.cuts),
+        "killed": sum(cut.is_killed for cut in swept.cuts),
+        "killed_otherwise": len(otherwise),
         "bricks": fates[Fate.BRICK],
         "stuck": fates[Fate.STUCK],
         "lies": fates[Fate.LIE],
@@ -84,6 +91,17 @@ def _of_kind(swept: Swept, twin: Twin) -> dict[str, Any]:
         "failures": [_failure(swept.kind, cut) for cut in failed[:SHOWN]],
         "contradicted": [_contradicted(swept.kind, one) for one in contradicted[:SHOWN]],
     }
+
+
+def killed_otherwise(cuts: Sequence[Cut]) -> list[Cut]:
+    """Return the killed boxes that ended otherwise than the recorded one cut at that operation."""
+    ends = {(cut.name, cut.kept): cut.verdict.fate for cut in cuts if not cut.is_killed}
+    return [
+        cut
+        for cut in cuts
+        if cut.is_killed
+        and cut.verdict.fate is not ends.get((cut.name, cut.kept), cut.verdict.fate)
+    ]
 
 
 def _contradicted(kind: str, one: Disagreement) -> dict[str, Any]:

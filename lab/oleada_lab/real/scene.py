@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from queue import Empty
 from typing import Final
@@ -32,6 +33,7 @@ from oleada_lab.clock import monotonic_s, sleep_s
 from oleada_lab.errors import OperatorError
 from oleada_lab.firmware.image import BuiltImage, ImageSpec, build_small_image
 from oleada_lab.real.house import TOKEN, House
+from oleada_lab.real.patience import Patience, delays_of
 from oleada_lab.real.repository import MODEL, Repository, replace_a_root_key
 from oleada_lab.real.server import Server
 from oleada_lab.real.verdict import IDLE, Fate, Goal, Seen, Verdict, ends_badly, is_done, judge
@@ -49,7 +51,12 @@ SETTINGS: Final = {
     "player_s": 30,
 }
 LIMIT_S: Final = 240
-"""A recovery that takes longer is called stuck; a usual one takes five seconds on a free core."""
+"""A box that has had so much time (``patience``) and does not rest is called stuck; it takes five
+seconds on a free core."""
+BROKER_LIMIT_S: Final = 600
+WATCHDOG_S: Final = 900
+"""For an agent to begin: a machine that many use may take a minute for the second of work, and
+an agent that never begins is known by its end."""
 LEFTOVERS: Final = (".tmp", ".new", ".broken")
 WAITING: Final = re.compile("-(report|result)-")
 """In the name of a message that the server has not acknowledged; telemetry comes any time."""
@@ -61,10 +68,12 @@ class Known:
     """What a server knows of a box at one moment.
 
     Attributes:
+        device_id: Whom the box becomes when it enrols, or has become.
         reports: Every one that it has had.
         has_result: The command has its result.
     """
 
+    device_id: str
     reports: tuple[Report, ...] = ()
     has_result: bool = False
 
@@ -89,30 +98,40 @@ class Scene:
         self._image = image
         self._devices = 0
         self._attempt = 1
-        self._before = 0
+        self._base = Known("")
         self._hellos: list[Hello] = []
         self._reports: list[Report] = []
 
     def new_box(self, folder: Path) -> Box:
         """Return a box in *folder* that the house has never seen; it is told what to become."""
         self._devices += 1
-        self._attempt = 1
-        self._desk.meet(f"VX41{self._devices:08d}")
-        self.go_back(Known())
+        self.go_back(Known(f"VX41{self._devices:08d}"))
         self.console.unlink(missing_ok=True)
-        return Box(folder, self.console, self.memory)
+        return self.box_in(folder)
 
-    def known(self) -> Known:
-        """Return what the server knows of the box so far."""
-        self._hear()
-        return Known(tuple(self._reports), self._desk.has_result)
+    def box_in(self, folder: Path) -> Box:
+        """Return the box in *folder*, switched off."""
+        return Box(folder, self.console, self.memory, watchdog_s=WATCHDOG_S)
+
+    def known(self, until_s: float = inf) -> Known:
+        """Return what the server knew of the box at a moment of the steady clock, or knows now."""
+        base = self._base
+        reports, has_result = list(base.reports), base.has_result
+        for kind, data in self._desk.noted(until_s):
+            if kind is Up.REPORT:
+                reports.append(messages.decode(Report, data))
+            has_result = has_result or kind is Up.RESULT
+        return Known(base.device_id, tuple(reports), has_result)
 
     def go_back(self, known: Known) -> None:
         """Let the server know what it knew, and the broker hold nothing else for the box."""
-        _forget_session(self._desk.house.desk_port, self._desk.device_id)
+        self._desk.meet(known.device_id)
+        _forget_session(self._desk.house.desk_port, known.device_id)
+        # What a box said with its last breath is heard now, and not as a word of the next one.
+        self._desk.catch_up()
         self._hear()
+        self._attempt, self._base = 1, known
         self._hellos, self._reports = [], list(known.reports)
-        self._before = len(known.reports)
         self._desk.remember(
             has_result=known.has_result,
             has_verdict=self._has_verdict(),
@@ -140,13 +159,13 @@ class Scene:
             is_on=box.is_on,
             said=box.console()[-600:],
             left=_left(box.directory / "data"),
-            before=self._before,
+            before=len(self._base.reports),
         )
 
     def wait(self, box: Box) -> Seen | None:
         """Return what was seen of *box* when it had come to rest; None if it is off, or late."""
-        until = monotonic_s() + LIMIT_S
-        while monotonic_s() < until and box.is_on:
+        patience = Patience(LIMIT_S, monotonic_s())
+        while box.is_on and not patience.is_out(monotonic_s(), lambda: delays_of(box.pid)):
             if (seen := self.rest(box)) is not None:
                 return seen
             sleep_s(POLL_S)
@@ -252,7 +271,7 @@ def _forget_session(port: int, device_id: str) -> None:
         CallbackAPIVersion.VERSION2, client_id=device_id, protocol=MQTTProtocolVersion.MQTTv5
     )
     client.connect("127.0.0.1", port, clean_start=True)
-    until = monotonic_s() + LIMIT_S
+    until = monotonic_s() + BROKER_LIMIT_S
     while not client.is_connected():
         if monotonic_s() > until:
             raise OperatorError("The broker of the small house does not answer.")

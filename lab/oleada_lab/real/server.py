@@ -4,6 +4,7 @@ What it does is what ``sweep.desk`` does there: the command is sent until its re
 come, and a verdict ends the assignment.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 from oleada_agent import clock
@@ -11,6 +12,7 @@ from oleada_wire import messages
 from oleada_wire.messages import Assign, Cmd, LeaseRequest, Report
 from oleada_wire.topics import Down, Up
 
+from oleada_lab.clock import monotonic_s
 from oleada_lab.real.desk import HOUR_MS, Desk
 from oleada_lab.real.house import House
 
@@ -23,6 +25,7 @@ class Server(Desk):
     def __init__(self, house: House) -> None:
         super().__init__(house)
         self._has_result = False
+        self._noted: list[tuple[float, Up, bytes]] = []
         self._leases: dict[tuple[str, int, str], int] = {}
 
     def meet(self, device_id: str) -> None:
@@ -32,16 +35,22 @@ class Server(Desk):
     def remember(self, *, has_result: bool, has_verdict: bool, image: bytes) -> None:
         """Know of the box what a server knew at an earlier moment, and nothing since."""
         self._has_result = has_result
+        self._noted.clear()
         self._leases.clear()
         if has_verdict:
             self._end()
         else:
             self.assign(image)
 
-    @property
-    def has_result(self) -> bool:
-        """Whether the command has its result."""
-        return self._has_result
+    def noted(self, until_s: float) -> Iterator[tuple[Up, bytes]]:
+        """Yield what it has heard since it remembered, up to a moment of the steady clock."""
+        for at_s, kind, payload in tuple(self._noted):
+            if at_s <= until_s:
+                yield kind, payload
+
+    def note(self, kind: Up, payload: bytes) -> None:
+        """Write down when it was heard: before the box hears that it was."""
+        self._noted.append((monotonic_s(), kind, payload))
 
     def lease_until_ms(self, request: LeaseRequest) -> int:
         """Return one time however often a box asks: a box that has just connected asks twice."""

@@ -8,6 +8,7 @@ what boots, the stage of the machine at which they come.
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple
@@ -64,6 +65,21 @@ def stage_after(op: Op, disk: SimDisk, before: str) -> str:
 def role(path: str) -> str:
     """Return which file *path* is, without what differs from box to box."""
     return _TURN.sub(r"\1", _MESSAGE.sub(r"\1\2", path))
+
+
+def names(log: Iterable[Logged]) -> list[str]:
+    """Return a name for each operation of *log*: which one of its kind on its file it is.
+
+    Two lives of a box number their operations otherwise, for messages come when they
+    come; the name is the same in both.
+    """
+    found = []
+    counted: Counter[tuple[str, str]] = Counter()
+    for op, _ in log:
+        what = op.kind, role(op.path)
+        counted[what] += 1
+        found.append(f"{' '.join(what)} {counted[what]}")
+    return found
 
 
 def step(logged: Logged) -> Step | None:

@@ -22,7 +22,7 @@ from oleada_agent.boot.system import ALIVE
 from oleada_lab.boxes import DIES_WITH_PARENT, Box
 from oleada_lab.real import calls
 from oleada_lab.real.cuts import Cut, shared_out
-from oleada_lab.real.scene import Scene, a_scene, recover, until_dark
+from oleada_lab.real.scene import WATCHDOG_S, Scene, a_scene, recover, until_dark
 from oleada_lab.real.verdict import Verdict
 from oleada_lab.sim.crash import Kept
 from oleada_lab.sim.disk import Op
@@ -69,6 +69,11 @@ class Point:
     when: int
     done: int
 
+    @property
+    def title(self) -> str:
+        """Name the point among those of one life of a box."""
+        return f"{self.start} {self.name} {self.when}"
+
 
 class TracedBox(Box):
     """A box that runs under strace.
@@ -81,7 +86,7 @@ class TracedBox(Box):
     def __init__(
         self, scene: Scene, folder: Path, log: Path, options: Sequence[str], start: int | None
     ) -> None:
-        super().__init__(folder, scene.console, scene.memory)
+        super().__init__(folder, scene.console, scene.memory, WATCHDOG_S)
         self._log = log
         self._strace = ["strace", "-q", "-e", "signal=none", "-o", str(log), *options]
         self._start = start
@@ -106,7 +111,7 @@ class TracedBox(Box):
             )
         )
         wrapper.chmod(0o700)
-        python, _, _, *options = self.program()
+        python, _module, _name, *options = self.program()
         return [python, "-c", BOOT_CODE, str(wrapper), *options]
 
 
@@ -141,10 +146,10 @@ class TracedStand:
         box = self._new_box(log, ["-e", f"trace={point.name}", "-e", inject], point.start)
         until_dark(self.scene, box)
         self.scene.go_back(self.scene.known())
-        verdict, said = recover(self.scene, Box(self._box, self.scene.console, self.scene.memory))
+        verdict, said = recover(self.scene, self.scene.box_in(self._box))
         was_cut = KILLED in log.read_text(errors="replace")
         after = before[point.done - 1] if was_cut and point.done else None
-        return Cut(point.done, after, Kept.ALL, verdict, said)
+        return Cut(point.done, after, Kept.ALL, verdict, said, name=point.title, is_killed=True)
 
     def _new_box(self, log: Path, options: Sequence[str], start: int | None) -> Box:
         shutil.rmtree(self._box, ignore_errors=True)

@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 from oleada_agent.journal import write_whole
-from oleada_lab.real.medium import Medium
+from oleada_lab.real.medium import Medium, recorded
 from oleada_lab.sim.crash import NAMED, Kept
 from oleada_lab.sim.disk import IO_ERROR, Fault, SimDisk
 
@@ -183,3 +183,32 @@ def test_a_slow_medium_waits_before_each_fsync_and_then_does_it(medium: Medium) 
     assert waits == [2, 4]
     medium.lose_power(Kept.NONE)
     assert content(medium, "/data/state") == b"new"
+
+
+def test_the_medium_is_kept_after_each_operation_as_it_was_then(medium: Medium) -> None:
+    moments = iter(range(100))
+    medium.clock = lambda: float(next(moments))
+    medium.recorded_as = "life"
+    kernel_writes_whole(medium, "/data/state", b"new")
+    numbers = [op.number for op in medium.log]
+    assert medium.moments == [0.0, 1.0, 2.0, 3.0, 4.0]
+
+    found = []
+    for number in numbers:
+        medium.back(recorded("life", number))
+        medium.lose_power(Kept.ALL)
+        found.append((content(medium, "/data/state.tmp"), content(medium, "/data/state")))
+
+    assert found == [(b"", None), (b"new", None), (b"new", None), (None, b"new"), (None, b"new")]
+
+
+def test_a_record_that_is_forgotten_takes_no_other_with_it(medium: Medium) -> None:
+    for name in ("life", "lifetime"):
+        medium.recorded_as = name
+        kernel_writes_whole(medium, "/data/state", b"new")
+
+    medium.forget("life")
+
+    medium.back(recorded("lifetime", 6))
+    with pytest.raises(KeyError):
+        medium.back(recorded("life", 1))

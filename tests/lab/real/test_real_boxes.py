@@ -60,9 +60,9 @@ def stand(scene: Scene, mount: Mount) -> Stand:
 
 @pytest.fixture(scope="module")
 def log(stand: Stand) -> list[Logged]:
-    found, verdict = stand.record()
-    assert verdict.fate is Fate.WELL, verdict.why
-    return found
+    found = stand.recording
+    assert found.verdict.fate is Fate.WELL, found.verdict.why
+    return list(found.log)
 
 
 @pytest.fixture(scope="module")
@@ -126,25 +126,30 @@ def test_no_call_reaches_the_disk_that_the_medium_does_not_see(
     assert killed.verdict.fate is Fate.WELL, killed.verdict.why
 
 
-@pytest.mark.parametrize(
-    ("bug", "at", "kept"),
-    [
-        (None, ("rename", "data/journal.tmp", "Downloading"), Kept.NAMES),
-        ("no-fsync-of-slot", ("pwrite", "boot/control", "Armed"), Kept.NONE),
-    ],
-    ids=["as it is", "with a forgotten sync"],
-)
-def test_a_cut_ends_as_in_virtual_time(
-    stand: Stand, log: list[Logged], bug: str | None, at: tuple[str, str, str], kept: Kept
+def test_a_cut_of_the_recorded_box_and_a_killed_box_end_as_in_virtual_time(
+    stand: Stand, log: list[Logged]
 ) -> None:
-    planted = None if bug is None else BUGS[bug]
-    place = Stand(stand.scene, stand.mount, () if planted is None else planted.deaf_to)
+    number = number_of(log, "rename", "data/journal.tmp", "Downloading")
 
-    found = list(place.cut(number_of(log, *at), [kept]))
+    (cut,) = stand.cut(number, [Kept.NAMES])
+    (killed,) = stand.kill(number, [Kept.NAMES])
+
+    assert cut.verdict.fate is killed.verdict.fate is Fate.WELL, (cut, killed)
+    assert (killed.is_killed, killed.stage, cut.name) == (True, cut.stage, killed.name)
+    assert disagreements([cut, killed], a_twin([Kept.NAMES])) == ([], 0)
+
+
+def test_a_forgotten_sync_breaks_the_real_box_where_it_breaks_the_simulated_one(
+    stand: Stand, log: list[Logged]
+) -> None:
+    bug = BUGS["no-fsync-of-slot"]
+    place = Stand(stand.scene, stand.mount, bug.deaf_to)
+
+    found = list(place.kill(number_of(log, "pwrite", "boot/control", "Armed"), [Kept.NONE]))
 
     assert found[0].after is not None
-    assert (found[0].verdict.fate is Fate.WELL) == (bug is None), found[0].verdict.why
-    assert disagreements(found, a_twin([kept], planted)) == ([], 0)
+    assert found[0].verdict.fate is not Fate.WELL
+    assert disagreements(found, a_twin([Kept.NONE], bug)) == ([], 0)
 
 
 def test_a_disk_without_room_is_named_and_when_it_is_mended_the_update_succeeds(

@@ -87,9 +87,22 @@ def test_a_step_whose_stage_was_not_seen_is_held_against_every_stage() -> None:
     assert both.known(ARMING, Kept.NONE) == frozenset()
 
 
+def test_a_killed_box_that_ends_otherwise_than_the_recorded_one_fails_the_sweep() -> None:
+    recorded = replace(CUT, name="pwrite boot/control 3")
+    killed = replace(recorded, is_killed=True)
+
+    assert is_well(figures(recorded, killed))
+    found = figures(recorded, replace(killed, verdict=STUCK.verdict))
+
+    assert (found["cuts"], found["killed"], found["killed_otherwise"]) == (1, 1, 1)
+    assert not is_well(found)
+
+
 def test_every_so_many_operations_and_always_the_last_one() -> None:
     assert Choice((), every=4).of(10) == [1, 5, 9, 10]
     assert Choice((), at=3).of(10) == [3]
+    assert Choice((), killed=2).to_kill([1, 5, 9]) == [1, 9]
+    assert Choice((), killed=0).to_kill([1, 5, 9]) == []
     with pytest.raises(LabError, match="no operation 11; the update has 10"):
         Choice((), at=11).of(10)
 
@@ -103,7 +116,8 @@ def test_what_can_not_be_swept_is_refused_with_a_sentence(
 ) -> None:
     dry = "" if changes else "fuse does not work here: there is no water."
     monkeypatch.setattr(tools, "missing", lambda *names: dry)
-    options = {"kind": ["fuse"], "every": 1, "jobs": 1, "at": None, "json": False, "seed": 1}
+    options = {"kind": ["fuse"], "every": 1, "jobs": 1, "at": None, "json": False, "seed": 1,
+               "killed": 0, "keep": None, "mutant": None}  # fmt: skip
 
     with pytest.raises(LabError, match=said):
         cli.run(argparse.Namespace(**{**options, **changes}), [Kept.NONE], None)

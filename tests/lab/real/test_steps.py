@@ -1,6 +1,6 @@
 """Two boxes that write the same are told so; one that leaves out a sync is found out."""
 
-from oleada_lab.real.steps import Logged, Step, differences, stage_after, steps
+from oleada_lab.real.steps import Logged, Step, differences, names, stage_after, steps
 from oleada_lab.sim.disk import Op, SimDisk
 
 REPORT = "data/outbox/0000000003-report-12e0c8b2bad640fb19488dec4f65d4d9"
@@ -98,3 +98,11 @@ def test_the_stage_is_what_the_journal_says_after_it_was_renamed() -> None:
     assert stage_after(Op(10, "fsync_dir", "data"), disk, "Armed") == "Armed"
     disk.truncate("data/journal.1", 5)
     assert stage_after(renamed, disk, "Written") == "Written"
+
+
+def test_an_operation_has_the_same_name_however_many_messages_came_before_it() -> None:
+    quiet = a_log(*a_store("data/journal.0"), *a_store("data/journal.1"))
+    other = a_log(*a_store(REPORT), *a_store("data/journal.0"), *a_store("data/journal.1"))
+
+    assert names(quiet)[-2] == names(other)[-2] == "rename data/journal.tmp 2"
+    assert len({*names(other)}) == len(other)
