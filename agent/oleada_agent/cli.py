@@ -14,6 +14,7 @@ from oleada_agent import clock, config, identity
 from oleada_agent.alone import alone
 from oleada_agent.disk import RealDisk
 from oleada_agent.errors import AgentError
+from oleada_agent.renewal import REFUSED_CODE
 
 BACKOFF_MS: Final = 2_000
 BACKOFF_MAX_MS: Final = 600_000
@@ -29,6 +30,7 @@ survives power cuts (config.toml, identity, trust, journal, outbox), run/ does n
   oleada-agent status --box /var/lib/oleada-box   what this box is doing, in words
 
 Exit codes of run: 0 switched off, 75 asks for a restart of the box, 1 could not go on.
+Exit codes of renew: 0 done, 1 try again later, 3 the server refuses.
 """
 TUF_EPILOG: Final = """\
   oleada-agent tuf --metadata-dir D init ROOT
@@ -66,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, act, help_text in (
         ("run", _run, "live on this box; enrols it first if need be"),
         ("enrol", _enrol, "exchange the claim token for an identity, once"),
+        ("renew", _renew, "get the next certificate now, and take it into use"),
         ("status", _status, "say what this box runs and what it is doing"),
     ):
         command = commands.add_parser(name, help=help_text, description=help_text)
@@ -141,6 +144,18 @@ def _enrol(options: argparse.Namespace) -> int:
 
     found = enrol.enrol(RealDisk(options.box), config.load(options.box))
     print(f"This box is {found.device_id}, a {found.hardware_model}.")
+    return 0
+
+
+def _renew(options: argparse.Namespace) -> int:
+    from oleada_agent import renew  # noqa: PLC0415 - needed every few weeks
+
+    try:
+        renew.run(options.box, config.load(options.box))
+    except renew.RefusedError as error:
+        sys.stderr.write(f"oleada-agent: {error}\n")
+        return REFUSED_CODE
+    print("This box has a new certificate.")
     return 0
 
 

@@ -120,6 +120,10 @@ class Downloader:
             target=self._run, args=(fetch,), name=f"fetch-{fetch.number}", daemon=True
         ).start()
 
+    def use(self, context: ssl.SSLContext) -> None:
+        """Show another certificate from the next fetch on."""
+        self._context = context
+
     def stop(self) -> None:
         """Fetch nothing; parts under way are forgotten."""
         if self._current is not None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from oleada_agent import identity
+from oleada_agent import identity, keypairs
 from oleada_agent.config import Config
 from oleada_agent.errors import AgentError, StorageError
 from oleada_agent.http_range import retry_after_s
@@ -78,7 +78,7 @@ def enrol(disk: Disk, config: Config, ask: "Ask | None" = None) -> Identity:
     answer = (ask or ask_server)(disk, config, {
         "token": _token(disk, config),
         "serial": config.serial,
-        "csr_pem": _request(key, config),
+        "csr_pem": request_of(key, config.serial),
     })  # fmt: skip
     found = _identity(answer, config)
     certificate_pem = _text(answer, "certificate_pem")
@@ -91,34 +91,48 @@ def enrol(disk: Disk, config: Config, ask: "Ask | None" = None) -> Identity:
 
 def _key(disk: Disk) -> "EllipticCurvePrivateKey":
     """Return the box's P-256 key, made on first use and readable by its owner alone."""
+    path = f"{keypairs.DIRECTORY}/{keypairs.KEY}"
+    if disk.exists(path):
+        found = read_key(disk.read(path, 0, FILE_BYTES_MAX))
+        if found is not None:
+            return found
+    key, pem = new_key()
+    write_whole(disk, path, pem)
+    return key
+
+
+def read_key(pem: bytes) -> "EllipticCurvePrivateKey | None":
+    """Return the key in *pem*; None for one that was never made whole: no server has seen it."""
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - heavy, used once
     from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
 
-    path = f"{identity.DIRECTORY}/{identity.KEY}"
-    if disk.exists(path):
-        try:
-            found = serialization.load_pem_private_key(
-                disk.read(path, 0, FILE_BYTES_MAX), password=None
-            )
-            if isinstance(found, ec.EllipticCurvePrivateKey):
-                return found
-        except ValueError:
-            pass  # never made whole; no server has seen it
+    try:
+        found = serialization.load_pem_private_key(pem, password=None)
+    except ValueError:
+        return None
+    return found if isinstance(found, ec.EllipticCurvePrivateKey) else None
+
+
+def new_key() -> "tuple[EllipticCurvePrivateKey, bytes]":
+    """Return a new P-256 key, and it as PEM."""
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - heavy, used once
+    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
+
     key = ec.generate_private_key(ec.SECP256R1())
     pem = key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    write_whole(disk, path, pem)
-    return key
+    return key, pem
 
 
-def _request(key: "EllipticCurvePrivateKey", config: Config) -> str:
+def request_of(key: "EllipticCurvePrivateKey", serial: str) -> str:
+    """Return a request, PKCS#10 in PEM, for a certificate of *key*."""
     from cryptography import x509  # noqa: PLC0415 - heavy, used once
     from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
 
-    name = x509.Name([x509.NameAttribute(x509.NameOID.SERIAL_NUMBER, config.serial)])
+    name = x509.Name([x509.NameAttribute(x509.NameOID.SERIAL_NUMBER, serial)])
     request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
     return request.public_bytes(serialization.Encoding.PEM).decode()
 

@@ -1,31 +1,29 @@
 """Who this box is to the server: key, certificate, and where the doors are.
 
-Lies in ``data/identity``. The key is made on the box and never leaves it. The file
-``identity.json`` is written last: with it the box is enrolled, without it it is not,
-whatever else a power cut has left behind.
+Lies in ``data/identity``; which of its keys is in use, ``keypairs`` knows. A key is made on
+the box and never leaves it. The file ``identity.json`` is written last: with it the box is
+enrolled, without it it is not, whatever else a power cut has left behind.
 """
 
 import json
 import ssl
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from oleada_wire.ids import is_device_id, is_hardware_model
 
+from oleada_agent import keypairs
 from oleada_agent.config import ConfigError, check_https, check_zone
+from oleada_agent.disk import RealDisk
 from oleada_agent.errors import AgentError, StorageError
 from oleada_agent.journal import write_whole
+from oleada_agent.keypairs import CERTIFICATE, DIRECTORY, KEY
 from oleada_agent.ports import Disk
 
-DIRECTORY: Final = "data/identity"
-KEY: Final = "key.pem"
-CERTIFICATE: Final = "certificate.pem"
 AUTHORITY: Final = "ca.pem"
 RECORD: Final = "identity.json"
 RECORD_BYTES_MAX: Final = 64 * 1024
-_GENERALIZED_TIME: Final = 0x18
 NO_CHECK_TIME: Final = ssl.VerifyFlags(0x200000)
 """X509_V_FLAG_NO_CHECK_TIME of OpenSSL, for which Python has no name."""
 
@@ -119,48 +117,49 @@ def store(disk: Disk, identity: Identity, certificate_pem: str, ca_pem: str) -> 
     """
     write_whole(disk, f"{DIRECTORY}/{CERTIFICATE}", certificate_pem.encode())
     write_whole(disk, f"{DIRECTORY}/{AUTHORITY}", ca_pem.encode())
+    keypairs.use_first(disk)
     write_whole(disk, f"{DIRECTORY}/{RECORD}", json.dumps(asdict(identity), indent=1).encode())
 
 
 def tls_context(box: Path) -> ssl.SSLContext:
     """Return TLS that trusts the service's own authority only and shows this box's certificate.
 
+    A pair in use that has rotted away gives way to the one before it.
+
     Raises:
         IdentityError: a file is missing or broken.
     """
-    directory = box / DIRECTORY
+    disk = RealDisk(box)
     try:
-        context = ssl.create_default_context(cafile=directory / AUTHORITY)
+        return context_of(box, keypairs.active(disk))
+    except IdentityError:
+        if not disk.exists(f"{keypairs.FOLDERS[keypairs.spare(disk)]}/{CERTIFICATE}"):
+            raise
+        return context_of(box, keypairs.spare(disk))
+
+
+def context_of(box: Path, slot: str) -> ssl.SSLContext:
+    """Return TLS as ``tls_context`` does, with the pair in *slot*.
+
+    Raises:
+        IdentityError: a file is missing or broken.
+    """
+    folder = box / keypairs.FOLDERS[slot]
+    try:
+        context = ssl.create_default_context(cafile=box / DIRECTORY / AUTHORITY)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.sslsocket_class = _TidySocket
-        context.load_cert_chain(directory / CERTIFICATE, directory / KEY)
+        context.load_cert_chain(folder / CERTIFICATE, folder / KEY)
     except (OSError, ssl.SSLError) as error:
         raise IdentityError(f"The box's certificate can not be used: {error}.") from error
     return context
 
 
 def certificate_ends_ms(box: Path) -> int | None:
-    """Return when this box's certificate ends, in UTC milliseconds; None if it can not be read.
-
-    By hand, because the library that reads certificates costs more memory than the agent.
-    Source: RFC 5280, 4.1 (the fifth part of the signed part) and X.690.
-    """
-    try:
-        der = ssl.PEM_cert_to_DER_cert((box / DIRECTORY / CERTIFICATE).read_text("ascii"))
-        inner, _ = _der(der, _der(der, 0)[0])
-        at = inner
-        for _ in range(4):  # version, serial number, algorithm, issuer
-            at = sum(_der(der, at))
-        at = sum(_der(der, _der(der, at)[0]))  # after the first of the two times
-        start, length = _der(der, at)
-        text = der[start : start + length].decode("ascii")
-        century = "" if der[at] == _GENERALIZED_TIME else "20" if text[:2] < "50" else "19"
-        year, rest = (century + text)[:4], (century + text)[4:14]
-        parts = [int(rest[i : i + 2]) for i in range(0, 10, 2)]
-        at_utc = datetime(int(year), *parts, tzinfo=UTC)  # type: ignore[arg-type, misc]
-    except (OSError, ValueError, IndexError):
-        return None
-    return int(at_utc.timestamp() * 1000)
+    """Return when this box's certificate ends, in UTC milliseconds; None if it can not be read."""
+    disk = RealDisk(box)
+    found = keypairs.span(disk, keypairs.active(disk))
+    return found.ends_ms if found else None
 
 
 def note_on_end(box: Path, now_ms: int) -> str:
@@ -169,18 +168,9 @@ def note_on_end(box: Path, now_ms: int) -> str:
     if ends_ms is None or ends_ms > now_ms:
         return ""
     return (
-        " (by this box's clock its certificate has expired: it goes on as it is, and has to be "
-        "enrolled with a new claim token)"
+        " (by this box's clock its certificate has expired: it goes on as it is, and asks the "
+        "device door for the next one)"
     )
-
-
-def _der(data: bytes, at: int) -> tuple[int, int]:
-    """Return where the value of the element at *at* begins, and how long it is."""
-    length = data[at + 1]
-    if length < 0x80:
-        return at + 2, length
-    size = length & 0x7F
-    return at + 2 + size, int.from_bytes(data[at + 2 : at + 2 + size], "big")
 
 
 def judge_time(context: ssl.SSLContext, *, is_clock_right: bool, now_ms: int) -> None:

@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from oleada_wire import topics
@@ -48,9 +48,14 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Disconnected:
-    """There is no connection; another is being sought."""
+    """There is no connection; another is being sought.
+
+    Attributes:
+        was_refused: The broker was reached, and did not let this box in.
+    """
 
     detail: str
+    was_refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +113,8 @@ class Transport:
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
         self._said = ""
-        self._is_accepted = False
+        self._is_accepted = self._was_refused = False
+        self._next: ssl.SSLContext | None = None
         self._client = self._new_client()
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
 
@@ -120,6 +126,10 @@ class Transport:
         """Publish *payload*, if there is a connection; what matters is in the outbox."""
         self._outgoing.append((kind, payload))
         self._wake()
+
+    def use(self, context: ssl.SSLContext) -> None:
+        """Show another certificate from the next connection on."""
+        self._next = context
 
     def stop(self) -> None:
         """Take leave of the broker and end the thread."""
@@ -148,21 +158,30 @@ class Transport:
     def _run(self) -> None:
         self._pause(self._reconnect.first_ms(self._spread_ms))
         while not self._stopping.is_set():
-            self._is_accepted = False
+            self._is_accepted = self._was_refused = False
+            self._take_up_context()
             began_ms = clock.steady_ms()
             self._said = "the broker hung up"
             try:
                 self._connect()
+                self._was_refused = True  # unless it says yes
                 self._pump()
             except (OSError, ValueError) as error:
                 self._said = f"{type(error).__name__}: {error}"[:200]
+                self._was_refused = _is_refusal(error)
                 self._client.loop_misc()
             lasted_ms = clock.steady_ms() - began_ms
             self._outgoing.clear()
-            self._post(Disconnected(self._said))
+            was_refused = self._was_refused and not self._is_accepted
+            self._post(Disconnected(self._said, was_refused))
             self._pause(
                 self._reconnect.next_ms(was_accepted=self._is_accepted, lasted_ms=lasted_ms)
             )
+
+    def _take_up_context(self) -> None:
+        if self._next is not None:
+            self._address = replace(self._address, context=self._next)
+            self._client, self._next = self._new_client(), None
 
     def _connect(self) -> None:
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
@@ -248,3 +267,8 @@ class Transport:
 
     def _pause(self, pause_ms: int) -> None:
         self._stopping.wait(pause_ms / 1000)
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Return whether *error* is the broker's no in TLS, not ours to a broker of somebody else."""
+    return isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLCertVerificationError)

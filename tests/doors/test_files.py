@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from oleada_agent import config as agent_config
-from oleada_agent import identity
+from oleada_agent import identity, keypairs
 from oleada_agent.boot.control import FileBootControl
 from oleada_agent.disk import RealDisk
 from oleada_agent.errors import AgentError
@@ -88,7 +88,7 @@ READERS = {
     ),
     "config.toml": Reader(agent_config.load, "data/config.toml", BOX.encode),
     "identity": Reader(
-        lambda home: identity.load(RealDisk(home)), f"{identity.DIRECTORY}/{identity.RECORD}",
+        lambda home: identity.load(RealDisk(home)), f"{keypairs.DIRECTORY}/{identity.RECORD}",
         lambda: json.dumps(IDENTITY).encode(),
     ),
     "scenario": Reader(lambda home: scenario.load(home / "s.toml"), "s.toml", STORY.read_bytes),

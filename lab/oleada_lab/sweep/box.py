@@ -15,6 +15,7 @@ from oleada_agent.slots import slot_path
 
 from oleada_lab.real.repository import MODEL
 from oleada_lab.sim.disk import PowerCutError
+from oleada_lab.sweep import renewing
 from oleada_lab.sweep.agent import Agent
 from oleada_lab.sweep.finding import Finding, Kind
 from oleada_lab.sweep.kit import CONFIG, NEW, NEW_SECURITY_VERSION, SECURITY_VERSION, agent_of
@@ -96,6 +97,7 @@ class Box:
             return Ended.WATCHDOG
         if not identity.is_enrolled(world.disk):
             enrol.enrol(world.disk, CONFIG, world.desk.enrol)
+        renewing.look(world)
         agent = Agent(world, behaviour)
         try:
             is_restart = agent.run(self._is_over)

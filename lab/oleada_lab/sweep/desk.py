@@ -54,6 +54,9 @@ ASSIGNMENT: Final = "AS-2041"
 COMMAND: Final = "C-1"
 WAVE: Final = 31
 YEAR: Final = timedelta(days=365)
+MINUTE: Final = timedelta(minutes=1)
+SHORT: Final = timedelta(minutes=70)
+"""Of a certificate that is due, at five sixths of it at the latest, when a story begins."""
 AGAIN: Final = (Reason.POWER_CUT_IN_TRIAL, Reason.DOWNLOAD, Reason.STORAGE)
 """Ends that say nothing against the image: the server assigns it again."""
 ATTEMPTS_MAX: Final = 3
@@ -93,7 +96,9 @@ class Desk:
         has_release: The release is published and assigned.
         is_denied: The deny list names the release.
         is_covered: The wave covers the box.
-        key: The public key that the claim token was used with.
+        keys: The box's public keys, of which each vouched for the next; the first one is
+            that which the claim token was used with.
+        short_lived: So many certificates, from the first on, end within the story.
         reports: Each (attempt, step) once.
         results: Ids of the answers to the command.
         attempt: Of the assignment, from 1; raised when it is assigned again.
@@ -104,7 +109,8 @@ class Desk:
     has_release: bool = False
     is_denied: bool = False
     is_covered: bool = True
-    key: bytes = b""
+    keys: tuple[bytes, ...] = ()
+    short_lived: int = 0
     reports: dict[tuple[int, int], Told] = field(default_factory=dict)
     results: set[str] = field(default_factory=set)
     attempt: int = 1
@@ -121,7 +127,7 @@ class Desk:
         """Return what decides about the future, for comparing."""
         return (
             self.has_release,
-            bool(self.key),
+            len(self.keys),
             tuple(sorted(self.reports.items())),
             len(self.results),
             self.attempt,
@@ -143,33 +149,50 @@ class Desk:
             EnrolmentError: the token was used with another key.
         """
         del disk
-        request = x509.load_pem_x509_csr(body["csr_pem"].encode())
-        public = request.public_key()
-        key = public.public_numbers().y.to_bytes(32, "big")  # type: ignore[union-attr]
-        if body["token"] != TOKEN or (self.key and self.key != key):
+        key = key_of(x509.load_pem_x509_csr(body["csr_pem"].encode()))
+        if body["token"] != TOKEN or (self.keys and self.keys[0] != key):
             raise EnrolmentError("The claim token was used by another key.")
-        self.key = key
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, DEVICE)])
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
-            .public_key(public)
-            .serial_number(1)
-            .not_valid_before(NOON)
-            .not_valid_after(NOON + YEAR)
-            .sign(self.kit.authority, None)
-        )
+        self.keys = self.keys or (key,)
         return {
             "device_id": DEVICE,
             "hardware_model": config.hardware_model,
             "zone": "Europe/Prague",
-            "certificate_pem": certificate.public_bytes(Encoding.PEM).decode(),
+            "certificate_pem": self._certificate(body["csr_pem"]).decode(),
             "ca_pem": "the authority of the service",
             "broker": {"host": "broker.example", "port": 8883},
             "artifacts_url": "https://door.example/artifacts",
             "root_json": self.kit.root,
         }
+
+    def renew(self, csr_pem: str, shown: bytes) -> bytes:
+        """Return the next certificate, PEM, for the request of a box that has *shown* its key."""
+        key = key_of(x509.load_pem_x509_csr(csr_pem.encode()))
+        if shown not in self.keys:
+            self._lie("a renewal was asked for with a key that nobody knows")
+        if key not in self.keys:
+            if shown != self.keys[-1]:
+                self._lie("a renewal lost the key with which it had asked")
+            self.keys = (*self.keys, key)
+        elif key == shown:
+            self._lie("a renewal asked for the key in use")
+        return self._certificate(csr_pem)
+
+    def _certificate(self, csr_pem: str) -> bytes:
+        """Return the certificate of a key that is known, the same for each time of asking."""
+        request = x509.load_pem_x509_csr(csr_pem.encode())
+        number = self.keys.index(key_of(request))
+        is_short = number < self.short_lived
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, DEVICE)])
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(request.public_key())
+            .serial_number(1 + number)
+            .not_valid_before(NOON)
+            .not_valid_after(NOON + (SHORT + number * MINUTE if is_short else YEAR))
+        )
+        return builder.sign(self.kit.authority, None).public_bytes(Encoding.PEM)
 
     # -- what the box hears ------------------------------------------------------------
 
@@ -281,3 +304,9 @@ class Desk:
     def _header(self, later_ms: int = 0) -> Header:
         self._seq += 1
         return Header(f"{self._seq:032x}", START_MS + later_ms, BootId(1, "0badc0de"), self._seq)
+
+
+def key_of(holder: x509.CertificateSigningRequest | x509.Certificate) -> bytes:
+    """Return by what the key of *holder* is known."""
+    public: Any = holder.public_key()
+    return bytes(public.public_numbers().y.to_bytes(32, "big"))

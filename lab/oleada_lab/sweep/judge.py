@@ -7,6 +7,7 @@ from oleada_agent.machine_states import Idle, State
 from oleada_agent.outbox import DIRECTORY
 from oleada_wire.words import Phase
 
+from oleada_lab.sweep import renewing
 from oleada_lab.sweep.finding import Finding, Kind
 from oleada_lab.sweep.kit import NEW, NEW_SECURITY_VERSION, RUNNING, SECURITY_VERSION
 from oleada_lab.sweep.story import Story
@@ -24,7 +25,8 @@ def judge(story: Story, world: World, state: State | None) -> list[Finding]:
     lies = [Finding(Kind.LIE, sentence) for sentence in (*world.desk.lies, *world.lies)]
     if state is None:
         return [Finding(Kind.STUCK, "the agent never ran"), *lies]
-    return [*_place(story, world, state), *_verdict(story, world), *_rest(world), *lies]
+    told = (*_place(story, world, state), *_verdict(story, world))
+    return [*told, *renewing.judge(world, story.renewals), *_rest(world), *lies]
 
 
 def _place(story: Story, world: World, state: State) -> list[Finding]:

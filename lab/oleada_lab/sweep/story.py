@@ -14,9 +14,11 @@ from oleada_lab.errors import LabError
 from oleada_lab.sim.disk import SimDisk
 from oleada_lab.sweep.box import Box
 from oleada_lab.sweep.desk import Desk
-from oleada_lab.sweep.kit import CONFIG, NEW, RUNNING, SPARE, TOKEN, Kit
+from oleada_lab.sweep.kit import CONFIG, NEW, RUNNING, SPARE, START_MS, TOKEN, Kit
 from oleada_lab.sweep.world import World
 
+FRESH_MS: Final = 50 * 60_000
+"""So long before the story a box was enrolled; no certificate is due then."""
 Ending = tuple[Phase, Reason | None]
 
 
@@ -28,6 +30,8 @@ class Story:
         is_enrolled: It begins with a box that has been enrolled; else fresh from the factory.
         behaviour: Of the new image; None when there is no release to install.
         ending: Verdict of the one attempt; None without a release.
+        renewals: How often its certificate has been replaced at the end; all but the last
+            time before the story begins.
         like: The story that begins in the same way; only what differs is cut here.
     """
 
@@ -37,6 +41,7 @@ class Story:
     behaviour: Behaviour | None
     ending: Ending | None
     like: str = ""
+    renewals: int = 0
 
     @property
     def is_updated(self) -> bool:
@@ -91,7 +96,18 @@ UNCOVERED: Final = Story(
     (Phase.DECLINED, Reason.NOT_COVERED),
     like="update",
 )
-EVERY: Final = (ENROLMENT, UPDATE, UNHEALTHY, UNBOOTABLE, DENIED, UNCOVERED)
+RENEWAL: Final = Story(
+    "renewal", "the first certificate is replaced by the next, of another key", True, None, None,
+    renewals=1,
+)  # fmt: skip
+RENEWAL_AGAIN: Final = Story(
+    "renewal-again", "the next one is replaced, where the first one lies", True, None, None,
+    renewals=2,
+)  # fmt: skip
+EVERY: Final = (
+    *(ENROLMENT, UPDATE, UNHEALTHY, UNBOOTABLE, DENIED, UNCOVERED),
+    *(RENEWAL, RENEWAL_AGAIN),
+)
 STORIES: Final = {story.name: story for story in EVERY}
 
 
@@ -120,10 +136,14 @@ def begin(story: Story, kit: Kit, seed: int) -> World:
         LabError: the box did not even enrol undisturbed.
     """
     world = factory(kit, seed)
+    world.desk.short_lived = story.renewals
     if story.is_enrolled:
-        problem = Box(world).live()
-        if problem is not None or not identity.is_enrolled(world.disk):
-            raise LabError(f"The box did not enrol: {problem}")
+        for time in range(max(1, story.renewals)):
+            world.now_ms = START_MS - (FRESH_MS if time == 0 else 0)
+            problem = Box(world).live()
+            if problem is not None or not identity.is_enrolled(world.disk):
+                raise LabError(f"The box did not enrol: {problem}")
+        world.now_ms = START_MS
         world.disk.settle()
         world.disk.changes = 0
     world.desk.has_release = story.behaviour is not None

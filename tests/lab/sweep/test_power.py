@@ -15,7 +15,7 @@ from oleada_lab.sweep.story import STORIES
 
 POINTS_MIN = {
     "enrolment": 100, "update": 250, "unhealthy": 80, "unbootable": 100, "denied": 25,
-    "uncovered": 25,
+    "uncovered": 25, "renewal": 40, "renewal-again": 45,
 }  # fmt: skip
 
 
@@ -42,6 +42,7 @@ def test_no_power_cut_breaks_a_box_or_makes_it_lie(story: str) -> None:
         ("no-fsync-of-outbox", "update", Kept.NONE),
         ("no-fsync-of-commands", "update", Kept.NONE),
         ("no-fsync-of-identity", "enrolment", Kept.NONE),
+        ("no-fsync-of-identity", "renewal", Kept.NONE),
     ],
 )
 def test_a_sync_that_somebody_forgot_is_found_out(bug: str, story: str, kept: Kept) -> None:
