@@ -49,10 +49,12 @@ class Client:
     Attributes:
         url: Address of the console, without a slash at its end.
         token: An API token.
+        second_factor: A code of its owner's authenticator app, for what wants one.
     """
 
     url: str
     token: str
+    second_factor: str = ""
 
     def get(self, path: str, query: Mapping[str, Any] | None = None) -> Any:
         """Return the JSON that *path* (``/api/v1/…``) answers; None in *query* is left out.
@@ -81,6 +83,8 @@ class Client:
     def _ask(
         self, method: str, path: str, body: bytes | IO[bytes] | None, headers: dict[str, str]
     ) -> Any:
+        if self.second_factor:
+            headers = {**headers, "Oleada-Second-Factor": self.second_factor}
         request = urllib.request.Request(  # noqa: S310 - the scheme is checked where it is read
             self.url + path,
             data=body,
@@ -119,7 +123,8 @@ def connect(environ: Mapping[str, str] = os.environ) -> Client:
             "No server to ask: set OLEADA_URL and OLEADA_TOKEN, or set OLEADA_DATA_DIR to the "
             "data directory of the server on this machine."
         )
-    return Client(_checked_url(url), _checked_token(token))
+    code = _checked_token(environ.get("OLEADA_FACTOR_CODE", ""))
+    return Client(_checked_url(url), _checked_token(token), code)
 
 
 def path_of(*parts: str) -> str:

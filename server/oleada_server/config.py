@@ -32,6 +32,13 @@ class Approval(StrEnum):
     NEVER = "never"
 
 
+class SecondFactor(StrEnum):
+    """Who has to enrol a second factor (setting ``second_factor``)."""
+
+    REQUIRED = "required"
+    OFFERED = "offered"
+
+
 class BadSettingError(ServerError):
     """A setting is unknown, of the wrong kind or out of range."""
 
@@ -133,6 +140,20 @@ class Config:
         "Which rollouts a second person has to approve: those planned in the `console`, "
         "`always` all, or `never` any.",
     )
+    second_factor: str = _setting(
+        "required",
+        "Whether release signers, approvers, device-CA admins, user admins and administrators "
+        "need a second factor: `required`, or `offered` to whoever wants one.",
+    )
+    session_idle_minutes: int = _setting(
+        480, "A browser that was not used for so long is signed out, in minutes.", low=6, high=10080
+    )
+    session_hours: int = _setting(
+        168, "A browser is signed out after so many hours, however busy it is.", low=1, high=744
+    )
+    token_requests_per_minute: int = _setting(
+        1200, "Requests that one API token may make a minute; more are answered 429.", low=1
+    )
     log_level: str = _setting("info", "Least level that is logged: debug, info, warning, error.")
 
     def __post_init__(self) -> None:
@@ -153,6 +174,11 @@ class Config:
             raise BadSettingError(
                 f"Setting rollout_approval is {self.rollout_approval!r}; write console, always "
                 "or never."
+            )
+
+        if self.second_factor not in set(SecondFactor):
+            raise BadSettingError(
+                f"Setting second_factor is {self.second_factor!r}; write required or offered."
             )
 
     @property

@@ -103,7 +103,7 @@ def _new_token(now: datetime) -> str:
             now=now,
         )
     return tokens.create_token(
-        LOCAL_USER, "oleada init", SCOPES, actor=actor, now=now, days=TOKEN_DAYS
+        LOCAL_USER, "oleada init", SCOPES, actor=actor, now=now, days=TOKEN_DAYS, is_local=True
     )
 
 

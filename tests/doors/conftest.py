@@ -27,6 +27,8 @@ from tests.support.releases import hold_ceremony, some_info
 from tests.web.sample import add_people, fill
 
 SERIAL = "SN-DOOR-1"
+OFFERED = {"OLEADA_SECOND_FACTOR": "offered"}
+"""People act by their role alone; what needs a second factor has tests of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def filled_home(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[st
     """A data directory with people, boxes, rollouts and one real release; made once."""
     translations.compile_all()
     home = tmp_path_factory.mktemp("filled") / "oleada"
-    config = settings.load(home, {})
+    config = settings.load(home, OFFERED)
     make_online_keys(config.keys_dir)
     app = create_app(config)
     now = now_utc()
@@ -106,7 +108,7 @@ def world(
     """The filled server, for one file of tests; each case finds it as it was at first."""
     home = tmp_path_factory.mktemp("doors") / "oleada"
     shutil.copytree(filled_home[0], home)
-    app = create_app(settings.load(home, {}))
+    app = create_app(settings.load(home, OFFERED))
     with watching(home / "oleada.db") as watch:
         yield World(app, watch, **filled_home[1])  # type: ignore[arg-type]
     with app.app_context():

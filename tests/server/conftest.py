@@ -33,10 +33,14 @@ def online_keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def config(tmp_path: Path, online_keys: Path) -> Config:
-    """Settings of a data directory of its own, with online keys, on SQLite."""
+    """Settings of a data directory of its own, with online keys, on SQLite.
+
+    Second factors are offered, so that people of a test act by their role alone; those
+    about factors ask for what is the default.
+    """
     home = tmp_path / "oleada"
     shutil.copytree(online_keys, home / "keys")
-    return settings.load(home, {})
+    return settings.load(home, {"OLEADA_SECOND_FACTOR": "offered"})
 
 
 @pytest.fixture(scope="session")

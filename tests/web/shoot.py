@@ -80,6 +80,8 @@ def pages(sample: Sample, asked_id: int, held_id: int) -> dict[str, str]:
         "filtered": f"/devices?rollout=R-{rollout_id}&wave=3&box=failed,rolled_back",
         "nothing": f"/devices?model=VX-410&contact=never&q={NEVER}",
         "settings": "/settings",
+        "security": "/security",
+        "app": "/security/app",
         "help": "/help",
         "password": "/password",
         "missing": "/rollouts/R-999",
@@ -91,7 +93,7 @@ def console() -> Iterator[Filled]:
     """Serve a console with a fleet in it, and an administrator for each language."""
     # A stream of a page that was just left may still look into the database.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
-        settings = config.load(Path(home), {})
+        settings = config.load(Path(home), {"OLEADA_SECOND_FACTOR": "offered"})
         settings.keys_dir.mkdir(mode=0o700)
         for name in ("director", "snapshot", "timestamp"):
             pem = Ed25519PrivateKey.generate().private_bytes(

@@ -14,7 +14,9 @@ from flask.testing import FlaskClient
 from oleada_server.accounts.models import Role
 from oleada_server.accounts.rights import INCLUDES
 from oleada_server.clock import now_utc
+from oleada_server.config import Config
 from oleada_server.db import db
+from oleada_server.enrolment import pki
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
@@ -22,6 +24,8 @@ from tests.web.forms import csrf_of, use_link
 from tests.web.sample import add_named
 
 ANYBODY = None
+NO_ROLE = "none"
+"""The door opens to a box's claim token or certificate, and to no person."""
 VIEWER, OPERATOR, APPROVER = Role.VIEWER, Role.OPERATOR, Role.APPROVER
 AUDITOR, SIGNER, USERS = Role.AUDITOR, Role.RELEASE_SIGNER, Role.USER_ADMIN
 REASON = {"reason": "a reason"}
@@ -38,13 +42,13 @@ class Row:
 
     method: str
     path: str
-    least: Role | None
+    least: Role | str | None
     json: dict[str, Any] | None = None
     bundle: bool = False
 
     def lets_in(self, role: Role | None) -> bool:
         """Return whether somebody with *role* is let in."""
-        return self.least is None or (role is not None and self.least in INCLUDES[role])
+        return self.least is ANYBODY or (role is not None and self.least in INCLUDES[role])
 
 
 # What is asked for does not exist wherever asking could change something.
@@ -56,6 +60,9 @@ MATRIX = [
     Row("GET", "/tuf/targets/VX-410/aa.1.0.0.img", ANYBODY),
     Row("GET", "/artifacts/" + "0" * 64, ANYBODY),
     Row("POST", "/device/v1/enrol", ANYBODY, {"token": "x", "serial": "y", "csr_pem": "z"}),
+    Row("GET", "/.well-known/est/cacerts", ANYBODY),
+    Row("POST", "/.well-known/est/simpleenroll", NO_ROLE),
+    Row("POST", "/.well-known/est/simplereenroll", NO_ROLE),
     Row("GET", "/sign-in", ANYBODY),
     Row("POST", "/sign-in", ANYBODY),
     Row("GET", "/sign-in/link/none", ANYBODY),
@@ -86,6 +93,21 @@ MATRIX = [
     Row("POST", "/users/nobody/role", USERS),
     Row("POST", "/users/nobody/link", USERS),
     Row("POST", "/users/nobody/disable", USERS),
+    Row("POST", "/users/nobody/reset-factors", USERS),
+    Row("GET", "/second-factor", VIEWER),
+    Row("POST", "/second-factor", VIEWER),
+    Row("POST", "/second-factor/ask", VIEWER),
+    Row("GET", "/security", VIEWER),
+    Row("GET", "/security/app", VIEWER),
+    Row("POST", "/security/app", VIEWER),
+    Row("POST", "/security/passkeys/ask", VIEWER),
+    Row("POST", "/security/passkeys", VIEWER),
+    Row("POST", "/security/factors/999/remove", VIEWER),
+    Row("POST", "/security/codes", VIEWER),
+    Row("POST", "/security/sessions/none/end", VIEWER),
+    Row("POST", "/security/sessions/end", VIEWER),
+    Row("POST", "/security/tokens", VIEWER),
+    Row("POST", "/security/tokens/none/revoke", VIEWER),
     Row("GET", "/rollouts", VIEWER),
     Row("GET", "/live/rollouts", VIEWER),
     Row("GET", "/rollouts/R-2", VIEWER),
@@ -118,6 +140,8 @@ MATRIX = [
     Row("POST", "/api/v1/rollouts/preview", VIEWER, PLAN),
     Row("GET", "/api/v1/rollouts/R-2", VIEWER),
     Row("GET", "/api/v1/rollouts/R-2/boxes", VIEWER),
+    Row("GET", "/api/v1/rollouts/R-2/signatures", VIEWER),
+    Row("POST", "/api/v1/rollouts/R-999/signatures", APPROVER, {}),
     *(
         Row("POST", f"/api/v1/rollouts/R-999/{verb}", OPERATOR, REASON)
         for verb in ("ask", "start", "pause", "resume", "stop", "retry")
@@ -184,6 +208,9 @@ def test_every_route_stands_in_the_matrix(empty_app: Flask) -> None:
 
 @pytest.mark.parametrize("role", [None, *Role], ids=lambda role: role or "stranger")
 def test_each_cell_of_the_matrix_holds(filled_app: Flask, role: Role | None) -> None:
+    config: Config = filled_app.extensions["oleada_config"]
+    for name in ("device-ca", "service-ca"):
+        pki.make_authority(config.pki_dir, name, now_utc())
     client = filled_app.test_client()
     if role is not None:
         with filled_app.app_context():

@@ -1,27 +1,31 @@
 """Who asks in this request: the session's cookie, or a bearer token on the REST door.
 
 Deny by default: a view that wants nobody in particular says so by having no decorator,
-and a house rule lists those views.
+and a house rule lists those views. A view that does something grave also has
+:func:`steps_up`: it wants a second factor that was proved within the last five minutes.
 """
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import timedelta
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 from flask import current_app, g, request
 from sqlalchemy.exc import DBAPIError
 
-from oleada_server import outage
-from oleada_server.accounts import service, tokens
+from oleada_server import config, outage
+from oleada_server.accounts import factors, service, tokens
+from oleada_server.accounts.errors import FactorMissingError, StepUpRequiredError
 from oleada_server.accounts.models import Role
-from oleada_server.accounts.rights import SCOPES, Identity, demand_role, demand_scope
+from oleada_server.accounts.rights import GUARDED, SCOPES, Identity, demand_role, demand_scope
 from oleada_server.clock import now_utc
 from oleada_server.db import db, read_only
 from oleada_server.errors import NotSignedInError
 from oleada_server.spells import spell
 
 SESSION_COOKIE = "oleada_session"
+FRESH: Final = timedelta(minutes=5)
+FACTOR_HEADER: Final = "Oleada-Second-Factor"
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -45,11 +49,67 @@ def identity() -> Identity:
 
     Raises:
         NotSignedInError: Nobody.
+        FactorMissingError: Somebody whose role needs a second factor and who has none.
+    """
+    found = signed_in()
+    if found.scopes is None and _must_enrol(found):
+        raise FactorMissingError(found.role)
+    return found
+
+
+def signed_in() -> Identity:
+    """Return who asks, also if they still have to enrol a second factor.
+
+    Raises:
+        NotSignedInError: Nobody.
     """
     found = load_identity()
     if found is None:
-        raise NotSignedInError("Sign in first, or send a token: Authorization: Bearer oleada_….")
+        raise NotSignedInError("Sign in first, or send a token: Authorization: Bearer ole_….")
     return found
+
+
+def demand_fresh() -> None:
+    """Let the request pass if its person has just proved a second factor.
+
+    Also passes whoever need not have one and has none, and the token in the server's own
+    data directory: who can read that holds the server's keys. A program sends a code.
+
+    Raises:
+        StepUpRequiredError: It is to be proved first.
+        FactorMissingError: The role needs one, and none is enrolled.
+        WrongCodeError: The code that was sent is wrong.
+        TooManyAttemptsError: After too many of those.
+    """
+    found, now = signed_in(), now_utc()
+    if found.is_local or (not found.has_factor and not _must_enrol(found)):
+        return
+    if not found.has_factor:
+        raise FactorMissingError(found.role)
+    if found.factor_at is not None and now - found.factor_at <= FRESH:
+        return
+    code = request.headers.get(FACTOR_HEADER, "")
+    if not code or not request.path.startswith("/api/"):
+        raise StepUpRequiredError
+    db.session.rollback()
+    factors.prove_code(found.user_id, code, now=now)
+    if found.scopes is not None and request.authorization is not None:
+        tokens.note_factor(request.authorization.token or "", now)
+
+
+def steps_up(view: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Decorate *view* so that it wants a second factor proved just now.
+
+    Stands below the decorator that says who may use it.
+    """
+
+    @wraps(view)
+    def guarded(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        demand_fresh()
+        return view(*args, **kwargs)
+
+    guarded.__dict__["oleada_steps_up"] = True
+    return guarded
 
 
 def session_secret() -> str | None:
@@ -92,8 +152,13 @@ def _from_bearer() -> Identity | None:
     authorization = request.authorization
     if authorization is None or authorization.type != "bearer":
         return None
-    found = tokens.find_token(authorization.token or "", now_utc())
-    db.session.rollback()  # nothing was written; the view begins its own transaction
+    token, now = authorization.token or "", now_utc()
+    read_only()
+    found = tokens.find_token(token, now)
+    tokens.count_request(found, token, now)
+    if not spell(current_app, "database").is_on:
+        _touch(lambda: tokens.touch_token(token, now))
+    db.session.rollback()  # the view begins its own transaction
     return found
 
 
@@ -105,15 +170,20 @@ def _from_cookie() -> Identity | None:
     read_only()
     found = service.find_session(secret, now)
     if found is not None and not spell(current_app, "database").is_on:
-        _touch(secret, now)
+        _touch(lambda: service.touch_session(secret, now))
     db.session.rollback()
     return found
 
 
-def _touch(secret: str, now: datetime) -> None:
-    """Note that a session is in use, if that can be stored; a page to read needs no write."""
+def _must_enrol(found: Identity) -> bool:
+    wanted = config.current().second_factor == config.SecondFactor.REQUIRED
+    return wanted and found.role in GUARDED and not found.has_factor
+
+
+def _touch(note: Callable[[], None]) -> None:
+    """Note that something is in use, if that can be stored; a page to read needs no write."""
     try:
-        service.touch_session(secret, now)
+        note()
     except DBAPIError as error:
         if outage.meaning(error) is None:
             raise

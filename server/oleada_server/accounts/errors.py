@@ -4,16 +4,22 @@
     ├── NotSignedInError 401
     │   ├── WrongPasswordError         name and password do not go together
     │   ├── LinkNotValidError     410  the one-time link was used, has expired or never was
-    │   └── TokenNotValidError         the API token is unknown, expired or revoked
+    │   ├── TokenNotValidError         the API token is unknown, expired or revoked
+    │   └── WrongCodeError        400  the code or the passkey proves nothing
     ├── NotAllowedError 403
     │   ├── RoleMissingError           the role does not include this
     │   ├── ScopeMissingError          the token lacks a scope
-    │   └── NotYoursError              the role is enough, but not for this very thing
+    │   ├── NotYoursError              the role is enough, but not for this very thing
+    │   ├── FactorMissingError         the role needs a second factor, and none is enrolled
+    │   └── StepUpRequiredError        this deed needs a second factor proved just now
     ├── NotFoundError 404
-    │   └── UserNotFoundError
+    │   ├── UserNotFoundError
+    │   ├── FactorNotFoundError
+    │   └── AskedDeedNotFoundError
     ├── ConflictError 409
     │   ├── UserExistsError
     │   └── LastAdminError             nobody would be left to administer
+    ├── TokenTooOftenError 429         the token asks more often than it may
     └── TooManyAttemptsError 429       wait, then try again
 
 An answer never tells whether a user exists to somebody who has not signed in.
@@ -60,6 +66,16 @@ class TokenNotValidError(NotSignedInError):
         )
 
 
+class WrongCodeError(NotSignedInError):
+    """The code, or the signature of the passkey, proves nothing; or it was used before."""
+
+    status = 400
+    code = "wrong-code"
+
+    def __init__(self) -> None:
+        super().__init__("This is not the code that counts now. Wait for the next one.")
+
+
 class RoleMissingError(NotAllowedError):
     """The role of the signed-in person does not include this."""
 
@@ -85,6 +101,49 @@ class NotYoursError(NotAllowedError):
     """The role would do, but not for this very thing: another person has to do it."""
 
     code = "not-yours"
+
+
+class FactorMissingError(NotAllowedError):
+    """The role needs a second factor, and this person has enrolled none."""
+
+    code = "second-factor-missing"
+
+    def __init__(self, role: str) -> None:
+        super().__init__(
+            f"The role {role} needs a second factor. Sign in to the console and enrol an "
+            "authenticator app or a passkey on the page Security."
+        )
+
+
+class StepUpRequiredError(NotAllowedError):
+    """This deed needs a second factor that was proved within the last minutes."""
+
+    code = "step-up-required"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This needs a second factor proved within the last 5 minutes. In the console you are "
+            "asked for it; a program sends the code of the authenticator app in the header "
+            "Oleada-Second-Factor, the command line takes it from OLEADA_FACTOR_CODE."
+        )
+
+
+class FactorNotFoundError(NotFoundError):
+    """There is no such second factor, or no such user."""
+
+    code = "factor-not-found"
+
+    def __init__(self, what: object) -> None:
+        super().__init__(f"There is no second factor or user {str(what)[:80]!r}.")
+
+
+class AskedDeedNotFoundError(NotFoundError):
+    """Nothing of this number waits for a second person."""
+
+    code = "asked-deed-not-found"
+
+    def __init__(self, deed_id: int) -> None:
+        super().__init__(f"Nothing of number {deed_id} waits for a second person.")
 
 
 class UserNotFoundError(NotFoundError):
@@ -124,4 +183,15 @@ class TooManyAttemptsError(ServerError):
 
     def __init__(self, wait_s: int) -> None:
         super().__init__(f"Too many attempts. Wait {wait_s} s, then try again.")
+        self.wait_s = wait_s
+
+
+class TokenTooOftenError(ServerError):
+    """The token asks more often than the setting ``token_requests_per_minute`` lets it."""
+
+    status = 429
+    code = "token-too-often"
+
+    def __init__(self, wait_s: int) -> None:
+        super().__init__(f"This token asks too often. Wait {wait_s} s, then ask again.")
         self.wait_s = wait_s

@@ -1,46 +1,59 @@
-"""People: users, one-time sign-in links, passwords and browser sessions.
+"""People: users, one-time sign-in links and passwords.
 
 Secrets are 32 random bytes, shown once and stored only as SHA-256. Each function named
-with a verb is one transaction and commits. API tokens are in ``tokens.py``.
+with a verb is one transaction and commits. Sessions are in ``sessions.py``, second factors
+in ``factors.py``, API tokens in ``tokens.py``.
 """
 
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from hashlib import sha256
 from secrets import token_urlsafe
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 
-from oleada_server.accounts import passwords
+from oleada_server.accounts import passwords, tries
 from oleada_server.accounts.errors import (
     LastAdminError,
     LinkNotValidError,
-    TooManyAttemptsError,
     UserExistsError,
     UserNotFoundError,
     WrongPasswordError,
 )
-from oleada_server.accounts.models import ApiToken, Role, Session, SignInDelay, SignInLink, User
+from oleada_server.accounts.models import ApiToken, Role, Session, SignInLink, User
 from oleada_server.accounts.rights import Identity, includes
+from oleada_server.accounts.sessions import (
+    SESSION_IDLE,
+    SESSION_TTL,
+    begin,
+    digest,
+    find_session,
+    identity_of,
+    record_restore,
+    sign_out,
+    touch_session,
+)
 from oleada_server.audit import service as audit
-from oleada_server.db import db, insert
+from oleada_server.db import db
 from oleada_server.errors import BadInputError
 from oleada_server.zones import zone_names
+
+__all__ = [
+    "SESSION_IDLE",
+    "SESSION_TTL",
+    "digest",
+    "find_session",
+    "identity_of",
+    "record_restore",
+    "sign_out",
+    "touch_session",
+]
 
 LANGUAGES = ("en", "es", "cs")
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 TOKEN_BYTES = 32
 LINK_TTL = timedelta(hours=24)
-SESSION_IDLE = timedelta(hours=8)
-SESSION_TTL = timedelta(days=7)
-TOUCH_EVERY = timedelta(minutes=5)  # so that reading pages hardly ever writes
-
-
-def digest(secret: str) -> str:
-    """Return what is stored of *secret*: 64 lowercase hex digits."""
-    return sha256(secret.encode()).hexdigest()
 
 
 def add_user(
@@ -118,6 +131,7 @@ def change_role(name: str, role: Role, *, actor: str, now: datetime) -> None:
         if not includes(role, Role.USER_ADMIN):
             _keep_an_admin(user)
         user.role = role
+        db.session.execute(update(Session).where(Session.user_id == user.id).values(factor_at=None))
         audit.record(actor, "user.role", f"user:{name}", now=now,
                      before={"role": before.value}, after={"role": role.value})  # fmt: skip
     db.session.commit()
@@ -229,7 +243,7 @@ def sign_in_by_link(token: str, *, now: datetime) -> tuple[str, Identity]:
     if user is None or user.disabled_at is not None:
         db.session.rollback()
         raise LinkNotValidError
-    return _start_session(user, "link", now)
+    return begin(user, "link", now)
 
 
 def sign_in_by_password(name: str, password: str, *, now: datetime) -> tuple[str, Identity]:
@@ -243,7 +257,7 @@ def sign_in_by_password(name: str, password: str, *, now: datetime) -> tuple[str
         WrongPasswordError: They do not go together, or there is no such user.
     """
     name = name.strip().casefold()
-    _count_attempt(name, now)
+    tries.count_attempt(name, now)
     user = db.session.scalar(select(User).where(User.name == name, User.disabled_at.is_(None)))
     password_hash = user.password_hash if user else None
     db.session.rollback()
@@ -254,8 +268,8 @@ def sign_in_by_password(name: str, password: str, *, now: datetime) -> tuple[str
     fresh = find_user(name)
     if fresh.disabled_at is not None or fresh.password_hash != password_hash:
         raise WrongPasswordError
-    db.session.execute(delete(SignInDelay).where(SignInDelay.name_sha256 == digest(name)))
-    return _start_session(fresh, "password", now)
+    tries.forget(name)
+    return begin(fresh, "password", now)
 
 
 def set_password(user_id: int, password: str, *, keep: str | None, now: datetime) -> None:
@@ -282,48 +296,6 @@ def set_password(user_id: int, password: str, *, keep: str | None, now: datetime
     db.session.commit()
 
 
-def find_session(secret: str, now: datetime) -> Identity | None:
-    """Return who is signed in with the session of *secret*, None if it has ended.
-
-    Ended is: signed out, idle for 8 hours, older than 7 days, or the user is shut out.
-    """
-    session = db.session.get(Session, digest(secret), populate_existing=True)
-    if session is None or session.user.disabled_at is not None:
-        return None
-    if session.expires_at <= now or session.last_used_at + SESSION_IDLE <= now:
-        return None
-    return identity_of(session.user)
-
-
-def touch_session(secret: str, now: datetime) -> None:
-    """Note that the session of *secret* is in use; writes once in 5 minutes at most."""
-    stale = db.session.scalar(
-        select(Session.token_sha256).where(
-            Session.token_sha256 == digest(secret), Session.last_used_at < now - TOUCH_EVERY
-        )
-    )
-    if stale is None:
-        return
-    db.session.rollback()
-    db.session.execute(
-        update(Session).where(Session.token_sha256 == stale).values(last_used_at=now)
-    )
-    db.session.commit()
-
-
-def sign_out(secret: str, *, actor: str, now: datetime) -> None:
-    """End the session of *secret*; twice is harmless."""
-    db.session.execute(delete(Session).where(Session.token_sha256 == digest(secret)))
-    audit.record(actor, "sign-out", "console", now=now)
-    db.session.commit()
-
-
-def record_restore() -> None:
-    """End every session and sign-in link, of which some may have been ended since the backup."""
-    for model in (Session, SignInLink):
-        db.session.execute(delete(model))
-
-
 def find_user(name: str) -> User:
     """Return the user of *name*.
 
@@ -334,56 +306,3 @@ def find_user(name: str) -> User:
     if user is None:
         raise UserNotFoundError(name)
     return user
-
-
-def identity_of(user: User) -> Identity:
-    """Return *user* as a value, without scopes."""
-    return Identity(
-        user_id=user.id,
-        name=user.name,
-        full_name=user.full_name,
-        role=Role(user.role),
-        language=user.language,
-        zone=user.zone,
-        has_password=user.password_hash is not None,
-    )
-
-
-def _start_session(user: User, by: str, now: datetime) -> tuple[str, Identity]:
-    secret = token_urlsafe(TOKEN_BYTES)
-    db.session.execute(delete(Session).where(Session.expires_at <= now))
-    db.session.add(
-        Session(
-            token_sha256=digest(secret),
-            user_id=user.id,
-            created_at=now,
-            last_used_at=now,
-            expires_at=now + SESSION_TTL,
-        )
-    )
-    audit.record(f"user:{user.name}", f"sign-in.{by}", "console", now=now)
-    found = identity_of(user)
-    db.session.commit()
-    return secret, found
-
-
-def _count_attempt(name: str, now: datetime) -> None:
-    key = digest(name)
-    row = db.session.get(SignInDelay, key, with_for_update=True, populate_existing=True)
-    left_s = passwords.wait_s(row.attempts, row.last_at, now) if row else 0
-    if left_s:
-        db.session.rollback()
-        raise TooManyAttemptsError(left_s)
-    forgotten = row is not None and now - row.last_at > passwords.FORGET_AFTER
-    attempts = 1 if forgotten else SignInDelay.attempts + 1
-    db.session.execute(
-        insert(SignInDelay)
-        .values(name_sha256=key, attempts=1, last_at=now)
-        .on_conflict_do_update(
-            index_elements=["name_sha256"], set_={"attempts": attempts, "last_at": now}
-        )
-    )
-    db.session.execute(
-        delete(SignInDelay).where(SignInDelay.last_at < now - passwords.FORGET_AFTER)
-    )
-    db.session.commit()

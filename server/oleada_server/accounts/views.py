@@ -13,9 +13,11 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext
 
 from oleada_server import config
-from oleada_server.accounts import access, kept, service
+from oleada_server.accounts import access, kept, service, sessions
 from oleada_server.accounts.errors import TooManyAttemptsError, WrongPasswordError
+from oleada_server.accounts.rights import GUARDED, Identity
 from oleada_server.clock import now_utc
+from oleada_server.db import db
 from oleada_server.errors import BadInputError
 
 THEMES: Final = ("auto", "light", "dark")
@@ -42,7 +44,7 @@ def sign_in() -> ResponseReturnValue:
     if form is not None and request.form.get("do") == "back":
         return _signed_in_elsewhere(name, form)
     try:
-        secret, _ = service.sign_in_by_password(
+        secret, person = service.sign_in_by_password(
             name, request.form.get("password", ""), now=now_utc()
         )
     except WrongPasswordError as error:
@@ -51,8 +53,8 @@ def sign_in() -> ResponseReturnValue:
         text = gettext("Too many attempts. Wait %(wait_s)s s, then try again.", wait_s=error.wait_s)
         return _refused(name, error.status, text)
     if form is not None:
-        return _with_session(_back_to(form, secret), secret)
-    return _with_session(redirect(_next(), 303), secret)
+        return with_session(_proved(_back_to(form, secret), person), secret)
+    return with_session(_proved(_next(), person), secret)
 
 
 @blueprint.get("/sign-in/link/<token>")
@@ -66,19 +68,24 @@ def use_link(token: str) -> ResponseReturnValue:
     """Use up the link; who has no password yet is asked for one."""
     secret, person = service.sign_in_by_link(token, now=now_utc())
     target = url_for("web.home") if person.has_password else url_for("account_pages.password_page")
-    return _with_session(redirect(target, 303), secret)
+    return with_session(_proved(target, person), secret)
 
 
 @blueprint.get("/password")
 def password_page() -> ResponseReturnValue:
     """Show the form for a new password."""
-    return render_template("accounts/password.html", person=access.identity(), error=None)
+    return render_template("accounts/password.html", person=access.signed_in(), error=None)
 
 
 @blueprint.post("/password")
 def set_password() -> ResponseReturnValue:
-    """Set the password; every other browser of this person is signed out."""
-    person = access.identity()
+    """Set the password; every other browser of this person is signed out.
+
+    Whose role needs a second factor is then shown where to enrol one.
+    """
+    person = access.signed_in()
+    if person.has_password:
+        access.demand_fresh()
     password = request.form.get("password", "")
     try:
         if password != request.form.get("again", ""):
@@ -87,7 +94,12 @@ def set_password() -> ResponseReturnValue:
     except BadInputError as error:
         page = render_template("accounts/password.html", person=person, error=error)
         return page, error.status
-    return redirect(url_for("web.home"), 303)
+    db.session.rollback()
+    secret = sessions.renew(access.session_secret() or "", now_utc(), proved=False)
+    db.session.commit()
+    offers = person.role in GUARDED and not person.has_factor
+    target = url_for("security_pages.index" if offers else "web.home")
+    return with_session(redirect(target, 303), secret)
 
 
 @blueprint.post("/sign-out")
@@ -154,22 +166,30 @@ def _signed_in_elsewhere(name: str, form: kept.Typed) -> ResponseReturnValue:
     secret = access.session_secret()
     if access.load_identity() is None or secret is None:
         return _refused(name, 401, gettext("Nobody is signed in in this browser yet."))
-    return _back_to(form, secret)
+    return redirect(_back_to(form, secret), 303)
 
 
-def _back_to(form: kept.Typed, secret: str) -> ResponseReturnValue:
-    """Lead to the page of *form*, which fills it from what waits with the session."""
+def _back_to(form: kept.Typed, secret: str) -> str:
+    """Return the address of the page of *form*, which fills it from what waits with a session."""
     kept.keep(secret, form, now_utc())
     page = local_path(form.page) or url_for("web.home")
-    return redirect(f"{page}{'&' if '?' in page else '?'}kept=1", 303)
+    return f"{page}{'&' if '?' in page else '?'}kept=1"
 
 
-def _with_session(answer: Response | ResponseReturnValue, secret: str) -> Response:
+def _proved(target: str, person: Identity) -> ResponseReturnValue:
+    """Lead to *target*, by way of the second factor where one is enrolled."""
+    if person.has_factor:
+        target = url_for("factor_pages.ask", next=target)
+    return redirect(target, 303)
+
+
+def with_session(answer: Response | ResponseReturnValue, secret: str) -> Response:
+    """Give *answer* the cookie of the session of *secret*."""
     made = make_response(answer)
     made.set_cookie(
         access.SESSION_COOKIE,
         secret,
-        max_age=service.SESSION_TTL,
+        max_age=timedelta(hours=config.current().session_hours),
         secure=cookie_is_secure(),
         httponly=True,
         samesite="Lax",

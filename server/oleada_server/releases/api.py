@@ -15,7 +15,7 @@ from oleada_store.bundle import CONTENT_TYPE
 from oleada_wire.errors import WireError
 from oleada_wire.release import parse_target_path
 
-from oleada_server.accounts.access import identity, require_scope
+from oleada_server.accounts.access import identity, require_scope, steps_up
 from oleada_server.clock import now_utc
 from oleada_server.db import read_only
 from oleada_server.releases import service
@@ -130,6 +130,7 @@ def show(hardware_model: str, version: str) -> Release:
 @blueprint.arguments(WithdrawSchema)
 @blueprint.response(200, ReleaseSchema)
 @require_scope("releases:write")
+@steps_up
 def withdraw(body: dict[str, str], hardware_model: str, version: str) -> Release:
     """Withdraw a release: stop its rollouts and let no box install it; it never comes back."""
     actor = identity().actor

@@ -61,3 +61,17 @@ class TufFile(Base):
     name: Mapped[str] = mapped_column(String(40), primary_key=True)
     version: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     body: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class SigningKeyOwner(Base):
+    """Who holds an offline signing key; the server never sees the key itself.
+
+    *key_id* is the key's id in the TUF metadata: 64 lowercase hex digits.
+    """
+
+    __tablename__ = "signing_key_owner"
+    key_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    user_id: Mapped[int] = mapped_column(
+        ForeignKey("user_account.id", ondelete="CASCADE"), index=True
+    )
+    since: Mapped[datetime]

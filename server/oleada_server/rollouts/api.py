@@ -16,7 +16,7 @@ from oleada_store import waves
 from oleada_store.errors import StoreError
 from oleada_wire.ids import normalise_device_id
 
-from oleada_server.accounts.access import identity, require_scope
+from oleada_server.accounts.access import identity, require_scope, steps_up
 from oleada_server.clock import now_utc
 from oleada_server.db import read_only
 from oleada_server.rollouts import schemas, service
@@ -127,6 +127,7 @@ def ask(body: dict[str, Any], rollout_ref: str) -> ResponseReturnValue:
 @blueprint.arguments(schemas.Reason)
 @blueprint.response(200)
 @require_scope("rollouts:approve")
+@steps_up
 def approve(body: dict[str, Any], rollout_ref: str) -> ResponseReturnValue:
     """Let a rollout begin as the second person: not who planned it, not who asked."""
     return _do(rollout_ref, service.approve, reason=body["reason"])
@@ -145,6 +146,7 @@ def send_back(body: dict[str, Any], rollout_ref: str) -> ResponseReturnValue:
 @blueprint.arguments(schemas.GivenReason)
 @blueprint.response(200)
 @require_scope("rollouts:approve")
+@steps_up
 def go_on(body: dict[str, Any], rollout_ref: str, position: int) -> ResponseReturnValue:
     """Let a held wave go on with the numbers it has now."""
     return _do(rollout_ref, service.go_on, reason=body["reason"], position=position)
@@ -193,6 +195,7 @@ def resume(body: dict[str, Any], rollout_ref: str) -> ResponseReturnValue:
 @blueprint.arguments(schemas.GivenReason)
 @blueprint.response(200)
 @require_scope("rollouts:write")
+@steps_up
 def stop(body: dict[str, Any], rollout_ref: str) -> ResponseReturnValue:
     """End it for good."""
     return _do(rollout_ref, service.stop, reason=body["reason"])

@@ -22,6 +22,8 @@ def error_page(status: int, code: str, detail: str) -> ResponseReturnValue:
         return redirect(url_for("account_pages.sign_in_page", next=request.full_path.rstrip("?")))
     if status == 401 and request.method == "POST":
         return kept_forms.sign_in_on_top()
+    if code in kept_forms.PROVE_FIRST:
+        return kept_forms.prove_on_top(code)
     if forgery.is_refused() and (way := kept_forms.back_to_form()) is not None:
         return way
     page = render_template(

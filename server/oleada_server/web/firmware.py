@@ -10,7 +10,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from oleada_server.accounts import forgery
-from oleada_server.accounts.access import identity, require_role
+from oleada_server.accounts.access import identity, require_role, steps_up
 from oleada_server.accounts.models import Role
 from oleada_server.audit import service as audit
 from oleada_server.clock import now_utc
@@ -104,6 +104,7 @@ def ask(hardware_model: str, version: str) -> ResponseReturnValue:
 
 @blueprint.post("/releases/<hardware_model>/<version>/withdraw")
 @require_role(Role.RELEASE_SIGNER)
+@steps_up
 def withdraw(hardware_model: str, version: str) -> ResponseReturnValue:
     """Withdraw a release, for a reason and with its version typed."""
     reason = request.form.get("reason", "").strip()[:REASON_CHARS_MAX]

@@ -9,7 +9,7 @@ the plan does, may ask for it with :func:`typed_again`.
 from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from flask import Flask, Response, current_app, g, redirect, render_template, request
+from flask import Flask, Response, current_app, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import HTTPException
@@ -25,8 +25,13 @@ from oleada_server.web import refill
 
 MARK: Final = "kept"
 """In the query of a page whose form is to be filled with what waits with the session."""
-OPEN_PATHS: Final = ("/sign-in", "/sign-out", "/preferences")
+OPEN_PATHS: Final = ("/sign-in", "/sign-out", "/preferences", "/second-factor")
 """Forms that need nobody signed in."""
+PROVE_FIRST: Final = {
+    "step-up-required": "factor_pages.ask",
+    "second-factor-missing": "security_pages.index",
+}
+"""Refusals that a second factor lifts, and the page where it is proved or enrolled."""
 NOT_SHOWN: Final = frozenset({"do", "once", "seen", "next"})
 """Fields of our forms that nobody types."""
 
@@ -44,6 +49,21 @@ def sign_in_on_top() -> ResponseReturnValue:
         "accounts/sign_in.html", next=form.page, error=None, name="", kept=kept.seal(form)
     )
     return page, 401
+
+
+def prove_on_top(code: str) -> ResponseReturnValue:
+    """Lead to where a second factor lifts the refusal *code*, and from there back.
+
+    A form that was sent waits with the session meanwhile and comes back filled; nothing was
+    done yet.
+    """
+    secret = access.session_secret()
+    page = request.full_path.rstrip("?")
+    if request.method == "POST" and secret is not None:
+        form = _typed_now()
+        kept.keep(secret, form, now_utc())
+        page = f"{form.page}{'&' if '?' in form.page else '?'}{MARK}=1"
+    return redirect(url_for(PROVE_FIRST[code], next=page), 303)
 
 
 def back_to_form() -> ResponseReturnValue | None:

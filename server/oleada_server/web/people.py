@@ -7,10 +7,11 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from oleada_server import config
-from oleada_server.accounts import service
-from oleada_server.accounts.access import identity, require_role
+from oleada_server.accounts import factors, service
+from oleada_server.accounts.access import identity, require_role, steps_up
 from oleada_server.accounts.errors import UserExistsError
 from oleada_server.accounts.models import Role
+from oleada_server.accounts.objects import Deed, OfUser, demand_on
 from oleada_server.audit import service as audit
 from oleada_server.clock import now_utc
 from oleada_server.db import db, read_only
@@ -20,7 +21,7 @@ from oleada_server.web.parts import Parts
 from oleada_server.web.words import gettext
 
 ACTIVITY_SHOWN = 12
-CHANGE_USER = frozenset({"user.role", "user.disable"})
+CHANGE_USER = frozenset({"user.role", "user.disable", "factor.reset"})
 
 blueprint = Blueprint("people_pages", __name__)
 
@@ -42,14 +43,17 @@ def show(name: str) -> ResponseReturnValue:
 
 @blueprint.post("/users")
 @require_role(Role.USER_ADMIN)
+@steps_up
 def add() -> ResponseReturnValue:
     """Add a user and show the one-time link, this once."""
     name = request.form.get("name", "").strip().casefold()
     try:
+        role = _role()
+        demand_on(identity(), Deed.CHANGE_ROLE, OfUser(name, Role.VIEWER, role))
         service.add_user(
             name,
             full_name=request.form.get("full_name", ""),
-            role=_role(),
+            role=role,
             language=request.form.get("language", "en"),
             zone=request.form.get("zone", "UTC"),
             actor=identity().actor,
@@ -63,16 +67,20 @@ def add() -> ResponseReturnValue:
 
 @blueprint.post("/users/<name>/link")
 @require_role(Role.USER_ADMIN)
+@steps_up
 def link(name: str) -> ResponseReturnValue:
     """Make a new one-time link and show it, this once."""
+    _demand(Deed.MAKE_LINK, name)
     return _with_link(name)
 
 
 @blueprint.post("/users/<name>/role")
 @require_role(Role.USER_ADMIN)
+@steps_up
 def change_role(name: str) -> ResponseReturnValue:
     """Give somebody another role; it holds from their next request on."""
     role = _role()
+    _demand(Deed.CHANGE_ROLE, name, role)
     if changes := _changes(name):
         return _show(name, changes=changes), 409
     service.change_role(name, role, actor=identity().actor, now=now_utc())
@@ -82,8 +90,10 @@ def change_role(name: str) -> ResponseReturnValue:
 
 @blueprint.post("/users/<name>/disable")
 @require_role(Role.USER_ADMIN)
+@steps_up
 def disable(name: str) -> ResponseReturnValue:
     """Shut somebody out: sessions, links and tokens end at once."""
+    _demand(Deed.SHUT_OUT, name)
     if changes := _changes(name):
         return _show(name, changes=changes), 409
     if request.form.get("confirm", "").strip() != name:
@@ -96,6 +106,33 @@ def disable(name: str) -> ResponseReturnValue:
     service.disable_user(name, actor=identity().actor, now=now_utc(), keep_admin=True)
     flash(gettext("%(name)s is shut out.", name=name))
     return redirect(url_for("people_pages.show", name=name), 303)
+
+
+@blueprint.post("/users/<name>/reset-factors")
+@require_role(Role.USER_ADMIN)
+@steps_up
+def reset_factors(name: str) -> ResponseReturnValue:
+    """Take every second factor of somebody who has lost theirs; they enrol anew."""
+    _demand(Deed.RESET_FACTORS, name)
+    if changes := _changes(name):
+        return _show(name, changes=changes), 409
+    factors.reset(name, actor=identity().actor, now=now_utc())
+    flash(gettext("The second factors of %(name)s are reset.", name=name))
+    return redirect(url_for("people_pages.show", name=name), 303)
+
+
+def _demand(deed: Deed, name: str, wanted: Role | None = None) -> None:
+    """Let the person do *deed* to user *name*, or refuse.
+
+    Raises:
+        NotYoursError: Another person has to do it.
+        UserNotFoundError: There is no such user.
+    """
+    read_only()
+    user = service.find_user(name)
+    thing = OfUser(user.name, Role(user.role), wanted)
+    db.session.rollback()
+    demand_on(identity(), deed, thing)
 
 
 def _with_link(name: str) -> ResponseReturnValue:
@@ -150,6 +187,7 @@ def _show(
         nav="users",
         user=user,
         is_self=user.id == identity().user_id,
+        factor_count=len(factors.list_factors(user.id)),
         roles=list(Role),
         role_means=role_means(),
         object_ref=f"user:{name}",

@@ -10,7 +10,7 @@ from typing import Any
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from oleada_server.accounts.access import identity, require_role
+from oleada_server.accounts.access import demand_fresh, identity, require_role, steps_up
 from oleada_server.accounts.models import Role
 from oleada_server.accounts.rights import demand_role
 from oleada_server.clock import now_utc
@@ -59,9 +59,12 @@ def ask(rollout_id: int, verb: str) -> ResponseReturnValue:
 def do(rollout_id: int, verb: str) -> ResponseReturnValue:
     """Do it, and show the rollout as it now is; or what has changed in between.
 
-    A pause makes things safe, so it waits for nothing: whatever changed, it is done.
+    A pause makes things safe, so it waits for nothing: whatever changed, it is done. A stop
+    can not be taken back, so it wants a second factor proved just now.
     """
     deed, typed = Deed(verb), _typed()
+    if deed is Deed.STOP:
+        demand_fresh()
     read_only()
     rollout = service.get(rollout_id)
     if deed is not Deed.PAUSE and (changes := _changes(rollout_id)):
@@ -87,6 +90,8 @@ def do(rollout_id: int, verb: str) -> ResponseReturnValue:
 @require_role(Role.APPROVER)
 def decide(rollout_id: int, verb: str) -> ResponseReturnValue:
     """Let a plan begin as the second person, or give it back with the reason."""
+    if verb == "approve":
+        demand_fresh()
     reason, actor = _typed().reason, identity().actor
     if refusal := _refusal(rollout_id, needs_reason=verb == "send-back"):
         return refusal
@@ -124,6 +129,7 @@ def take_back(rollout_id: int) -> ResponseReturnValue:
 
 @blueprint.post(f"{ONE}/waves/<int(max=1000):position>/go-on")
 @require_role(Role.APPROVER)
+@steps_up
 def go_on(rollout_id: int, position: int) -> ResponseReturnValue:
     """Let a held wave go on with the numbers it has now."""
     if refusal := _refusal(rollout_id, needs_reason=True):

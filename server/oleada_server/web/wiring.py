@@ -23,6 +23,7 @@ from oleada_server.web import (
     fleet,
     kept_forms,
     live,
+    my_security,
     pages,
     parts,
     people,
@@ -46,6 +47,7 @@ _PAGES = (
     firmware,
     audit_pages,
     people,
+    my_security,
     search_page,
     live,
 )

@@ -41,7 +41,7 @@ def test_a_token_says_who_asks_and_is_stored_as_a_hash() -> None:
     row = db.session.scalars(db.select(ApiToken)).one()
 
     assert (found.name, found.scopes) == ("ana", frozenset({"devices:read"}))
-    assert token.startswith("oleada_")
+    assert token.startswith("ole_")
     assert row.token_sha256 == service.digest(token)
 
 

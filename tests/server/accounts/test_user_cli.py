@@ -49,7 +49,7 @@ def test_a_token_is_printed_once_and_can_be_revoked() -> None:
 
     token = oleada_user("token", "ana", "--scope", "devices:read").output.strip()
 
-    assert token.startswith("oleada_")
+    assert token.startswith("ole_")
     assert oleada_user("revoke", "ana", "--label", "cli").output == "1 revoked\n"
 
 

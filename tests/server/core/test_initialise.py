@@ -64,7 +64,7 @@ def test_a_damaged_login_is_made_anew(ready: Flask) -> None:
     path = ready.extensions["oleada_config"].data_dir / "cli.json"
     path.write_text("{")
 
-    assert _again(ready)["token"].startswith("oleada_")
+    assert _again(ready)["token"].startswith("ole_")
 
 
 def test_a_local_user_that_was_shut_out_stays_out_and_the_server_starts(ready: Flask) -> None:
