@@ -107,7 +107,7 @@ def _run(options: argparse.Namespace) -> int:
     from oleada_agent import service  # noqa: PLC0415 - the other commands do without it
 
     with alone(options.box):
-        return service.start(options.box, settings)
+        return service.Service(options.box, settings).run()
 
 
 def _enrol_patiently(box: Path, settings: config.Config) -> None:

@@ -29,6 +29,11 @@ class Dates:
     now_ms: Callable[[], int]
     is_doubtful: bool = False
 
+    def use(self, context: ssl.SSLContext) -> None:
+        """Judge for another *context* from now on."""
+        self.context = context
+        self.judge()
+
     def hear(self, detail: str) -> None:
         """Take note of why a connection has ended."""
         # OpenSSL's own words; ssl wraps them in an error whose number tells nothing.

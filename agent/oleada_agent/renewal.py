@@ -8,15 +8,18 @@ in a row, and the server, whose clock is right, says whether it is due.
 
 import os
 import signal
+import ssl
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
-from oleada_agent import clock
+from oleada_agent import clock, identity, keypairs
+from oleada_agent.disk import RealDisk
 from oleada_agent.keypairs import Span
+from oleada_agent.saying import say
 from oleada_agent.timers import Timers
 
 TIMER: Final = "renewal"
@@ -70,13 +73,20 @@ class Pace:
         return ceiling_ms // 2 + self.below(ceiling_ms // 2 + 1)
 
 
+class User(Protocol):
+    """Whoever shows the box's certificate to others."""
+
+    def use(self, context: ssl.SSLContext) -> None:
+        """Show the certificate of *context* from now on."""
+        ...
+
+
 class Renewal:
     """Looks from time to time whether to renew, and sees to the process that does.
 
     Args:
-        span: Of the certificate in use, read anew at each look.
+        users: Told of each new certificate.
         now_ms: What time it is, as far as the box can know.
-        take_up: Called when there is a new certificate.
         timers: Its own timer is ``renewal``.
         spread_ms: The first look comes within this: after a blackout all boxes start at once.
         start: Starts the process and returns its id.
@@ -87,18 +97,16 @@ class Renewal:
         box: Path,
         device_id: str,
         *,
-        span: Callable[[], Span | None],
+        users: Sequence[User],
         now_ms: Callable[[], int],
-        take_up: Callable[[], None],
         timers: Timers,
         spread_ms: int,
         start: Callable[[Path], int] | None = None,
     ) -> None:
         self._box = box
         self._device_id = device_id
-        self._span = span
+        self._users = users
         self._now_ms = now_ms
-        self._take_up = take_up
         self._timers = timers
         self._start = start or start_child
         self._pace = Pace(clock.below)
@@ -120,7 +128,8 @@ class Renewal:
             self._look_after_child()
         elif clock.steady_ms() < self._not_before_ms:
             self._timers.set(TIMER, self._not_before_ms - clock.steady_ms())
-        elif is_due(self._span(), self._device_id, self._now_ms(), self._refusals):
+        elif self._is_due():
+            say("this box asks for its next certificate")
             self._pid = self._start(self._box)
             self._until_ms = clock.steady_ms() + CHILD_LIMIT_MS
             self._timers.set(TIMER, CHILD_LOOK_MS)
@@ -133,6 +142,11 @@ class Renewal:
             os.kill(self._pid, signal.SIGKILL)
             os.waitpid(self._pid, 0)
             self._pid = 0
+
+    def _is_due(self) -> bool:
+        disk = RealDisk(self._box)
+        span = keypairs.span(disk, keypairs.active(disk))
+        return is_due(span, self._device_id, self._now_ms(), self._refusals)
 
     def _look_after_child(self) -> None:
         done, status = os.waitpid(self._pid, os.WNOHANG)
@@ -148,8 +162,13 @@ class Renewal:
         pause_ms = self._pace.after_ms(code)
         self._not_before_ms = clock.steady_ms() + (pause_ms if code else 0)
         self._timers.set(TIMER, pause_ms)
-        if code == 0:
-            self._take_up()
+        if code != 0:
+            say(f"no new certificate yet; again in {pause_ms / 1000:.1f} s")
+            return
+        say("this box has a new certificate")
+        context = identity.tls_context(self._box)
+        for user in self._users:
+            user.use(context)
 
 
 def start_child(box: Path) -> int:

@@ -7,7 +7,6 @@ in one order that the journal can follow.
 
 import signal
 import ssl
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from oleada_wire import messages
 from oleada_wire.messages import LeaseRequest
 from oleada_wire.topics import Up
 
-from oleada_agent import alive, booted, clock, enrol, health, identity, memory
+from oleada_agent import alive, booted, clock, enrol, health, identity, memory, renewal
 from oleada_agent.boot.control import FileBootControl
 from oleada_agent.commands import Commands
 from oleada_agent.config import Config
@@ -36,6 +35,8 @@ from oleada_agent.outbox import DiskOutbox, Stamp
 from oleada_agent.ports import Ports
 from oleada_agent.questions import Questions
 from oleada_agent.reconnect import first_spread_ms, hello_pause_ms
+from oleada_agent.renewal import Renewal
+from oleada_agent.saying import say
 from oleada_agent.shell import Shell
 from oleada_agent.slots import FileSlots
 from oleada_agent.timers import Timers
@@ -75,8 +76,7 @@ class Service:
         self._facts = booted.read(self._disk)
         self._queue: SimpleQueue[Message] = SimpleQueue()
         self._timers = Timers()
-        self._hellos = 0
-        self._said = ""
+        self._hellos, self._said = 0, ""
         self._stands_still = False
         self._stamp = Stamp(self._disk, self._facts.boot, clock.now_ms, lambda: clock.hex_id(32))
         self._outbox = DiskOutbox(self._disk, self._stamp, clock.steady_ms)
@@ -121,11 +121,12 @@ class Service:
             feed=self._feed,
         )
         self._inbound = self._make_inbound()
-        self._context = identity.tls_context(box)
-        self._dates = Dates(self._context, self._authority, clock.now_ms)
+        context = identity.tls_context(box)
+        self._dates = Dates(context, self._authority, clock.now_ms)
         self._dates.judge()
-        self._downloader = self._make_downloader(self._context)
-        self._transport = self._make_transport(self._context)
+        self._downloader = self._make_downloader(context)
+        self._transport = self._make_transport(context)
+        self._renewal = self._make_renewal()
         self._shell = Shell(self._ports(), Limits(trial_limit_ms=config.trial_s * 1000))
 
     def _make_inbound(self) -> Inbound:
@@ -165,6 +166,16 @@ class Service:
             ),
             post=self._queue.put,
             below=clock.below,
+            spread_ms=first_spread_ms(self._config.connect_spread_s, self._facts.reason),
+        )
+
+    def _make_renewal(self) -> Renewal:
+        return Renewal(
+            self._box,
+            self._identity.device_id,
+            users=(self._dates, self._downloader, self._transport),
+            now_ms=self.now_ms,
+            timers=self._timers,
             spread_ms=first_spread_ms(self._config.connect_spread_s, self._facts.reason),
         )
 
@@ -216,6 +227,7 @@ class Service:
             say(f"the state can not be stored, so nothing is done: {error}")
             return 1
         finally:
+            self._renewal.stop()
             self._downloader.stop()
             self._flush()
             self._transport.stop()
@@ -272,8 +284,9 @@ class Service:
                 self._hellos = 0
                 self._outbox.forget_sent()
                 self._send_hello()
-            case Disconnected(detail):
+            case Disconnected(detail, was_refused):
                 self._dates.hear(detail)
+                self._renewal.note(is_refused=was_refused)
                 detail += identity.note_on_end(self._box, clock.now_ms())
                 if detail != self._said:
                     self._said = detail
@@ -294,6 +307,7 @@ class Service:
 
     def _act(self, name: str) -> None:
         acts: dict[str, Callable[[], None]] = {
+            renewal.TIMER: self._renewal.look,
             "wake": lambda: self._feed(Woken()),
             "health": self._put_health_again,
             "alive": lambda: alive.show(self._disk, self._timers),
@@ -381,18 +395,3 @@ class Service:
     def _report_health(self) -> str:
         self._put_health()
         return "a health message is on its way"
-
-
-def say(line: str) -> None:
-    """Write *line* to the agent's log."""
-    sys.stderr.write(f"oleada-agent: {line}\n")
-    sys.stderr.flush()
-
-
-def start(box: Path, config: Config, make: Callable[[Path, Config], Service] = Service) -> int:
-    """Run the agent of *box* until it ends; return the exit code."""
-    try:
-        return make(box, config).run()
-    except (AgentError, OSError) as error:
-        say(str(error))
-        return 1

@@ -2,6 +2,7 @@
 
 import os
 import random
+import ssl
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -65,8 +66,10 @@ def disk(tmp_path: Path, door: Door) -> RealDisk:
     key, pem = enrol.new_key()
     found.create("data/identity/key.pem")
     found.pwrite("data/identity/key.pem", 0, pem)
-    found.create("data/identity/certificate.pem")
-    found.pwrite("data/identity/certificate.pem", 0, door.ask(enrol.request_of(key, "SN-1")))
+    pem = door.ask(enrol.request_of(key, "SN-1"))
+    for name in ("certificate.pem", "ca.pem"):
+        found.create(f"data/identity/{name}")
+        found.pwrite(f"data/identity/{name}", 0, pem)
     return found
 
 
@@ -235,15 +238,28 @@ class Child:
         return os.posix_spawn("/bin/sh", ["sh", "-c", self.program], os.environ)
 
 
+class Shower:
+    """Whoever shows the certificate."""
+
+    def __init__(self) -> None:
+        self.contexts: list[ssl.SSLContext] = []
+
+    def use(self, context: ssl.SSLContext) -> None:
+        """Take note."""
+        self.contexts.append(context)
+
+
 def a_renewal(
-    child: Child, timers: Timers, span: Span = LIFE, now_ms: int = 70 * DAY_MS * 2
-) -> tuple[Renewal, list[str]]:
-    taken: list[str] = []
+    child: Child, timers: Timers, box: Path, *, days: float
+) -> tuple[Renewal, list[ssl.SSLContext]]:
+    """Return the renewal of *box*, so many *days* after its certificate began."""
+    shower = Shower()
+    now_ms = int((NOON + timedelta(days=days)).timestamp() * 1000)
     made = Renewal(
-        Path("/nowhere"), BOX, span=lambda: span, now_ms=lambda: now_ms,
-        take_up=lambda: taken.append("taken up"), timers=timers, spread_ms=0, start=child.start,
+        box, BOX, users=(shower,), now_ms=lambda: now_ms,
+        timers=timers, spread_ms=0, start=child.start,
     )  # fmt: skip
-    return made, taken
+    return made, shower.contexts
 
 
 def until(renewal_: Renewal, timers: Timers, over: Callable[[], bool]) -> None:
@@ -259,18 +275,20 @@ def until(renewal_: Renewal, timers: Timers, over: Callable[[], bool]) -> None:
     raise AssertionError("it is never over")
 
 
-def test_what_the_process_has_renewed_is_taken_up() -> None:
+def test_what_the_process_has_renewed_is_taken_up(disk: RealDisk) -> None:
     child, timers = Child("exit 0"), Timers()
-    made, taken = a_renewal(child, timers)
+    made, taken = a_renewal(child, timers, disk.root, days=100)
 
     until(made, timers, lambda: bool(taken))
 
     assert child.started == 1
 
 
-def test_a_process_that_failed_is_started_again_later_and_nothing_is_taken_up() -> None:
+def test_a_process_that_failed_is_started_again_later_and_nothing_is_taken_up(
+    disk: RealDisk,
+) -> None:
     child, timers = Child("exit 1"), Timers()
-    made, taken = a_renewal(child, timers)
+    made, taken = a_renewal(child, timers, disk.root, days=100)
     made.look()
     until(made, timers, lambda: timers.due_ms[renewal.TIMER] > clock.steady_ms() + 1_000)
 
@@ -279,9 +297,11 @@ def test_a_process_that_failed_is_started_again_later_and_nothing_is_taken_up() 
     assert (child.started, taken) == (1, [])
 
 
-def test_a_certificate_that_is_good_starts_nothing_until_the_broker_refuses_it() -> None:
+def test_a_certificate_that_is_good_starts_nothing_until_the_broker_refuses_it(
+    disk: RealDisk,
+) -> None:
     child, timers = Child("exit 0"), Timers()
-    made, taken = a_renewal(child, timers, now_ms=0)
+    made, taken = a_renewal(child, timers, disk.root, days=10)
     made.look()
     assert child.started == 0
 
@@ -297,9 +317,9 @@ def test_a_certificate_that_is_good_starts_nothing_until_the_broker_refuses_it()
     assert child.started == 1
 
 
-def test_an_agent_that_ends_takes_its_process_along() -> None:
+def test_an_agent_that_ends_takes_its_process_along(disk: RealDisk) -> None:
     child, timers = Child("exec sleep 1000"), Timers()
-    made, _ = a_renewal(child, timers)
+    made, _ = a_renewal(child, timers, disk.root, days=100)
     made.look()
 
     made.stop()
