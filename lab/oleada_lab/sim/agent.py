@@ -14,8 +14,6 @@ from oleada_agent.errors import StorageError
 from oleada_agent.journal import has_room
 from oleada_agent.machine_events import (
     AssignReceived,
-    Authorised,
-    AuthorityUnknown,
     Booted,
     ConditionsChecked,
     ConditionsLost,
@@ -28,21 +26,21 @@ from oleada_agent.machine_events import (
     TrustChanged,
     Woken,
 )
-from oleada_agent.machine_states import Gate, ReportDraft, Trial
+from oleada_agent.machine_states import ReportDraft, Trial
 from oleada_agent.outbox import DiskOutbox, Stamp
 from oleada_agent.ports import Ports
 from oleada_agent.reconnect import Reconnect, first_spread_ms, hello_pause_ms
 from oleada_agent.service import ROOM_AGAIN_MS
 from oleada_agent.shell import Shell
 from oleada_wire import topics
-from oleada_wire.cohort import place
 from oleada_wire.ids import BootId
-from oleada_wire.messages import Ack, Assignment, Header, Health, Lease, LeaseRequest, Window
+from oleada_wire.messages import Ack, Header, Health, Lease, Window
 from oleada_wire.topics import Up
 from oleada_wire.window import is_open, next_opening
-from oleada_wire.words import BootReason, LeasePhase, Phase
+from oleada_wire.words import BootReason, Phase
 
 from oleada_lab.check import facts
+from oleada_lab.sim.authority import SimAuthority
 from oleada_lab.sim.broker import Message
 from oleada_lab.sim.door import SimFetcher
 from oleada_lab.sim.plain import PLAIN_BYTES, UTC, Assigned, Covered, Denied
@@ -78,17 +76,20 @@ class SimAgent:
         self._is_heard = False
         self._stands_still = False
         self._is_watching = False
-        self._asked: tuple[str, int, LeasePhase] | None = None
         self._trial: Callable[[], None] | None = None
-        self._covered = Covered("", ())
-        self._floor_ms = 0
         self._timer = 0
         self._flush_ms: int | None = None
         self._dropped = 0
         self.making = ""
         disk = box.disk
-        self._stamp = Stamp(disk, boot, self.now_ms, self._new_id)
-        self.outbox = DiskOutbox(disk, self._stamp, lambda: self._street.world.now_ms)
+        self._stamp = Stamp(disk, boot, box.wall_ms, self._new_id)
+        self._authority = SimAuthority(
+            box.device_id, self._stamp.header,
+            lambda asked: self._publish(Up.LEASE, asked, PLAIN_BYTES), wall_ms=box.wall_ms,
+            steady_ms=self._steady_ms, below=self.below, later=box.later,
+        )  # fmt: skip
+        self._questions = self._authority.questions
+        self.outbox = DiskOutbox(disk, self._stamp, self._steady_ms)
         self._slots = WatchedSlots(box, found)
         self._voice = Voice(box, found, reason, self._slots.header)
         control = WatchedControl(box, found)
@@ -110,9 +111,10 @@ class SimAgent:
         )
         self.shell = Shell(
             Ports(
-                disk, self._slots, control, self.fetcher, self, self, self, self, self, self, self
+                disk, self._slots, control, self.fetcher, self._questions, self, self._authority,
+                self, self, self, self,
             )
-        )
+        )  # fmt: skip
         self._boot = boot
 
     # -- life --------------------------------------------------------------------------
@@ -151,6 +153,7 @@ class SimAgent:
         self._street.tell(facts.Connected(self._box.device_id))
         self._hellos = 0
         self._is_heard = False
+        self._questions.connected()
         self.outbox.forget_sent()
         self._box.guard(self._greet)
 
@@ -158,6 +161,7 @@ class SimAgent:
         """Wait for the next connection."""
         del why
         self._is_heard = False
+        self._questions.disconnected()
         self._street.tell(facts.Disconnected(self._box.device_id))
 
     def heard(self, topic: str, payload: object) -> None:
@@ -181,31 +185,36 @@ class SimAgent:
         match payload:
             case Assigned(number, assignment):
                 if assignment is not None:
-                    self._floor_ms = max(self._floor_ms, assignment.issued_ms)
+                    self._authority.saw(assignment.issued_ms)
                 self._feed(AssignReceived(number, assignment))
             case Covered():
-                self._covered = payload
+                self._authority.covered = payload
                 self._feed(TrustChanged())
             case Denied(digests):
                 self._feed(DenyListed(digests))
             case Lease():
-                self._floor_ms = max(self._floor_ms, payload.header.at_ms)
-                self._feed(
-                    LeaseAnswered(
-                        payload.assignment_id, payload.attempt, payload.phase, payload.granted,
-                        payload.expires_ms, payload.retry_after_s, payload.reason,
-                    )
-                )  # fmt: skip
+                self._take_answer(payload)
             case _:
                 pass
+
+    def _take_answer(self, lease: Lease) -> None:
+        is_news = self._authority.told(lease)
+        if is_news is None:
+            return
+        if is_news:
+            self._feed(TrustChanged())
+        self._feed(
+            LeaseAnswered(
+                lease.assignment_id, lease.attempt, lease.phase, lease.granted,
+                lease.expires_ms, lease.retry_after_s, lease.reason,
+            )
+        )  # fmt: skip
 
     def _server_answered(self) -> None:
         if self._trial is not None:
             trial, self._trial = self._trial, None
             trial()
-        if getattr(self.shell.state.stage, "gate", None) is not Gate.LEASE:
-            self._asked = None
-        self._send_lease()
+        self._questions.heard(self.shell.state)
 
     # -- what the box says -------------------------------------------------------------
 
@@ -307,15 +316,6 @@ class SimAgent:
 
     # -- the ports that are simulated --------------------------------------------------
 
-    def authorise(self, assignment: Assignment, security_floor: int, version: str) -> Event | None:
-        """Say whether an open wave covers this box; all signatures are good here."""
-        del security_floor, version
-        name, attempt = assignment.assignment_id, assignment.attempt
-        below = dict(self._covered.waves).get(assignment.wave_id, 0)
-        if place(self._covered.salt, self._box.device_id) < below:
-            return Authorised(name, attempt)
-        return AuthorityUnknown(name, attempt)
-
     def check_conditions(self, window: Window | None) -> Event | None:
         """Say whether now is a good time: window, heat, viewer."""
         now = self._street.world.now
@@ -325,16 +325,6 @@ class SimAgent:
             blocked, retry_ms = "window", max(1_000, int(opens_in.total_seconds() * 1000))
         self._is_watching = not blocked
         return ConditionsChecked(blocked, retry_ms) if blocked else ConditionsChecked()
-
-    def ask_lease(self, assignment_id: str, attempt: int, phase: LeasePhase) -> None:
-        """Ask once; without a connection, on the next one."""
-        self._asked = (assignment_id, attempt, phase)
-        self._send_lease()
-
-    def _send_lease(self) -> None:
-        if self._asked is not None and self.transport.is_connected:
-            asked = LeaseRequest(self._stamp.header(), *self._asked)
-            self._publish(Up.LEASE, asked, PLAIN_BYTES)
 
     def start_trial(self, assignment_id: str, attempt: int) -> None:
         """The server answers, the player gets ready: or not, as the image behaves."""
@@ -370,8 +360,11 @@ class SimAgent:
         self._box.later(0, lambda: self._box.on_phase(phase))
 
     def now_ms(self) -> int:
-        """Return UTC ms, never before the newest signed time."""
-        return max(self._floor_ms, self._box.wall_ms())
+        """Return UTC ms, as far as the box can know them."""
+        return self._authority.now_ms()
+
+    def _steady_ms(self) -> int:
+        return self._street.world.now_ms
 
     def wake_in(self, delay_ms: int) -> None:
         """Wake once, in *delay_ms*; an earlier wish is forgotten."""

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Final, assert_never
 
-from oleada_server.clock import to_ms
 from oleada_server.rollouts import plan, plan_box
 from oleada_server.rollouts.plan import RolloutFacts, WaveFacts
 from oleada_server.rollouts.plan_box import BoxFacts, Granted, LeaseFacts, Moved, ReportFacts
@@ -25,7 +24,7 @@ from oleada_server.rollouts.states import (
     WaveState,
 )
 from oleada_wire import messages, topics
-from oleada_wire.messages import Assignment, Health, Hello, Lease, LeaseRequest, Report
+from oleada_wire.messages import Assignment, Health, Hello, LeaseRequest, Report
 from oleada_wire.topics import Down, Model, Up
 
 from oleada_lab.check import facts
@@ -35,7 +34,7 @@ from oleada_lab.sim.broker import Message, SimBroker
 from oleada_lab.sim.desk import Desk
 from oleada_lab.sim.plain import UTC, Assigned, Covered, ToBox
 from oleada_lab.sim.rows import Row, Rows, WaveRow
-from oleada_lab.sim.terms import SALT, VALID, Terms, assignment_for, members
+from oleada_lab.sim.terms import SALT, STOPPED, VALID, Terms, assignment_for, members, said_of
 from oleada_lab.sim.world import World
 
 TICK_MS: Final = 30_000
@@ -179,8 +178,11 @@ class SimServer:
                     self._assign(row, again=True)
             case Report() if row is not None:
                 self._report(row, said)
-            case LeaseRequest() if row is not None:
+            case LeaseRequest() if row is not None and said.assignment_id:
                 self._lease(row, said)
+            case LeaseRequest():
+                told = said_of(STOPPED, said, self.desk.header(), device_id)
+                self._send(device_id, Down.LEASE, told)
             case _:
                 pass
 
@@ -200,20 +202,15 @@ class SimServer:
             release_withdrawn=False,
         )
         answer = plan_box.decide_lease(found, asked.attempt, asked.phase, now)
-        head = (self.desk.header(), row.device_id, asked.assignment_id, asked.attempt, asked.phase)
         if isinstance(answer, Granted):
             if row.state not in IN_FLIGHT:
                 self._tell(facts.LeaseGiven(row.device_id, others, terms.in_flight_max))
                 self.rows.move(row, BoxState.LEASED, row.reason)
             self.rows.set_lease(row, answer.expires_at)
             self._push_deadline(row)
-            said = Lease(*head, granted=True, expires_ms=to_ms(answer.expires_at))
-        else:
-            if answer.reason not in ("stopped", "denied"):
-                self._push_deadline(row)
-            said = Lease(
-                *head, granted=False, retry_after_s=answer.retry_after_s, reason=answer.reason
-            )
+        elif answer.reason not in ("stopped", "denied"):
+            self._push_deadline(row)
+        said = said_of(answer, asked, self.desk.header(), row.device_id)
         self._send(row.device_id, Down.LEASE, said)
 
     def _report(self, row: Row, report: Report) -> None:

@@ -6,9 +6,10 @@ from typing import Final
 
 from oleada_server.clock import to_ms
 from oleada_server.rollouts.plan import Limits
+from oleada_server.rollouts.plan_box import RETRY_AFTER_S_MAX, Granted, NotNow
 from oleada_server.rollouts.preview import share_parts
 from oleada_wire.cohort import place
-from oleada_wire.messages import Assignment, Window
+from oleada_wire.messages import Assignment, Header, Lease, LeaseRequest, Window
 
 from oleada_lab.sim.images import Image
 from oleada_lab.sim.rows import Row
@@ -16,6 +17,8 @@ from oleada_lab.sim.rows import Row
 VALID: Final = timedelta(days=7)
 SALT: Final = "story"
 SECURITY_VERSION: Final = 1
+STOPPED: Final = NotNow("stopped", RETRY_AFTER_S_MAX)
+"""The answer to who asks for a lease of nothing: it tells the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +66,14 @@ def assignment_for(row: Row, terms: Terms, now: datetime) -> Assignment:
         spread_s=terms.spread_s,
         window=terms.window,
     )
+
+
+def said_of(answer: Granted | NotNow, asked: LeaseRequest, header: Header, device_id: str) -> Lease:
+    """Return *answer* as the server says it; the lease names the question."""
+    head = (header, device_id, asked.assignment_id, asked.attempt, asked.phase)
+    name = asked.header.id
+    if isinstance(answer, Granted):
+        until_ms = to_ms(answer.expires_at)
+        return Lease(*head, granted=True, expires_ms=until_ms, request_id=name)
+    wait_s = answer.retry_after_s
+    return Lease(*head, granted=False, retry_after_s=wait_s, reason=answer.reason, request_id=name)
