@@ -7,9 +7,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from oleada_lab import running, scenario, stories
+from oleada_lab.proc import playing
+from oleada_lab.scenario_read import ScenarioError
 
 TWICE: Final = "each seed also under another PYTHONHASHSEED; traces must be equal"
 CANARY: Final = "let an order depend on PYTHONHASHSEED, which --twice must catch"
+
+LEVEL: Final = "sim: virtual time; proc: a real server, real boxes and real faults"
+KEEP: Final = "leave the folder of each run of real processes; that of a failure always stays"
+SCENARIOS: Final = Path("lab/scenarios")
 
 
 def add_commands(commands: Any) -> None:
@@ -22,7 +28,10 @@ def add_commands(commands: Any) -> None:
     found.set_defaults(run=_play_all)
 
     many = commands.add_parser("run", help="play scenarios with many seeds, and judge each")
-    many.add_argument("files", nargs="+", type=Path, metavar="FILE", help="scenarios (TOML)")
+    many.add_argument("files", nargs="*", type=Path, metavar="FILE", help="scenarios (TOML)")
+    many.add_argument("--level", choices=("sim", "proc"), default="sim", help=LEVEL)
+    many.add_argument("--all", action="store_true", help="every scenario that has this level")
+    many.add_argument("--keep", action="store_true", help=KEEP)
     many.add_argument("--seed", metavar="N[..M]", help="instead of the scenario's own")
     many.add_argument("-j", type=int, default=1, dest="children", help="processes at a time")
     many.add_argument("--twice", action="store_true", help=TWICE)
@@ -57,10 +66,13 @@ def _play(path: Path, options: argparse.Namespace) -> bool:
 
 
 def _run(options: argparse.Namespace) -> int:
+    files = _chosen(options)
+    if options.level == "proc":
+        return _run_real(files, options)
     seeds = scenario.seeds_of(options.seed) if options.seed else None
     wanted = [
         running.Wanted(path, seed, options.plant_canary)
-        for path in options.files
+        for path in files
         for seed in (seeds if seeds is not None else scenario.load(path).seeds)
     ]
     runs = running.run_all(wanted, options.children, twice=options.twice)
@@ -77,3 +89,47 @@ def _run(options: argparse.Namespace) -> int:
         print(running.told(run))
     print(f"{len(runs) - len(failed)} of {len(runs)} runs are well")
     return 1 if failed else 0
+
+
+def _run_real(files: list[Path], options: argparse.Namespace) -> int:
+    """Play *files* with real processes, one seed each; print what became of them."""
+    seeds = scenario.seeds_of(options.seed) if options.seed else None
+    wanted = [
+        playing.Wanted(path, seed, options.keep)
+        for path in files
+        for seed in (seeds if seeds is not None else scenario.load(path).seeds[:1])
+    ]
+    say = _quiet if options.json or options.children > 1 else print
+    runs = playing.run_all(wanted, options.children, say)
+    failed = [run for run in runs if run["wrong"]]
+    if options.json:
+        print(json.dumps({"runs": runs, "failed": len(failed)}, indent=2))
+        return 1 if failed else 0
+    for run in runs:
+        print(playing.line(run))
+    for run in failed:
+        print(playing.told(run))
+    print(f"{len(runs) - len(failed)} of {len(runs)} runs are well")
+    return 1 if failed else 0
+
+
+def _quiet(_line: str) -> None:
+    """Say nothing."""
+
+
+def _chosen(options: argparse.Namespace) -> list[Path]:
+    """Return the files that were named, or with --all those that have the level.
+
+    Raises:
+        ScenarioError: Nothing was named, or something has no such level.
+    """
+    found: list[Path] = list(options.files)
+    if options.all:
+        every = sorted(SCENARIOS.glob("*.toml"))
+        found += [path for path in every if options.level in scenario.load(path).level]
+    if not found:
+        raise ScenarioError("No scenario is named; name files, or --all in the source folder.")
+    for path in found:
+        if options.level not in scenario.load(path).level:
+            raise ScenarioError(f"{path} has no level {options.level}; it says level = …")
+    return found

@@ -23,6 +23,10 @@ TWO_HOURS: Final = Duration(2 * 3600)
 FOUR_HOURS: Final = Duration(4 * 3600)
 A_DAY: Final = Duration(86_400)
 A_MINUTE: Final = Duration(60)
+TWO_MINUTES: Final = Duration(120)
+TEN_MINUTES: Final = Duration(600)
+QUARTER_OF_AN_HOUR: Final = Duration(900)
+TWENTY_SECONDS: Final = Duration(20)
 NOTHING: Final = Duration(0)
 NEVER_WRONG: Final = Moment(0)
 A_ROUND_TRIP: Final = Moment(40)
@@ -30,6 +34,8 @@ A_LITTLE: Final = Moment(15)
 A_FAIR_RATE: Final = Size(1_000_000)
 A_SMALL_IMAGE: Final = Size(16 * 1024)
 MUCH_FLASH: Final = Size(64 * 1024 * 1024)
+SOME_SECONDS_OF_DOWNLOAD: Final = Size(384 * 1024)
+A_REAL_MINUTE: Final = Moment(60_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +209,33 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
+class Proc:
+    """How a story is played with real processes; every time in here is a real one.
+
+    Attributes:
+        count: Boxes; shares and expectations of the story are scaled to them.
+        hour: What an hour of the story takes.
+        faults: The phase with faults ends after this, at the latest.
+        limit: A run that has not ended well this long after the faults never will.
+        rate: That a box downloads at, in bytes a second, so that a download can be met.
+        watchdog: Of the boxes, for the first sign of an agent.
+        profile: Lines that stand for those of the same name, where real images need others.
+        invariants: That are judged; the reference says why one is left out.
+    """
+
+    count: int = 4
+    hour: Moment = A_REAL_MINUTE
+    faults: Duration = TWO_MINUTES
+    limit: Duration = QUARTER_OF_AN_HOUR
+    silent_after: Duration = TEN_MINUTES
+    keepalive: Duration = TWENTY_SECONDS
+    watchdog: Duration = A_MINUTE
+    rate: Size = SOME_SECONDS_OF_DOWNLOAD
+    profile: dict[str, Line] = field(default_factory=dict)
+    invariants: tuple[str, ...] = ("S*", "L*")
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     """One story.
 
@@ -233,6 +266,7 @@ class Scenario:
     random: tuple[Chance, ...] = ()
     explore: Explore | None = None
     limits: Budget = field(default_factory=Budget)
+    proc: Proc = field(default_factory=Proc)
 
     @property
     def seeds(self) -> range:

@@ -45,7 +45,7 @@ def held_by_broker(config: Config) -> dict[str, str]:
         if message.retain and message.payload:
             found[message.topic] = hashlib.sha256(message.payload).hexdigest()
 
-    client = _client(config)
+    client = service_client(config)
     client.on_connect, client.on_subscribe, client.on_message = on_connect, on_subscribe, on_message
     try:
         client.connect(broker.SERVICES_HOST, config.broker_services_port, KEEPALIVE_S)
@@ -66,7 +66,8 @@ def _turn_until(client: mqtt.Client, done: Callable[[], bool]) -> None:
             raise LabError("The broker did not tell what it holds.")
 
 
-def _client(config: Config) -> mqtt.Client:
+def service_client(config: Config) -> mqtt.Client:
+    """Return a client with the rights of the server's own processes, not connected yet."""
     pki = config.pki_dir
     context = ssl.create_default_context(cafile=str(pki / "service-ca.pem"))
     context.load_cert_chain(pki / f"{SERVER_NAME}.pem", pki / f"{SERVER_NAME}.key")

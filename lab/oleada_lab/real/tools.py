@@ -120,6 +120,16 @@ def _netns() -> str:
     return _tried(*own, "true")
 
 
+def _mount_namespace() -> str:
+    return _tried("unshare", "--mount", "--", "mount", "--bind", os.devnull, "/etc/hosts")
+
+
+def _small_disk() -> str:
+    return _tried(
+        *("unshare", "--mount", "--", "mount", "-t", "tmpfs", "-o", "size=4096", "lab", "/mnt")
+    )
+
+
 def _cgroup() -> str:
     root = Path("/sys/fs/cgroup")
     places = [root, *(root / name for name in ("memory", "cpu"))]
@@ -181,7 +191,7 @@ TOOLS: Final = (
     Tool(
         "fuse",
         "a file system that loses what was not made durable, under a real agent",
-        "'sweep power --real --kind fuse' and '--kind faults'",
+        "'sweep power --real --kind fuse' and '--kind faults', scenarios with failing disks",
         _apt("fuse3", "libfuse3-3"),
         False,
         _fuse,
@@ -203,9 +213,25 @@ TOOLS: Final = (
         _netns,
     ),
     Tool(
+        "mountns",
+        "host names and sensors of its own for each real box",
+        "every scenario on the level of processes: 'run --level proc'",
+        "apt-get install util-linux mount; be root, with the right to mount",
+        False,
+        _mount_namespace,
+    ),
+    Tool(
+        "smalldisk",
+        "a real disk of a few megabytes that can be filled",
+        "scenarios with disk_full on the level of processes",
+        "be root, with the right to mount a tmpfs",
+        False,
+        _small_disk,
+    ),
+    Tool(
         "tun",
         "a link that loses and delays packets by a seed",
-        "scenarios about the line on the level of processes",
+        "nothing yet: lines of real boxes go through a proxy",
         "modprobe tun, as root",
         False,
         lambda: _opened("/dev/net/tun"),

@@ -20,10 +20,11 @@ TABLES = {
     "explore.": scenario.Explore,
     "expect.": scenario.Expect,
     "limits.": scenario.Budget,
+    "proc.": scenario.Proc,
 }
 TABLE_KEYS = {
     "fleet", "release", "rollout", "fault", "expect", "gate", "random", "explore", "limits",
-    "profile",
+    "profile", "proc",
 }  # fmt: skip
 
 
@@ -31,7 +32,8 @@ def test_the_page_names_every_key_of_a_scenario() -> None:
     known = {one.name for one in fields(scenario.Scenario)} - TABLE_KEYS
     for prefix, shape in TABLES.items():
         known |= {prefix + one.name for one in fields(shape)}
-    known.remove("rollout.gate")
+    known -= {"rollout.gate", "proc.profile"}
+    known.add("proc.profile.NAME")
     wanted = {name.replace("release.start", "release.from") for name in known}
 
     named = set(re.findall(r"`([a-zA-Z_.]+)`", PAGE))

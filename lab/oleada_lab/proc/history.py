@@ -1,0 +1,148 @@
+"""Turns looks at real boxes and a real server into the facts that invariants hear. Pure.
+
+What happens between two looks is inferred from what it leaves: a journal that says
+*Downloading* has erased a slot, a row with a new time has been given a lease. Within one
+look what a box did comes before what the server says of it, because the server is asked
+first and boxes after it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from oleada_agent.machine_states import ReportDraft
+
+from oleada_lab.check import facts
+from oleada_lab.check.facts import Fact
+from oleada_lab.proc.looks import BoxLook, RowLook, ServerLook, Working
+
+QUEUED = "queued"
+UPDATED = "updated"
+RUNNING = "running"
+
+
+@dataclass(slots=True)
+class BoxHistory:
+    """What has been told of one box.
+
+    Attributes:
+        began: An update that has begun and is not told of, until the server was asked.
+    """
+
+    box: str
+    began: Working | None = None
+    _working: Working | None = None
+    _verdict: ReportDraft | None = None
+    _running: str = ""
+    _proven: set[tuple[str, str]] = field(default_factory=set)
+    _armed: set[tuple[str, int]] = field(default_factory=set)
+    _is_dead: bool = False
+
+    def see(self, look: BoxLook) -> Iterator[Fact]:
+        """Yield what *look* shows that was not so before."""
+        yield from self._power(look)
+        yield from self._slots(look)
+        if self.began is not None and look.verdict != self._verdict:
+            yield from self.flush()
+        yield from self._ended(look)
+        self._working = look.working
+        if look.verdict is not None:
+            self._verdict = look.verdict
+
+    def flush(self) -> Iterator[Fact]:
+        """Yield the beginning of an update, now that leases have been told of."""
+        if self.began is not None:
+            yield facts.InstallBegan(self.box, self.began.assignment, self.began.attempt)
+            self.began = None
+
+    def _power(self, look: BoxLook) -> Iterator[Fact]:
+        for boot in look.boots:
+            self._running = boot.slot
+            yield facts.Booted(
+                self.box, boot.slot, boot.version, boot.digest, boot.is_proven, boot.after_watchdog
+            )
+        if look.dead and not self._is_dead:
+            yield facts.Bricked(self.box, look.dead)
+        self._is_dead = bool(look.dead)
+        if look.running is not None and look.running[0] in look.proven:
+            slot, version = look.running
+            if (slot, version) not in self._proven:
+                self._proven.add((slot, version))
+                yield facts.SlotProven(self.box, slot, version)
+
+    def _slots(self, look: BoxLook) -> Iterator[Fact]:
+        if look.was_overwritten:
+            yield facts.SlotErased(self.box, self._running, self._running, True)
+        work, before = look.working, self._working
+        if work is None:
+            return
+        name = (work.assignment, work.attempt)
+        known = before is not None and (before.assignment, before.attempt) == name
+        had_begun = known and before is not None and before.has_begun
+        if work.has_begun and not had_begun:
+            if not work.is_armed:
+                proven = self._running in look.proven
+                yield facts.SlotErased(self.box, work.target, self._running, proven)
+            self.began = work
+        if work.is_armed and name not in self._armed:
+            self._armed.add(name)
+            digest = (look.digests or {}).get(work.target, "")
+            yield facts.SlotArmed(self.box, work.target, digest)
+
+    def _ended(self, look: BoxLook) -> Iterator[Fact]:
+        said = look.verdict
+        if said is None or said == self._verdict:
+            return
+        reason = "" if said.reason is None else str(said.reason)
+        yield facts.Verdict(
+            self.box, said.assignment_id, said.attempt, str(said.phase), reason, said.version
+        )
+
+
+@dataclass(slots=True)
+class ServerHistory:
+    """What has been told of the server.
+
+    Args:
+        version: Of the release.
+    """
+
+    version: str
+    in_flight_max: int
+    _rows: dict[str, RowLook] = field(default_factory=dict)
+    _waves: set[int] = field(default_factory=set)
+    _state: str = ""
+
+    def see(self, look: ServerLook) -> Iterator[Fact]:
+        """Yield what *look* shows that was not so before; commands before the end of all."""
+        for wave, boxes in look.waves.items():
+            if wave not in self._waves:
+                self._waves.add(wave)
+                yield facts.WaveOpened(wave, boxes)
+        if look.state == RUNNING:  # what it does now, it does because it goes on
+            yield from self._moved(look.state)
+        at_work = sum(row.is_leased for row in look.rows)
+        for row in look.rows:
+            yield from self._row(row, at_work)
+        yield from self._moved(look.state)
+
+    def _moved(self, state: str) -> Iterator[Fact]:
+        if state != self._state:
+            self._state = state
+            yield facts.RolloutMoved(state)
+
+    def _row(self, row: RowLook, at_work: int) -> Iterator[Fact]:
+        before = self._rows.get(row.device_id)
+        self._rows[row.device_id] = row
+        if (
+            row.state != QUEUED
+            and row.attempt
+            and (before is None or before.attempt != row.attempt or before.state == QUEUED)
+        ):
+            yield facts.Commanded(row.device_id, row.wave, row.attempt)
+        if row.is_leased and (before is None or before.leased != row.leased):
+            yield facts.LeaseGiven(row.device_id, max(0, at_work - 1), self.in_flight_max)
+        if row.version and (before is None or before.version != row.version):
+            yield facts.Shown(row.device_id, "", row.version)
+        if before is None or before.state != row.state:
+            version = self.version if row.state == UPDATED else ""
+            yield facts.Shown(row.device_id, row.state, version)
