@@ -7,12 +7,18 @@ import shutil
 from datetime import timedelta
 from typing import Final
 
+from oleada_agent import keypairs
+from oleada_agent.disk import RealDisk
 from oleada_server.enrolment import pki
 
+from oleada_lab.boxes import Box
 from oleada_lab.clock import now_utc
 from oleada_lab.outages.claims import Claims
+from oleada_lab.outages.clocks import VARIABLE, told
 from oleada_lab.outages.scene import Scene
 
+EXPIRED: Final = "certificate of this box has expired"
+YEAR: Final = timedelta(days=365)
 LONG_AGO: Final = timedelta(days=900)
 """More than a server certificate lives."""
 
@@ -45,32 +51,59 @@ def server(scene: Scene) -> Claims:
 
 
 def box(scene: Scene) -> Claims:
-    """Let the certificate of the first box have expired."""
+    """Let the certificate of the first box have expired, by months and by years."""
     claims = Claims()
     target = scene.boxes[0]
-    target.power_off()
-    identity = target.directory / "data" / "identity"
-    kept = (identity / "certificate.pem").read_bytes()
     device_id = scene.ids()[target.name]
-    scene.expire(device_id, identity, now_utc() - LONG_AGO)
-    target.power_on()
-    claims.become("the box says so in its log", lambda: scene.box_says(target, "has expired"))
-    claims.hold("it is on", target.is_on)
-    claims.become(
-        "its page says so",
-        lambda: "certificate of this box has expired" in _page(scene, f"/devices/{device_id}"),
-    )
-    claims.hold("oleada doctor counts it", "boxes-expired" in scene.doctor())
     target.power_off()
-    (identity / "certificate.pem").write_bytes(kept)
-    scene.restore(device_id)
+    scene.expire(device_id, target, now_utc() - LONG_AGO)
+    claims.become("its page says so", lambda: EXPIRED in _page(scene, f"/devices/{device_id}"))
+    claims.hold("oleada doctor counts it", "boxes-expired" in scene.doctor())
     target.power_on()
-    claims.become("with a certificate it is heard again", lambda: scene.is_over("boxes-expired"))
-    claims.become("and has said everything", lambda: scene.waiting() <= 1)
+    _comes_back(claims, scene, target, device_id, "the box")
+    said = scene.box_says(target, "asks for its next")
+    claims.hold("the box says so in its log", bool(said), said)
+    told = [one["action"] for one in scene.audited(f"device:{device_id}")]
+    claims.hold("the audit trail has it", "device.renew" in told, told)
+    claims.hold("nobody had to make a claim token", told.count("device.enrol") == 1, told)
+    _with_a_dead_clock(claims, scene, target, device_id)
     return claims
 
 
+def _with_a_dead_clock(claims: Claims, scene: Scene, target: Box, device_id: str) -> None:
+    """Let the box have slept for three years, and wake up in 1970."""
+    target.power_off()
+    scene.expire(device_id, target, now_utc() - 3 * YEAR)
+    to_1970 = -int(now_utc().timestamp()) + 60
+    with told(VARIABLE, str(to_1970)):
+        target.power_on()
+        _comes_back(claims, scene, target, device_id, "a box that wakes up in 1970")
+    target.power_off()
+    target.power_on()
+    claims.become("and has said everything", lambda: scene.waiting() <= 1)
+
+
+def _comes_back(claims: Claims, scene: Scene, target: Box, device_id: str, who: str) -> None:
+    """Claim that the box gets another certificate by itself and is heard with it."""
+    disk = RealDisk(target.directory)
+    claims.become(
+        f"{who} has another certificate",
+        lambda: _ends_s(disk) > now_utc().timestamp() and "identity/" + keypairs.active(disk),
+    )
+    claims.become(f"{who} is heard again", lambda: scene.is_over("boxes-expired"))
+    claims.become(f"{who} has said everything", lambda: scene.waiting() <= 1)
+    page = scene.reader.get(f"/devices/{device_id}")
+    claims.hold("its page is content", page.status == 200 and EXPIRED not in page.text)
+    claims.hold(f"{who} was on all the time", target.is_on)
+
+
 _WORDS: Final = {"door": ("create_door",), "broker": ("mosquitto",)}
+
+
+def _ends_s(disk: RealDisk) -> float:
+    """Return when the certificate in use ends, in seconds since 1970."""
+    found = keypairs.span(disk, keypairs.active(disk))
+    return found.ends_ms / 1000 if found else 0.0
 
 
 def _page(scene: Scene, path: str) -> str:

@@ -20,7 +20,7 @@ def boxes(scene: Scene, version: str) -> Claims:
     wrong = dict(zip(scene.boxes[:2], (OFFSET_S, -OFFSET_S), strict=True))
     for box, offset_s in wrong.items():
         box.power_off()
-        with _told(VARIABLE, str(offset_s)):
+        with told(VARIABLE, str(offset_s)):
             box.power_on()
     ids = scene.ids()
     for box, offset_s in wrong.items():
@@ -70,7 +70,7 @@ def _help(scene: Scene) -> str:
 
 
 @contextmanager
-def _told(name: str, value: str) -> Iterator[None]:
+def told(name: str, value: str) -> Iterator[None]:
     """Set *name* in the environment of what is started inside the block."""
     os.environ[name] = value
     try:

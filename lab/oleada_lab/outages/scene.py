@@ -9,11 +9,13 @@ from typing import Any, Final, Self
 
 import psutil
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
-from cryptography.x509 import load_pem_x509_certificate
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from oleada_agent import keypairs
+from oleada_agent.disk import RealDisk
 from oleada_server.accounts import service as accounts
 from oleada_server.accounts.models import Role
 from oleada_server.app import WITHOUT_PAGES, create_app
+from oleada_server.audit import service as audit
 from oleada_server.client import NoServerError, RefusedError
 from oleada_server.db import db
 from oleada_server.enrolment import pki
@@ -21,7 +23,7 @@ from oleada_server.enrolment import service as enrolment
 from oleada_server.enrolment.models import Certificate
 from oleada_server.system.cli import look
 from oleada_server.system.judge import Condition
-from sqlalchemy import select, update
+from sqlalchemy import delete
 
 from oleada_lab.boxes import Box, power_off_all
 from oleada_lab.clock import now_utc
@@ -197,31 +199,25 @@ class Scene:
                     return process
         raise OperatorError(f"No process of the server is called {' '.join(words)}.")
 
-    def expire(self, device_id: str, identity: Path, long_ago: datetime) -> None:
-        """Give a box, in its folder *identity*, a certificate that was issued *long_ago*."""
+    def expire(self, device_id: str, box: Box, long_ago: datetime) -> None:
+        """Let the certificate of *box*, which is off, be one that was issued *long_ago*."""
+        disk = RealDisk(box.directory)
+        folder = box.directory / keypairs.FOLDERS[keypairs.active(disk)]
         with self._database():
-            key = load_pem_private_key((identity / "key.pem").read_bytes(), None)
+            key = load_pem_private_key((folder / keypairs.KEY).read_bytes(), None)
             assert isinstance(key, EllipticCurvePrivateKey)  # noqa: S101 - boxes make no other
-            issued = pki.issue_device(
-                enrolment.device_authority(), device_id, key.public_key(), long_ago, days=90
+            db.session.execute(delete(Certificate).where(Certificate.device_id == device_id))
+            issued = enrolment.record_certificate(
+                device_id, key.public_key(), pki.spki_sha256(key.public_key()), long_ago
             )
-            pem = issued.public_bytes(Encoding.PEM)
-            (identity / "certificate.pem").write_bytes(pem)
-            self._set_end(device_id, issued.not_valid_after_utc)
+            db.session.commit()
+            (folder / keypairs.CERTIFICATE).write_text(issued.pem)
 
-    def restore(self, device_id: str) -> None:
-        """Let the server know again when the certificate that it issued to a box ends."""
+    def audited(self, object_ref: str) -> list[dict[str, Any]]:
+        """Return what the audit trail has about *object_ref*, the newest first."""
         with self._database():
-            held = select(Certificate).where(Certificate.device_id == device_id)
-            row = db.session.scalars(held).one()
-            self._set_end(
-                device_id, load_pem_x509_certificate(row.pem.encode()).not_valid_after_utc
-            )
-
-    def _set_end(self, device_id: str, ends: datetime) -> None:
-        row = update(Certificate).where(Certificate.device_id == device_id)
-        db.session.execute(row.values(not_after=ends))
-        db.session.commit()
+            found = audit.events_about(object_ref)
+            return [{"action": one.action, "reason": one.reason} for one in found]
 
     @contextmanager
     def _database(self) -> Iterator[None]:
@@ -235,10 +231,10 @@ class Scene:
                 db.engine.dispose()
 
     def _link(self) -> str:
-        """Return the one-time link of a new administrator."""
+        """Return the one-time link of somebody who may read."""
         with self._database():
             now, actor = now_utc(), "system:lab"
-            accounts.add_user(READER, full_name=READER, role=Role.ADMIN, actor=actor, now=now)
+            accounts.add_user(READER, full_name=READER, role=Role.VIEWER, actor=actor, now=now)
             return f"/sign-in/link/{accounts.create_link(READER, actor=actor, now=now)}"
 
     def _heard(self) -> int:
