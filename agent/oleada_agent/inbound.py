@@ -128,11 +128,16 @@ class Inbound:
     def _dispatch_model(self, kind: Kind, payload: bytes) -> None:
         match kind:
             case Model.META:
+                known = self.authority.denied
                 if self._keep_meta(payload):
+                    if self.authority.denied != known:  # it lay here, and nobody could read it
+                        self.feed(DenyListed(self.authority.denied))
                     self._take_up_held()
                     self.feed(TrustChanged())
             case Model.WAVE:
-                self.authority.accept_waves(messages.decode(Waves, payload, DOWN_BYTES_MAX))
+                waves = messages.decode(Waves, payload, DOWN_BYTES_MAX)
+                if (error := self.authority.accept_waves(waves)) is not None:
+                    self._refuse(kind, error.code, str(error))
                 self.feed(TrustChanged())
             case Model.DENY:
                 if self.authority.accept_deny(payload):

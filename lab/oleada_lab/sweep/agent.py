@@ -6,6 +6,7 @@ the network (immediate), the media player, and the clock.
 """
 
 import json
+from base64 import b64decode
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -256,7 +257,7 @@ class Agent:
         return Promises(
             self._version("root"),
             self._version("timestamp"),
-            len(self._authority.denied),
+            self._denied(),
             state.security_floor,
             state.assignment_seq,
             max(0, stored_ms),
@@ -268,6 +269,15 @@ class Agent:
         for data in MetadataStore(self._world.disk, enrol.TRUST).read(role):
             with suppress(ValueError):
                 found = max(found, json.loads(data)["signed"]["version"])
+        return found
+
+    def _denied(self) -> int:
+        """Return how many digests the deny list names that is stored, readable by now or not."""
+        found = 0
+        for data in MetadataStore(self._world.disk, f"{enrol.TRUST}/denied").read("list"):
+            with suppress(ValueError):
+                deny = json.loads(b64decode(json.loads(data)["payload"]))
+                found = max(found, len(deny["digests"]))
         return found
 
     def _check_program(self) -> None:

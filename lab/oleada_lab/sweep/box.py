@@ -18,7 +18,7 @@ from oleada_lab.sim.disk import PowerCutError
 from oleada_lab.sweep import renewing
 from oleada_lab.sweep.agent import Agent
 from oleada_lab.sweep.finding import Finding, Kind
-from oleada_lab.sweep.kit import CONFIG, NEW, NEW_SECURITY_VERSION, SECURITY_VERSION, agent_of
+from oleada_lab.sweep.kit import CONFIG, SECURITY_VERSIONS, agent_of
 from oleada_lab.sweep.world import World
 
 BOOTS_MAX: Final = 24
@@ -132,7 +132,7 @@ class Box:
     def _look(self, slot: str) -> Found:
         header = self._header(slot)
         behaviour = self._world.behaviours.get(header.version, Behaviour.GOOD)
-        security = NEW_SECURITY_VERSION if header.version == NEW else SECURITY_VERSION
+        security = SECURITY_VERSIONS[header.version]
         release = ReleaseFile(header.version, MODEL, security, behaviour)
         return Found(release, agent_of(self._world.kit.images[header.version]))
 

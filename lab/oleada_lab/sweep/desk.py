@@ -42,17 +42,20 @@ from oleada_wire.words import Phase, Reason
 from oleada_lab.real.repository import MODEL, NOON
 from oleada_lab.sweep.kit import (
     DEVICE,
-    NEW,
-    NEW_SECURITY_VERSION,
+    FIRST,
     START_MS,
     TOKEN,
     Kit,
+    Release,
 )
 
 HOUR_MS: Final = 3_600_000
-ASSIGNMENT: Final = "AS-2041"
-COMMAND: Final = "C-1"
-WAVE: Final = 31
+ASSIGNMENT: Final = "AS-204{}"
+COMMAND: Final = "C-{}"
+WAVE: Final = 30
+"""And the number of the release."""
+SEQ: Final = 100
+"""More assignments than one release sees."""
 YEAR: Final = timedelta(days=365)
 MINUTE: Final = timedelta(minutes=1)
 SHORT: Final = timedelta(minutes=70)
@@ -93,7 +96,7 @@ class Desk:
     """What the server knows of one box.
 
     Attributes:
-        has_release: The release is published and assigned.
+        release: Is published and assigned; None without one.
         is_denied: The deny list names the release.
         is_covered: The wave covers the box.
         keys: The box's public keys, of which each vouched for the next; the first one is
@@ -106,7 +109,7 @@ class Desk:
     """
 
     kit: Kit
-    has_release: bool = False
+    release: Release | None = None
     is_denied: bool = False
     is_covered: bool = True
     keys: tuple[bytes, ...] = ()
@@ -126,7 +129,7 @@ class Desk:
     def facts(self) -> tuple[Any, ...]:
         """Return what decides about the future, for comparing."""
         return (
-            self.has_release,
+            self.release,
             len(self.keys),
             tuple(sorted(self.reports.items())),
             len(self.results),
@@ -198,19 +201,29 @@ class Desk:
 
     def retained(self) -> list[Mail]:
         """Return what the broker keeps for this box and its model, as it hears it first."""
-        files = self.kit.second if self.has_release else self.kit.first
-        found = [self._to_model(Model.META, messages.encode(Meta(self._header(), files)))]
-        if not self.has_release:
-            return found
-        denied = self.kit.images[NEW].sha256 if self.is_denied else OTHER_DIGEST
-        deny = Deny(self._header(), MODEL, 1, (denied,))
+        release = self.release
+        if release is None:
+            return [self._metadata(self.kit.first)]
+        found = [self._metadata(self.kit.second if release is FIRST else self.kit.third)]
+        digest = self.kit.images[release.new.version].sha256
+        denied = digest if self.is_denied else OTHER_DIGEST
+        deny = Deny(self._header(), MODEL, release.number, (denied,))
         found.append(self._to_model(Model.DENY, messages.seal(deny, [self.kit.director])))
-        found.append(self._to_model(Model.WAVE, self._waves()))
+        found.append(self._to_model(Model.WAVE, self._waves(release)))
         expires_ms = START_MS + 1_000 * HOUR_MS
-        ping = Cmd(self._header(), DEVICE, COMMAND, 1, "ping", expires_ms)
+        number = release.number
+        ping = Cmd(self._header(), DEVICE, COMMAND.format(number), number, "ping", expires_ms)
         found.append(self._to_box(Down.CMD, ping))
-        found.append(self._to_box(Down.ASSIGN, self._assign()))
+        found.append(self._to_box(Down.ASSIGN, self._assign(release)))
         return found
+
+    def offer(self, release: Release) -> None:
+        """Publish and assign *release*; what became of the one before is known and over."""
+        self.release = release
+        self.reports, self.results, self.attempt = {}, set(), 1
+
+    def _metadata(self, files: dict[str, str]) -> Mail:
+        return self._to_model(Model.META, messages.encode(Meta(self._header(), files)))
 
     def hear(self, kind: Up, data: bytes, truth: Truth) -> list[Mail]:
         """Take one message of the box and return the answers."""
@@ -239,8 +252,11 @@ class Desk:
             return []
         if told.phase.is_final:
             self._check(f"verdict {told.phase}", told.slot, told.version, truth)
-        if told.phase is Phase.UPDATED and (told.version != NEW or not truth.proven):
-            self._lie(f"updated was told of {told.version}, proven: {truth.proven}")
+        release = self.release
+        if release is None or report.assignment_id != ASSIGNMENT.format(release.number):
+            self._lie(f"report {name} is about {report.assignment_id}")
+            return []
+        self._check_success(told, release, truth)
         self.reports[name] = told
         if not told.phase.is_final:
             return []
@@ -248,7 +264,12 @@ class Desk:
             self._lie(f"attempt {report.attempt} has a second verdict, {told.phase}")
         if told.reason in AGAIN and report.attempt == self.attempt < ATTEMPTS_MAX:
             self.attempt += 1
-        return [self._to_box(Down.ASSIGN, self._assign())]
+        return [self._to_box(Down.ASSIGN, self._assign(release))]
+
+    def _check_success(self, told: Told, release: Release, truth: Truth) -> None:
+        is_true = told.version == release.new.version and truth.proven
+        if told.phase is Phase.UPDATED and not is_true:
+            self._lie(f"updated was told of {told.version}, proven: {truth.proven}")
 
     def _check(self, what: str, slot: str, version: str, truth: Truth) -> None:
         if (slot, version) != (truth.slot, truth.version):
@@ -259,23 +280,24 @@ class Desk:
 
     # -- messages ----------------------------------------------------------------------
 
-    def _assign(self) -> Assign:
+    def _assign(self, release: Release) -> Assign:
         """Return what the box should do: the assignment, or nothing once it has its verdict."""
-        image = self.kit.images[NEW]
+        image, number = self.kit.images[release.new.version], release.number
         is_over = bool(self.verdicts(self.attempt))
         assignment = Assignment(
-            ASSIGNMENT, self.attempt, "R-107", WAVE, self.kit.target_path, image.sha256,
-            len(image.data), NEW, NEW_SECURITY_VERSION, START_MS, START_MS + 100 * HOUR_MS,
+            ASSIGNMENT.format(number), self.attempt, "R-107", WAVE + number, release.target_path,
+            image.sha256, len(image.data), release.new.version, release.new.security_version,
+            START_MS, START_MS + 100 * HOUR_MS,
         )  # fmt: skip
-        seq = 2 * self.attempt - (not is_over)
+        seq = SEQ * number + 2 * self.attempt - (not is_over)
         head = self._header(later_ms=2 * HOUR_MS)  # no other word raises the time floor so far
         return Assign(head, DEVICE, seq, None if is_over else assignment)
 
-    def _waves(self) -> bytes:
-        image = self.kit.images[NEW]
+    def _waves(self, release: Release) -> bytes:
+        image = self.kit.images[release.new.version]
         wave = Wave(
-            self._header(), WAVE, "R-107", MODEL, self.kit.target_path, image.sha256,
-            len(image.data), NEW_SECURITY_VERSION, self._cohort(),
+            self._header(), WAVE + release.number, "R-107", MODEL, release.target_path,
+            image.sha256, len(image.data), release.new.security_version, self._cohort(),
             START_MS - HOUR_MS, START_MS + 100 * HOUR_MS,
         )  # fmt: skip
         sealed = messages.seal(wave, list(self.kit.approvers)).decode()

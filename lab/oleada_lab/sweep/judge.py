@@ -9,7 +9,6 @@ from oleada_wire.words import Phase
 
 from oleada_lab.sweep import renewing
 from oleada_lab.sweep.finding import Finding, Kind
-from oleada_lab.sweep.kit import NEW, NEW_SECURITY_VERSION, RUNNING, SECURITY_VERSION
 from oleada_lab.sweep.story import Story
 from oleada_lab.sweep.world import World
 
@@ -31,7 +30,7 @@ def judge(story: Story, world: World, state: State | None) -> list[Finding]:
 
 def _place(story: Story, world: World, state: State) -> list[Finding]:
     """Return what is wrong about what runs."""
-    slot, version = ("B", NEW) if story.is_updated else ("A", RUNNING)
+    slot, version = place = story.release.new if story.is_updated else story.release.old
     found = []
     if not isinstance(state.stage, Idle):
         found.append(f"the box rests in {type(state.stage).__name__}")
@@ -41,7 +40,7 @@ def _place(story: Story, world: World, state: State) -> list[Finding]:
     said = control.FileBootControl(world.disk).load()
     if said is None or not said.of(running.slot).successful or not running.successful:
         found.append(f"slot {running.slot} runs and is not proven")
-    floor = NEW_SECURITY_VERSION if story.is_updated else SECURITY_VERSION
+    floor = place.security_version
     stuck = [Finding(Kind.STUCK, sentence) for sentence in found]
     if state.security_floor != floor:
         sentence = f"the security floor is {state.security_floor}; {floor} is right"

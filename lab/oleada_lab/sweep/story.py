@@ -14,7 +14,17 @@ from oleada_lab.errors import LabError
 from oleada_lab.sim.disk import SimDisk
 from oleada_lab.sweep.box import Box
 from oleada_lab.sweep.desk import Desk
-from oleada_lab.sweep.kit import CONFIG, NEW, RUNNING, SPARE, START_MS, TOKEN, Kit
+from oleada_lab.sweep.kit import (
+    CONFIG,
+    FIRST,
+    RUNNING,
+    SECOND,
+    SPARE,
+    START_MS,
+    TOKEN,
+    Kit,
+    Release,
+)
 from oleada_lab.sweep.world import World
 
 FRESH_MS: Final = 50 * 60_000
@@ -33,6 +43,7 @@ class Story:
         renewals: How often its certificate has been replaced at the end; all but the last
             time before the story begins.
         like: The story that begins in the same way; only what differs is cut here.
+        release: Is offered, if one is; those before it were installed before the story begins.
     """
 
     name: str
@@ -42,6 +53,7 @@ class Story:
     ending: Ending | None
     like: str = ""
     renewals: int = 0
+    release: Release = FIRST
 
     @property
     def is_updated(self) -> bool:
@@ -51,7 +63,7 @@ class Story:
     @property
     def behaviours(self) -> Mapping[str, Behaviour]:
         """Return how images behave, by version."""
-        return {} if self.behaviour is None else {NEW: self.behaviour}
+        return {} if self.behaviour is None else {self.release.new.version: self.behaviour}
 
 
 ENROLMENT: Final = Story(
@@ -63,6 +75,14 @@ UPDATE: Final = Story(
     True,
     Behaviour.GOOD,
     (Phase.UPDATED, None),
+)
+AGAIN: Final = Story(
+    "again",
+    "the next release, back into the first slot, on a box that was updated before",
+    True,
+    Behaviour.GOOD,
+    (Phase.UPDATED, None),
+    release=SECOND,
 )
 UNHEALTHY: Final = Story(
     "unhealthy",
@@ -105,7 +125,7 @@ RENEWAL_AGAIN: Final = Story(
     renewals=2,
 )  # fmt: skip
 EVERY: Final = (
-    *(ENROLMENT, UPDATE, UNHEALTHY, UNBOOTABLE, DENIED, UNCOVERED),
+    *(ENROLMENT, UPDATE, AGAIN, UNHEALTHY, UNBOOTABLE, DENIED, UNCOVERED),
     *(RENEWAL, RENEWAL_AGAIN),
 )
 STORIES: Final = {story.name: story for story in EVERY}
@@ -129,6 +149,22 @@ def factory(kit: Kit, seed: int) -> World:
     return World(kit, disk, Desk(kit), {}, seed)
 
 
+def _update(world: World) -> None:
+    """Let the first release be installed in *world*.
+
+    Raises:
+        LabError: it was not.
+    """
+    world.desk.offer(FIRST)
+    problem = Box(world).live()
+    if problem is not None or not world.desk.verdicts(1):
+        raise LabError(f"The box was not updated: {problem}")
+    world.now_ms = START_MS
+    world.put, world.has_answered, world.pings = frozenset(), False, 0
+    world.disk.settle()
+    world.disk.changes = 0
+
+
 def begin(story: Story, kit: Kit, seed: int) -> World:
     """Return the world in which *story* begins, the box switched off.
 
@@ -146,7 +182,10 @@ def begin(story: Story, kit: Kit, seed: int) -> World:
         world.now_ms = START_MS
         world.disk.settle()
         world.disk.changes = 0
-    world.desk.has_release = story.behaviour is not None
+    if story.release is SECOND:
+        _update(world)
+    if story.behaviour is not None:
+        world.desk.offer(story.release)
     world.desk.is_denied = story is DENIED
     world.desk.is_covered = story is not UNCOVERED
     world.behaviours = story.behaviours

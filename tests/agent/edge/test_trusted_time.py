@@ -9,14 +9,16 @@ from oleada_agent.machine_events import (
     Authorised,
     AuthorityRefused,
     AuthorityUnknown,
+    DenyListed,
     LeaseAnswered,
     TrustChanged,
 )
 from oleada_agent.machine_states import State
 from oleada_agent.trust.errors import FreezeError
 from oleada_agent.trust.trusted_time import ANSWER_MS_MAX, DOUBT_MS, QUESTIONS_MAX, TrustedTime
-from oleada_wire.messages import Assign, Cmd, Header, Lease
-from oleada_wire.topics import Down
+from oleada_wire import messages, topics
+from oleada_wire.messages import Assign, Cmd, Deny, Header, Lease
+from oleada_wire.topics import Down, Model
 from oleada_wire.words import LeasePhase, Reason
 
 from tests.agent.edge.clocks import (
@@ -30,7 +32,7 @@ from tests.agent.edge.clocks import (
     Home,
     at,
 )
-from tests.agent.edge.repository import NOON
+from tests.agent.edge.repository import MODEL, NOON
 
 
 @pytest.mark.parametrize("clock", CLOCKS)
@@ -224,6 +226,21 @@ def test_after_a_restart_a_box_with_a_wrong_clock_still_knows_who_may_tell_the_t
     home.questions.ask_time()
     home.answer()
     assert home.authority.time.now_ms() == NOON_MS
+
+
+def test_a_deny_list_that_nobody_could_read_at_the_start_counts_when_metadata_comes() -> None:
+    home = Home(NOON_MS)
+    home.connect()
+    sealed = messages.seal(Deny(home.header(), MODEL, 1, ("a" * 64,)), [home.repository.director])
+    home.inbound.take(topics.model(MODEL, Model.DENY), sealed)
+    for folder in ("data/trust", "data/trust/second"):  # a cut between two files of a new set
+        home.disk.unlink(f"{folder}/snapshot.json")
+    home.boot()
+    home.fed.clear()
+
+    home.connect()
+
+    assert home.fed[0] == DenyListed(("a" * 64,))
 
 
 def test_a_signed_time_that_makes_metadata_old_ends_it_without_a_question() -> None:

@@ -15,7 +15,7 @@ from oleada_lab.sweep.story import STORIES
 
 POINTS_MIN = {
     "enrolment": 100, "update": 250, "unhealthy": 80, "unbootable": 100, "denied": 25,
-    "uncovered": 25, "renewal": 40, "renewal-again": 45,
+    "uncovered": 25, "again": 220, "renewal": 40, "renewal-again": 45,
 }  # fmt: skip
 
 
