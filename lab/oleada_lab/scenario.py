@@ -47,6 +47,7 @@ class Fleet:
         profile: Of their lines; ``home`` needs no table of its own.
         regions: Shares of the fleet by name, for targets such as ``region:north``.
         old_share: Of boxes leave the factory with ``old_version``.
+        old_agent: Commit whose agent those run, at level ``proc``; in virtual time there is one.
         health: Between two health messages.
         connect_spread: The agent's setting.
     """
@@ -58,6 +59,7 @@ class Fleet:
     regions: dict[str, float] = field(default_factory=dict)
     old_share: float = 0.0
     old_version: str = ""
+    old_agent: str = ""
     health: Duration = AN_HOUR
     connect_spread: Duration = A_MINUTE
 

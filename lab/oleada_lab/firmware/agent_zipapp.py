@@ -24,17 +24,21 @@ sys.exit(main())
 """
 
 
-def build_zipapp(out: Path, *, hardware_model: str, version: str) -> Path:
+def build_zipapp(
+    out: Path, *, hardware_model: str, version: str, source: Path | None = None
+) -> Path:
     """Write the agent of one image to *out* and return *out*.
 
     Args:
         out: The file to write; its folder exists.
         hardware_model: Of the image that will hold the file, such as ``VX-410``.
         version: Of the image that will hold the file, such as ``5.8.2``.
+        source: The folder of both packages; those that run here if not given.
     """
     entries = {"__main__.py": _MAIN.encode()}
     for package in (oleada_agent, oleada_wire):
-        entries |= _files_of(package.__name__, Path(package.__path__[0]))
+        name = package.__name__
+        entries |= _files_of(name, source / name if source else Path(package.__path__[0]))
     build = f'"""Which image this agent is part of."""\n\nIMAGE = "{hardware_model}/{version}"\n'
     entries["oleada_agent/_image.py"] = build.encode()
     out.write_bytes(_zip(entries))

@@ -85,7 +85,12 @@ class BuiltImage:
 
 
 def build_image(
-    spec: ImageSpec, tree: Path, out: Path, *, built_at_s: int = BUILT_AT_S
+    spec: ImageSpec,
+    tree: Path,
+    out: Path,
+    *,
+    built_at_s: int = BUILT_AT_S,
+    agent_source: Path | None = None,
 ) -> BuiltImage:
     """Build *out* from the files under *tree*, and return what was built.
 
@@ -97,6 +102,7 @@ def build_image(
         tree: The root of the file system; belongs to the build and is changed.
         out: The image; its folder exists. Replaced only when the build has succeeded.
         built_at_s: The time in every inode; seconds of Unix time.
+        agent_source: Where the agent's packages lie, if it is not the one that runs here.
 
     Raises:
         ImageError: e2fsprogs is missing or failed; says how.
@@ -104,7 +110,12 @@ def build_image(
     oleada = tree / "oleada"
     oleada.mkdir(exist_ok=True)
     (oleada / "release.json").write_text(json.dumps(asdict(spec), indent=1, sort_keys=True) + "\n")
-    build_zipapp(oleada / "agent.pyz", hardware_model=spec.hardware_model, version=spec.version)
+    build_zipapp(
+        oleada / "agent.pyz",
+        hardware_model=spec.hardware_model,
+        version=spec.version,
+        source=agent_source,
+    )
     _plain_modes(tree)
     unfinished = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
@@ -119,7 +130,9 @@ def build_image(
     return BuiltImage(spec, out, sha256, size_bytes)
 
 
-def build_small_image(spec: ImageSpec, out: Path, *, system_bytes: int = 2 * MIB) -> BuiltImage:
+def build_small_image(
+    spec: ImageSpec, out: Path, *, system_bytes: int = 2 * MIB, agent_source: Path | None = None
+) -> BuiltImage:
     """Build an image with the agent and *system_bytes* that stand for a system.
 
     The bytes are drawn from model and version, so that two versions differ everywhere
@@ -133,7 +146,7 @@ def build_small_image(spec: ImageSpec, out: Path, *, system_bytes: int = 2 * MIB
         tree = Path(folder, "tree")
         (tree / "system").mkdir(parents=True)
         (tree / "system" / "base.bin").write_bytes(dice.randbytes(system_bytes))
-        return build_image(spec, tree, out)
+        return build_image(spec, tree, out, agent_source=agent_source)
 
 
 def sha256_of(path: Path) -> str:

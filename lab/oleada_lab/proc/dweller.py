@@ -9,6 +9,7 @@ from oleada_wire import messages
 from oleada_wire.errors import WireError
 from oleada_wire.messages import Health
 
+from oleada_lab.check.facts import Fact
 from oleada_lab.proc.history import BoxHistory
 from oleada_lab.proc.home import Home
 from oleada_lab.proc.line import Line
@@ -34,6 +35,7 @@ class Dweller:
         made: Health messages that it has made, as far as anybody has seen them.
         lost: Those that its household has wiped.
         is_heard: It has said something over the connection that it has.
+        waits: Facts that are told when the server has been asked.
     """
 
     number: int
@@ -54,7 +56,7 @@ class Dweller:
     dropped: dict[str, int] = field(default_factory=dict)
     is_heard: bool = False
     spool_max: int = 0
-    waits: list[str] = field(default_factory=list)
+    waits: list[Fact] = field(default_factory=list)
 
     def hear_health(self, payload: bytes) -> None:
         """Take note of a health message that went out."""

@@ -1,9 +1,9 @@
 """Turns looks at real boxes and a real server into the facts that invariants hear. Pure.
 
 What happens between two looks is inferred from what it leaves: a journal that says
-*Downloading* has erased a slot, a row with a new time has been given a lease. Within one
-look what a box did comes before what the server says of it, because the server is asked
-first and boxes after it.
+*Downloading* has erased a slot, a row with a new time has been given a lease. The server
+is asked first and boxes after it, and what is told is in the order of causes: what the
+server let boxes do, what they did, what the server shows of it.
 """
 
 from collections.abc import Iterator
@@ -22,14 +22,9 @@ RUNNING = "running"
 
 @dataclass(slots=True)
 class BoxHistory:
-    """What has been told of one box.
-
-    Attributes:
-        began: An update that has begun and is not told of, until the server was asked.
-    """
+    """What has been told of one box."""
 
     box: str
-    began: Working | None = None
     _working: Working | None = None
     _verdict: ReportDraft | None = None
     _running: str = ""
@@ -41,18 +36,10 @@ class BoxHistory:
         """Yield what *look* shows that was not so before."""
         yield from self._power(look)
         yield from self._slots(look)
-        if self.began is not None and look.verdict != self._verdict:
-            yield from self.flush()
         yield from self._ended(look)
         self._working = look.working
         if look.verdict is not None:
             self._verdict = look.verdict
-
-    def flush(self) -> Iterator[Fact]:
-        """Yield the beginning of an update, now that leases have been told of."""
-        if self.began is not None:
-            yield facts.InstallBegan(self.box, self.began.assignment, self.began.attempt)
-            self.began = None
 
     def _power(self, look: BoxLook) -> Iterator[Fact]:
         for boot in look.boots:
@@ -82,7 +69,7 @@ class BoxHistory:
             if not work.is_armed:
                 proven = self._running in look.proven
                 yield facts.SlotErased(self.box, work.target, self._running, proven)
-            self.began = work
+            yield facts.InstallBegan(self.box, work.assignment, work.attempt)
         if work.is_armed and name not in self._armed:
             self._armed.add(name)
             digest = (look.digests or {}).get(work.target, "")
@@ -112,8 +99,8 @@ class ServerHistory:
     _waves: set[int] = field(default_factory=set)
     _state: str = ""
 
-    def see(self, look: ServerLook) -> Iterator[Fact]:
-        """Yield what *look* shows that was not so before; commands before the end of all."""
+    def orders(self, look: ServerLook) -> Iterator[Fact]:
+        """Yield what the server has let boxes do: what they did then comes after it."""
         for wave, boxes in look.waves.items():
             if wave not in self._waves:
                 self._waves.add(wave)
@@ -122,27 +109,26 @@ class ServerHistory:
             yield from self._moved(look.state)
         at_work = sum(row.is_leased for row in look.rows)
         for row in look.rows:
-            yield from self._row(row, at_work)
+            before = self._rows.get(row.device_id)
+            is_new = before is None or before.attempt != row.attempt or before.state == QUEUED
+            if row.state != QUEUED and row.attempt and is_new:
+                yield facts.Commanded(row.device_id, row.wave, row.attempt)
+            if row.is_leased and (before is None or before.leased != row.leased):
+                yield facts.LeaseGiven(row.device_id, max(0, at_work - 1), self.in_flight_max)
+
+    def shows(self, look: ServerLook) -> Iterator[Fact]:
+        """Yield what the server shows of boxes: what they did came before it."""
+        for row in look.rows:
+            before = self._rows.get(row.device_id)
+            self._rows[row.device_id] = row
+            if row.version and (before is None or before.version != row.version):
+                yield facts.Shown(row.device_id, "", row.version)
+            if before is None or before.state != row.state:
+                version = self.version if row.state == UPDATED else ""
+                yield facts.Shown(row.device_id, row.state, version)
         yield from self._moved(look.state)
 
     def _moved(self, state: str) -> Iterator[Fact]:
         if state != self._state:
             self._state = state
             yield facts.RolloutMoved(state)
-
-    def _row(self, row: RowLook, at_work: int) -> Iterator[Fact]:
-        before = self._rows.get(row.device_id)
-        self._rows[row.device_id] = row
-        if (
-            row.state != QUEUED
-            and row.attempt
-            and (before is None or before.attempt != row.attempt or before.state == QUEUED)
-        ):
-            yield facts.Commanded(row.device_id, row.wave, row.attempt)
-        if row.is_leased and (before is None or before.leased != row.leased):
-            yield facts.LeaseGiven(row.device_id, max(0, at_work - 1), self.in_flight_max)
-        if row.version and (before is None or before.version != row.version):
-            yield facts.Shown(row.device_id, "", row.version)
-        if before is None or before.state != row.state:
-            version = self.version if row.state == UPDATED else ""
-            yield facts.Shown(row.device_id, row.state, version)

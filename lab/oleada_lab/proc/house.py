@@ -28,6 +28,7 @@ from oleada_lab.firmware.image import BuiltImage, ImageSpec, build_small_image
 from oleada_lab.operator import Operator, Places
 from oleada_lab.proc.ear import Ear
 from oleada_lab.proc.home import NAME
+from oleada_lab.proc.old_agent import agent_at
 from oleada_lab.real.house import free_port
 
 PORTS: Final = ("web_port", "door_port", "broker_port", "broker_services_port")
@@ -75,12 +76,19 @@ class House:
                         db.session.remove()
                     db.engine.dispose()
 
-    def build(self, version: str, behaviour: str = "good") -> BuiltImage:
-        """Return an image of *version*, built once."""
+    def build(self, version: str, behaviour: str = "good", agent_of: str = "") -> BuiltImage:
+        """Return an image of *version*, with the agent of commit *agent_of* if it is given.
+
+        Raises:
+            LabError: There is no such commit here; says what to type.
+        """
         folder = self.operator.images_dir
         folder.mkdir(parents=True, exist_ok=True)
         spec = ImageSpec(self.model, version, behaviour=behaviour)
-        return build_small_image(spec, folder / f"{version}.img", system_bytes=SYSTEM_BYTES)
+        source = agent_at(agent_of, folder / "old-agent") if agent_of else None
+        return build_small_image(
+            spec, folder / f"{version}.img", system_bytes=SYSTEM_BYTES, agent_source=source
+        )
 
     def add_box(self, serial: str, factory: Path, settings: dict[str, str | int]) -> Box:
         """Return a new box that is claimed and has never had power."""

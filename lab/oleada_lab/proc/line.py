@@ -85,7 +85,7 @@ class Line:
         self.slowdown = 1
         self.wrong = Wrong.NOTHING
         self.opened_s: list[float] = []
-        self._ports = ports
+        self.ports = ports
         self._dice = dice
         self._certificates = certificates
         self._connections: set[Connection] = set()
@@ -100,7 +100,7 @@ class Line:
 
     async def open(self) -> None:
         """Listen."""
-        for is_broker, port in zip((True, False), self._ports, strict=True):
+        for is_broker, port in zip((True, False), self.ports, strict=True):
             serve = self._broker if is_broker else self._door
             self._servers.append(await asyncio.start_server(serve, self.address, port))
 
@@ -124,10 +124,10 @@ class Line:
     # -- inside ------------------------------------------------------------------------
 
     async def _broker(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await self._serve(reader, writer, self._ports[0], is_broker=True)
+        await self._serve(reader, writer, self.ports[0], is_broker=True)
 
     async def _door(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await self._serve(reader, writer, self._ports[1], is_broker=False)
+        await self._serve(reader, writer, self.ports[1], is_broker=False)
 
     async def _serve(
         self,

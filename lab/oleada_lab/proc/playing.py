@@ -21,6 +21,7 @@ from typing import Any, Final
 from oleada_lab import running, scenario
 from oleada_lab.errors import LabError
 from oleada_lab.proc.home import DiskKind
+from oleada_lab.proc.old_agent import agent_at
 from oleada_lab.proc.stage import Stage, disk_kind
 from oleada_lab.real.tools import BY_NAME, examine
 from oleada_lab.scenario import Scenario
@@ -55,6 +56,9 @@ def check_tools(story: Scenario) -> None:
     if story.release.behaviour == "no_network":
         names.append("netns")
     missing = [one for one in examine([BY_NAME[name] for name in names]) if not one.works]
+    if story.fleet.old_agent:
+        with tempfile.TemporaryDirectory(prefix="oleada-agent-") as folder:
+            agent_at(story.fleet.old_agent, Path(folder))
     if missing:
         said = "; ".join(
             f"{one.tool.name}: {one.missing} (type: {one.tool.install})" for one in missing

@@ -134,12 +134,13 @@ class Stage:
 
     def _build(self) -> None:
         release, fleet = self.run.scenario.release, self.run.scenario.fleet
-        versions = {release.start: "good"}
+        behaviours = {release.start: "good", release.to: release.behaviour}
         if fleet.old_version:
-            versions[fleet.old_version] = "good"
+            behaviours[fleet.old_version] = "good"
         signed = {}
-        for version, behaviour in {**versions, release.to: release.behaviour}.items():
-            built = self.house.build(version, behaviour)
+        for version, behaviour in behaviours.items():
+            agent_of = fleet.old_agent if version == fleet.old_version else ""
+            built = self.house.build(version, behaviour, agent_of)
             signed[built.sha256] = version
             self._factory[version] = built.path
             if version == release.to:
@@ -249,7 +250,7 @@ class Stage:
             if box.has_viewer:
                 box.home.set_viewer(there=True)
         self._hear()
-        if self.now_s - self._asked_s > ASK_S:
+        if self.now_s - self._asked_s > ASK_S or any(box.waits for box in self.boxes):
             self._asked_s = self.now_s
             self._ask_server()
         else:
@@ -266,21 +267,27 @@ class Stage:
             return  # its disk has no power, or is being replaced under our eyes
         box.spool_max = max(box.spool_max, len(box.seen.spool))
         for fact in box.history.see(box.seen):
-            self.tell(fact)
+            # Whether it had a lease only the server knows; the rest waits behind it.
+            if box.waits or isinstance(fact, facts.InstallBegan):
+                box.waits.append(fact)
+            else:
+                self.tell(fact)
 
     def _ask_server(self) -> None:
-        """Look at the server, then at the boxes; tell what boxes did first."""
-        began = [box for box in self.boxes if box.history.began is not None]
+        """Look at the server, then at the boxes; tell what waited for what it says."""
         found = self._look_at_server()
+        for fact in self._server.orders(found) if found is not None else ():
+            self.tell(fact)
         for box in self.boxes:
+            if found is not None:
+                for fact in box.waits:
+                    self.tell(fact)
+                box.waits.clear()
             self.look_at(box)
         if found is not None:
             self._seen = found
-            for fact in self._server.see(found):
+            for fact in self._server.shows(found):
                 self.tell(fact)
-            for box in began:
-                for fact in box.history.flush():
-                    self.tell(fact)
 
     def _look_at_server(self) -> ServerLook | None:
         if not self.people.rollout:
@@ -318,14 +325,15 @@ class Stage:
         there = [box for box in self.boxes if not box.is_gone]
         is_over = self._is_over() or self.run.scenario.expect.rollout == "running"
         return is_over and all(
-            box.is_heard and box.seen.is_at_rest and not box.history.began for box in there
+            box.is_heard and box.seen.is_at_rest and not box.waits for box in there
         )
 
     # -- the end -----------------------------------------------------------------------
 
     def _ending(self) -> Ending:
         self._hear()
-        self._ask_server()
+        for _ in range(2):  # what the first look finds to wait is told by the second
+            self._ask_server()
         seen = self._seen
         for fact in accounts(self.boxes, seen.health if seen else frozenset()):
             self.tell(fact)

@@ -42,7 +42,7 @@ def test_most_rows_are_played_with_real_processes() -> None:
 
 def test_a_row_that_is_not_real_says_why() -> None:
     missing = set(ROWS) - rows_at("proc")
-    table = PAGE.partition("## Rows without real processes")[2].partition("\n## ")[0]
+    table = PAGE.partition("## Real processes")[2].partition("\n## ")[0]
     said = {row.lower() for row in re.findall(r"^\| ([A-Z]\d) \|", table, re.M)}
 
     assert said == missing
