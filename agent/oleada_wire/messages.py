@@ -26,6 +26,7 @@ __all__ = [
     "Ack",
     "Assign",
     "Assignment",
+    "AuditHead",
     "Cmd",
     "Cohort",
     "Crash",
@@ -242,10 +243,12 @@ class Meta:
     Attributes:
         files: By plain name (``timestamp.json``, ``VX-410.json``) and, for the root
             chain, versioned name (``1.root.json``).
+        audit_head: The envelope of an :class:`AuditHead`, the same for every box.
     """
 
     header: Header
     files: dict[str, str] = field(metadata={"chars_max": DOWN_BYTES_MAX})
+    audit_head: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,9 +290,33 @@ class Deny:
     digests: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class AuditHead:
+    """Signed: what the server's audit trail was at one moment, told to everybody alike.
+
+    A box keeps the newest one and says which in its health, so that a server that shows
+    one trail to its auditors and another one to some boxes is found.
+
+    Attributes:
+        size: Entries under it.
+        root_sha256: Root of the tree over them (RFC 9162).
+        entry_sha256: Hash of the last entry.
+        epoch: When the server was last restored from a backup, milliseconds since 1970; 0
+            for never. Sizes are compared within one epoch.
+        signed_ms: When it was signed.
+    """
+
+    header: Header
+    size: int
+    root_sha256: str
+    entry_sha256: str
+    epoch: int
+    signed_ms: int
+
+
 Message = (
     Hello | Health | LeaseRequest | Report | Result | Log | Crash
-    | Assign | Lease | Cmd | Ack | Meta | Waves | Wave | Deny
+    | Assign | Lease | Cmd | Ack | Meta | Waves | Wave | Deny | AuditHead
 )  # fmt: skip
 
 KINDS: Final[dict[type, str]] = {
@@ -308,12 +335,13 @@ KINDS: Final[dict[type, str]] = {
     Waves: "waves",
     Wave: "wave",
     Deny: "deny",
+    AuditHead: "audit-head",
 }
-SIGNED: Final = frozenset({Assign, Lease, Cmd, Wave, Deny})
+SIGNED: Final = frozenset({Assign, Lease, Cmd, Wave, Deny, AuditHead})
 """Messages that are only ever believed inside an envelope."""
 
 DIRECTOR_ROLE: Final = "director"
-"""TUF delegation whose keys sign assign, lease, cmd and deny (online)."""
+"""TUF delegation whose keys sign assign, lease, cmd, deny and audit-head (online)."""
 WAVE_ROLE: Final = "wave-approvers"
 """TUF delegation whose keys sign waves."""
 

@@ -154,6 +154,11 @@ class Config:
     token_requests_per_minute: int = _setting(
         1200, "Requests that one API token may make a minute; more are answered 429.", low=1
     )
+    audit_heads_file: str = _setting(
+        "",
+        "File in a second place to which every signed head of the audit trail is appended; "
+        "empty for none.",
+    )
     log_level: str = _setting("info", "Least level that is logged: debug, info, warning, error.")
 
     def __post_init__(self) -> None:

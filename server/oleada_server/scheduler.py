@@ -24,6 +24,7 @@ from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
 from oleada_server import alive, clock, outage
+from oleada_server.audit import heads
 from oleada_server.db import db
 from oleada_server.devices import history
 from oleada_server.live import service as live
@@ -56,6 +57,7 @@ TICKS: Final = (
     Tick("changes", 300, live.prune),
     Tick("telemetry", 3600, telemetry.prune),
     Tick("fleet over time", 60, history.tick),
+    Tick("audit heads", 60, heads.tick),
 )
 
 

@@ -7,6 +7,7 @@ from oleada_wire.messages import (
     Ack,
     Assign,
     Assignment,
+    AuditHead,
     Cmd,
     Cohort,
     Crash,
@@ -74,11 +75,13 @@ SAMPLES: dict[str, Message] = {
         Cohort(salt="a salt", share_parts=500), 1_795_262_400_000, 1_795_600_000_000,
     ),
     "deny": Deny(HEADER, "VX-410", 5, (DIGEST,)),
+    "audit-head": AuditHead(HEADER, 100_003, DIGEST, "7" * 64, 0, 1_795_262_400_000),
 }  # fmt: skip
 LATER: dict[str, Message] = {
     "lease.v1.request-id.json.sealed": Lease(
         HEADER, DEVICE, "A-20418", 1, LeasePhase.START, granted=True,
         expires_ms=1_795_266_000_000, request_id="c" * 32,
     ),
+    "meta.v1.audit-head.json": Meta(HEADER, {"timestamp.json": "{}"}, audit_head="{}"),
 }  # fmt: skip
 """By file: messages with a field that was added to a kind already shipped."""

@@ -1,16 +1,18 @@
 """The audit trail: who did what, in the transaction of the deed, in a chain of hashes.
 
 Each row carries the SHA-256 of its fields and of the row before, so that a row that
-was changed, removed or put in between is found by :func:`first_broken`.
+was changed, removed or put in between is found (``verify.py``); one whose followers were
+all written anew is found by a signed head (``heads.py``).
 """
 
 import hashlib
 import json
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Final
 
 from flask import g, has_request_context, request
-from sqlalchemy import select, text
+from sqlalchemy import Row, select, text
 
 from oleada_server.audit.models import AuditEvent
 from oleada_server.db import db
@@ -40,7 +42,7 @@ def record(
         before: The fields that changed, as JSON can spell them.
         after: The same fields afterwards.
     """
-    _one_at_a_time()
+    one_at_a_time()
     db.session.flush()
     newest = select(AuditEvent.entry_sha256).order_by(AuditEvent.id.desc()).limit(1)
     entry = AuditEvent(
@@ -55,19 +57,9 @@ def record(
         address=request.remote_addr if has_request_context() else None,
         previous_sha256=db.session.scalar(newest) or BEGINNING,
     )
-    entry.entry_sha256 = _digest(entry)
+    entry.entry_sha256 = digest_of(entry)
     db.session.add(entry)
     db.session.flush()
-
-
-def first_broken() -> int | None:
-    """Return the id of the first entry that does not fit the chain; None if all do."""
-    previous = BEGINNING
-    for entry in db.session.scalars(select(AuditEvent).order_by(AuditEvent.id)).yield_per(500):
-        if entry.previous_sha256 != previous or entry.entry_sha256 != _digest(entry):
-            return entry.id
-        previous = entry.entry_sha256
-    return None
 
 
 def events_about(object_ref: str, limit: int = 50) -> list[AuditEvent]:
@@ -76,7 +68,24 @@ def events_about(object_ref: str, limit: int = 50) -> list[AuditEvent]:
     return list(db.session.scalars(query.order_by(AuditEvent.id.desc()).limit(limit)))
 
 
-def _digest(entry: AuditEvent) -> str:
+def rows_after(entry_id: int = 0) -> Iterator[Row[Any]]:
+    """Yield every entry after *entry_id* in order, as plain rows, a few thousand at a time."""
+    query = select(*AuditEvent.__table__.columns).where(AuditEvent.id > entry_id)
+    yield from db.session.execute(query.order_by(AuditEvent.id)).yield_per(2000)
+
+
+def first_broken() -> int | None:
+    """Return the id of the first entry that does not fit the chain; None if all do."""
+    previous = BEGINNING
+    for entry in rows_after():
+        if entry.previous_sha256 != previous or entry.entry_sha256 != digest_of(entry):
+            return int(entry.id)
+        previous = entry.entry_sha256
+    return None
+
+
+def digest_of(entry: AuditEvent | Row[Any]) -> str:
+    """Return what *entry_sha256* of an entry has to be: over its fields and the one before."""
     fields = [
         entry.previous_sha256,
         entry.at.isoformat(),
@@ -93,7 +102,7 @@ def _digest(entry: AuditEvent) -> str:
     return hashlib.sha256(spelt.encode()).hexdigest()
 
 
-def _one_at_a_time() -> None:
+def one_at_a_time() -> None:
     """Let no other transaction extend the chain before this one ends.
 
     SQLite's writers are alone anyway (BEGIN IMMEDIATE).

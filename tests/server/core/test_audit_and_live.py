@@ -10,6 +10,8 @@ from oleada_server.db import db
 from oleada_server.live import service as live
 from sqlalchemy import delete, update
 
+from tests.support.audit import unguarded
+
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
@@ -31,14 +33,16 @@ def test_an_untouched_trail_is_whole(app: Flask) -> None:
 @pytest.mark.parametrize("field", ["actor", "action", "object_ref", "reason"])
 def test_a_changed_entry_breaks_the_trail(app: Flask, field: str) -> None:
     _three_deeds()
-    db.session.execute(update(AuditEvent).where(AuditEvent.id == 2).values({field: "other"}))
+    with unguarded():
+        db.session.execute(update(AuditEvent).where(AuditEvent.id == 2).values({field: "other"}))
 
     assert audit.first_broken() == 2
 
 
 def test_a_removed_entry_breaks_the_trail_at_the_next(app: Flask) -> None:
     _three_deeds()
-    db.session.execute(delete(AuditEvent).where(AuditEvent.id == 2))
+    with unguarded():
+        db.session.execute(delete(AuditEvent).where(AuditEvent.id == 2))
 
     assert audit.first_broken() == 3
 
