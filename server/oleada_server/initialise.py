@@ -13,7 +13,7 @@ from typing import Final
 from flask import Flask
 from oleada_store.keys import make_online_keys
 
-from oleada_server import broker, client, schema
+from oleada_server import broker, client, gate, schema
 from oleada_server import config as settings
 from oleada_server.accounts import service as accounts
 from oleada_server.accounts import tokens
@@ -63,7 +63,7 @@ def initialise(app: Flask, now: datetime) -> None:
         make_online_keys(config.keys_dir)
         make_certificates(config, now)
         schema.upgrade()
-        broker.write_configuration(config)
+        gate.prepare(config, gate.revoked(now))
         releases.recover(now)
         _see_to_login(config, now)
 

@@ -105,6 +105,11 @@ class Child:
         """Return the exit code if it has ended, None while it runs."""
         return None if self._process is None else self._process.poll()
 
+    def reload(self) -> None:
+        """Tell it to read its settings again, if it runs."""
+        if self.pid is not None:
+            os.kill(self.pid, signal.SIGHUP)
+
     def stop(self) -> None:
         """Ask it to end; after ten seconds end it, and whatever it has started, by force."""
         if self._process is None:

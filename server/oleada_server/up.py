@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from oleada_server import alive, broker, clock, initialise, listening
+from oleada_server import alive, broker, clock, gate, initialise, listening
 from oleada_server import config as settings
 from oleada_server.app import WITHOUT_PAGES, create_app
 from oleada_server.config import Config
@@ -85,6 +85,7 @@ def up(directory: Path, say: Callable[[str], None]) -> None:
         try:
             renewal = Renewal(config, clock.monotonic_s())
             queue = listening.LongQueue(say)
+            watch = gate.Watch(config)
             while not stopped.asked:
                 queue.turn(children[0].pid)
                 again = renewal.turn(clock.monotonic_s(), clock.now_utc, say)
@@ -94,6 +95,7 @@ def up(directory: Path, say: Callable[[str], None]) -> None:
                     _mend_store(config, child, say)
                     if sentence := child.watch(clock.monotonic_s()):
                         say(sentence)
+                watch.turn(children[0])
                 clock.wait_s(WATCH_S)
             say("Stopping …")
         finally:

@@ -33,6 +33,7 @@ from oleada_server.db import db
 from oleada_server.errors import ConflictError
 from oleada_server.messaging import excess, inbox, quota, services_door
 from oleada_server.messaging.connection import Connection
+from oleada_server.messaging.gatekeeper import Gatekeeper
 from oleada_server.messaging.publisher import Publisher
 from oleada_server.messaging.service import next_header
 from oleada_server.system import service as system
@@ -90,6 +91,7 @@ class Worker:
         self.counts: dict[str, int] = {}
         self._client = self._new_connection()
         self._publisher = Publisher(self._config, self._owner)
+        self._gatekeeper = Gatekeeper(self._config)
 
     @property
     def database_failures(self) -> int:
@@ -121,10 +123,12 @@ class Worker:
         now_s = clock.monotonic_s()
         if self._batch_is_due(now_s):
             self._guarded("inbox", self._store_batch, now_s)
-        if now_s >= self._try_after:
-            self._guarded("outbox", self._publisher.turn, now_s)
-        if now_s >= self._try_after:
-            self._guarded("excess", self._tell_of_excess, now_s)
+        for part, work in (
+            ("outbox", self._publisher.turn),
+            ("gate", self._gatekeeper.turn),
+            ("excess", self._tell_of_excess),
+        ):
+            self._guarded(part, work, now_s)
         if now_s >= self._counts_at:
             self._log_counts(now_s)
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding
-from oleada_server import broker
+from oleada_server import gate
 from oleada_server.clock import now_utc
 from oleada_server.config import Config
 from oleada_server.enrolment import pki
@@ -39,12 +40,17 @@ class RunningBroker:
 
     def start(self) -> None:
         """Start it and wait until both doors answer."""
-        broker.write_configuration(self.config)
+        gate.prepare(self.config)
         self._process = subprocess.Popen(
             broker_command(self.config), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         for port in (self.config.broker_port, self.config.broker_services_port):
             wait_until(partial(_answers, port), f"the broker answers on {port}")
+
+    def reload(self) -> None:
+        """Tell it to read its lists again, as `oleada up` does."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
 
     def kill(self) -> None:
         """Kill it: what it held in memory is lost."""

@@ -24,7 +24,7 @@ from statistics import median
 from typing import Any, Final
 
 import psutil
-from oleada_server import broker
+from oleada_server import broker, gate
 from oleada_server.clock import to_ms
 from oleada_server.config import Config
 from oleada_wire import messages
@@ -214,7 +214,7 @@ def _measure_worker(worker: psutil.Process, load: Load) -> Rate:
 @contextmanager
 def _broker(config: Config) -> Iterator[None]:
     """Run Mosquitto with the configuration that ``oleada up`` would give it."""
-    path = broker.write_configuration(config)
+    path = gate.prepare(config)
     with _running(["mosquitto", "-c", str(path)], config.data_dir / "mosquitto.log", {}) as pid:
         wait_until(lambda: config.broker_port in _listens(pid), 20, "the broker listens for boxes")
         yield

@@ -43,14 +43,18 @@ def raise_assignment_seqs(device_ids: Iterable[str]) -> dict[str, int]:
     """Raise the assignment number of each box by one and return it by device id.
 
     Part of the caller's transaction; one statement for each 500 boxes. A device that
-    does not exist is not in the answer, nor is one whose number has no next: a box that
-    lies about its number must not stop everybody's assignments.
+    does not exist or is revoked is not in the answer, nor is one whose number has no next:
+    a box that lies about its number must not stop everybody's assignments.
     """
     raised: dict[str, int] = {}
     for chunk in chunks(sorted(set(device_ids))):
         rows = db.session.execute(
             update(Device)
-            .where(Device.id.in_(chunk), Device.assignment_seq < ASSIGNMENT_SEQ_MAX)
+            .where(
+                Device.id.in_(chunk),
+                Device.assignment_seq < ASSIGNMENT_SEQ_MAX,
+                Device.revoked_at.is_(None),
+            )
             .values(assignment_seq=Device.assignment_seq + 1)
             .returning(Device.id, Device.assignment_seq),
             execution_options={"synchronize_session": False},

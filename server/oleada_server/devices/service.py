@@ -74,8 +74,9 @@ def get(device_id: str) -> Device:
 
 
 def known(device_ids: Iterable[str]) -> set[str]:
-    """Return those of *device_ids* that are enrolled."""
-    return set(db.session.scalars(select(Device.id).where(Device.id.in_(listed(set(device_ids))))))
+    """Return those of *device_ids* that are enrolled and not revoked."""
+    there = Device.id.in_(listed(set(device_ids)))
+    return set(db.session.scalars(select(Device.id).where(there, Device.revoked_at.is_(None))))
 
 
 def record_model(name: str, title: str = "") -> None:

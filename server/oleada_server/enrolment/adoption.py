@@ -74,7 +74,9 @@ def _adopt(device_id: str, hello: Hello, now: datetime) -> bool:
     statement = insert(Device).values(row).on_conflict_do_nothing().returning(Device.id)
     if db.session.scalar(statement) is None:
         # Another worker was faster: with this box, or with its serial for another one.
-        return db.session.scalar(select(Device.id).where(Device.id == device_id)) is not None
+        # One that is there and revoked is not taken back either.
+        there = Device.id == device_id, Device.revoked_at.is_(None)
+        return db.session.scalar(select(Device.id).where(*there)) is not None
     _use_up_claims(device_id, hello.serial, now)
     audit.record(
         "system:restore", "device.adopt", f"device:{device_id}", now=now,

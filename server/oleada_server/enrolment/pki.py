@@ -261,11 +261,12 @@ def _write(
     """Write key, then certificate: whoever sees the certificate finds its key."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    _write_file(directory / f"{name}.key", pem)
-    _write_file(directory / f"{name}.pem", certificate.public_bytes(Encoding.PEM))
+    write_file(directory / f"{name}.key", pem)
+    write_file(directory / f"{name}.pem", certificate.public_bytes(Encoding.PEM))
 
 
-def _write_file(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes) -> None:
+    """Make *path* hold *content*, all at once and durably, for the server's user alone."""
     part = path.with_name(f"{path.name}.part")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:

@@ -40,8 +40,11 @@ from oleada_server.enrolment.models import Certificate, ClaimToken
 from oleada_server.enrolment.tries import Tries, network_of
 from oleada_server.errors import BadInputError, ServerError
 from oleada_server.live import service as live
+from oleada_server.messaging import service as messaging
+from oleada_server.messaging.models import Counter
 from oleada_server.zones import zone_names
 
+GATE: Final = "gate"
 TOKEN_BYTES: Final = 24
 DEVICE_ID_CHARS: Final = 12
 PREFIX_CHARS: Final = 4
@@ -142,6 +145,7 @@ def _use(digest: str, key: ec.EllipticCurvePublicKey, now: datetime) -> Enrolled
         return _again(claim, spki, now)
     if claim.expires_at <= now:
         raise ClaimExpiredError
+    _demand_clean(spki)
     device_id = _device_of(claim, now)
     certificate = record_certificate(device_id, key, spki, now)
     claim.used_at, claim.spki_sha256, claim.device_id = now, spki, device_id
@@ -159,6 +163,16 @@ def device_authority() -> pki.Authority:
         held["oleada_device_ca"] = pki.load_authority(settings.current().pki_dir, "device-ca")
     found: pki.Authority = held["oleada_device_ca"]
     return found
+
+
+def record_change_of_gate() -> None:
+    """Let every worker look anew whom the broker may let in, after the caller's commit."""
+    messaging.next_number(GATE)
+
+
+def gate_changes() -> int:
+    """Return how often that has changed, in the caller's read."""
+    return db.session.scalar(select(Counter.value).where(Counter.name == GATE)) or 0
 
 
 def boxes_expired(now: datetime) -> int:
@@ -250,11 +264,23 @@ def _again(claim: ClaimToken, spki: str, now: datetime) -> Enrolled:
     return answer
 
 
+def _demand_clean(spki: str) -> None:
+    """Let a key pass that was never revoked: who else has it may enrol nobody with it."""
+    of_key = Certificate.spki_sha256 == spki
+    query = select(Certificate.device_id).where(of_key, Certificate.revoked_at.is_not(None))
+    if db.session.scalar(query.limit(1)) is not None:
+        raise BadRequestForCertificateError("its key was revoked.")
+
+
 def _device_of(claim: ClaimToken, now: datetime) -> str:
     """Return the id of the box with the claim's serial; a new row under the unique serial.
 
     A box that enrols again was wiped: its boot count starts anew, so the row's does too.
+    One that was revoked is let in again.
     """
+    is_out = Device.serial == claim.serial, Device.revoked_at.is_not(None)
+    if db.session.scalar(select(Device.id).where(*is_out)) is not None:
+        record_change_of_gate()
     row = {
         "id": new_device_id(claim.hardware_model),
         "serial": claim.serial,
