@@ -105,7 +105,7 @@ class Box:
     ) -> None:
         self.directory = directory.resolve()
         self._console = console or self.directory / "console.log"
-        self._environment = {**os.environ, **({"TMPDIR": str(memory)} if memory else {})}
+        self._own_environment = {"TMPDIR": str(memory)} if memory else {}
         self._watchdog = () if watchdog_s is None else ("--watchdog-s", str(watchdog_s))
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -138,7 +138,7 @@ class Box:
             self._process = subprocess.Popen(
                 # The kernel kills the box when the lab is gone, however it went.
                 [*DIES_WITH_PARENT, *self.command()],
-                env=self._environment,
+                env={**os.environ, **self._own_environment},
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
