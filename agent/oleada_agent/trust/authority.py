@@ -152,9 +152,19 @@ class Authority:
 
         self._trust(get)
 
-    def accept_waves(self, waves: Waves) -> None:
-        """Keep the open waves of the model; each is verified when it is needed."""
+    def accept_waves(self, waves: Waves) -> WireError | None:
+        """Keep the open waves of the model; each is verified again when it is needed.
+
+        Returns:
+            What speaks against one of them, for the server to be told; its keys may still come.
+        """
         self._waves = waves.waves
+        for text in waves.waves if self.is_ready else ():
+            try:
+                messages.open_message(Wave, text.encode(), self._role(messages.WAVE_ROLE))
+            except WireError as error:
+                return error
+        return None
 
     def accept_deny(self, data: bytes) -> bool:
         """Keep the deny list in envelope *data*; return whether it is news.
