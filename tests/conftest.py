@@ -15,6 +15,7 @@ LONGEST_FIRST: Final = (
     "tests/e2e/test_real_firmware.py",
     "tests/e2e/",
     "tests/lab/chaos/",
+    "tests/lab/proc/",
     "tests/lab/sweep/",
     "tests/lab/storm/",
     "tests/backup/",

@@ -135,8 +135,16 @@ class Shrunk:
             return self.region(target.removeprefix("region:"))
         if target.endswith("%"):
             size = max(1, round(int(target[:-1]) / 100 * self.boxes))
-            return sorted(self.dice(f"{purpose}/who").sample(everybody, size))
+            return self._drawn(size, f"{purpose}/who")
         return everybody
+
+    def _drawn(self, size: int, purpose: str) -> list[int]:
+        """Return *size* boxes, one of them of the first wave: others may come too late for it."""
+        dice, first = self.dice(purpose), self.wave_sizes()[0]
+        found = dice.sample(range(self.boxes), size)
+        if min(found) >= first:
+            found[0] = dice.randrange(first)
+        return sorted(found)
 
     def region(self, name: str) -> list[int]:
         """Return who lives in region *name*; each region has somebody."""

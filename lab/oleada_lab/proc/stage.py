@@ -349,7 +349,8 @@ class Stage:
         for state, _ in shown.values():
             states[state] = states.get(state, 0) + 1
         rollout = seen.state if seen else "never planned"
-        self.say(f"ending: {rollout}; {states}")
+        again = sum(row.attempt > 1 for row in seen.rows) if seen else 0
+        self.say(f"ending: {rollout}; {states}; {again} boxes were assigned again")
         return Ending(
             lines=tuple(self.story),
             wrong=(

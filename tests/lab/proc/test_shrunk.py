@@ -57,6 +57,16 @@ def test_a_share_strikes_somebody_even_in_a_small_fleet() -> None:
     assert run.targets("device:7", "fault/1") == [2]
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_somebody_of_the_first_wave_is_struck_while_the_fault_lasts(seed: int) -> None:
+    run = a_run(seed, 8)
+
+    found = run.targets("25%", "fault/0")
+
+    assert len(set(found)) == 2
+    assert min(found) < run.wave_sizes()[0]
+
+
 def test_the_same_seed_strikes_the_same_boxes() -> None:
     drawn = [a_run(seed, 12).targets("50%", "fault/0") for seed in (1, 1, 2)]
 
