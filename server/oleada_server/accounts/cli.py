@@ -1,7 +1,8 @@
 """``oleada user``: people, their one-time links and API tokens, on the server's machine.
 
 Works on the database of the data directory; nobody has to be signed in, because who can
-read the server's keys can do all of this anyway. The audit trail names the system user.
+read the server's keys can do all of this anyway, and no second factor is asked for. The
+audit trail names the system user.
 """
 
 import getpass
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 
 import click
 
-from oleada_server.accounts import service, tokens
+from oleada_server.accounts import factors, service, tokens
 from oleada_server.accounts.models import Role
 from oleada_server.accounts.rights import SCOPES
 from oleada_server.app import create_app
@@ -22,7 +23,7 @@ from oleada_server.errors import ServerError
 
 @click.group("user")
 def user_group() -> None:
-    """People: add, link, token, list, disable."""
+    """People: add, link, token, list, disable, reset second factors."""
 
 
 @user_group.command("add")
@@ -75,14 +76,55 @@ def token(name: str, label: str, scopes: tuple[str, ...], days: int) -> None:
         print(tokens.create_token(name, label, scopes, actor=_actor(), now=now_utc(), days=days))
 
 
+@user_group.command("tokens")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def list_tokens(name: str, as_json: bool) -> None:
+    """List the API tokens of user NAME that were not revoked; REF is what `revoke` takes."""
+    with _desk():
+        rows = [
+            {
+                "ref": tokens.ref_of(one),
+                "begins": one.hint,
+                "label": one.name,
+                "scopes": one.scopes,
+                "expires_at": one.expires_at.isoformat(),
+                "last_used_at": one.last_used_at and one.last_used_at.isoformat(),
+            }
+            for one in tokens.list_tokens(name)
+            if one.revoked_at is None
+        ]
+    if as_json:
+        print(json.dumps(rows))
+        return
+    for row in rows:
+        used = row["last_used_at"] or "never"
+        print(f"{row['ref']}  {row['begins'] or '-':<9} {row['label']:<20} used {used}")
+
+
 @user_group.command("revoke")
 @click.argument("name")
-@click.option("--label", required=True, help="The label the token was made with.")
-def revoke(name: str, label: str) -> None:
-    """Revoke the API tokens of user NAME that carry LABEL."""
+@click.option("--label", help="The label the tokens were made with.")
+@click.option("--ref", help="Of one token, as `oleada user tokens` lists it.")
+def revoke(name: str, label: str | None, ref: str | None) -> None:
+    """Revoke the API tokens of user NAME that carry LABEL, or the one called REF."""
+    if (label is None) == (ref is None):
+        raise click.UsageError("Say either --label or --ref.")
     with _desk():
-        count = tokens.revoke_tokens(name, label, actor=_actor(), now=now_utc())
+        if ref is not None:
+            count = int(tokens.revoke_token(name, ref, actor=_actor(), now=now_utc()))
+        else:
+            count = tokens.revoke_tokens(name, label or "", actor=_actor(), now=now_utc())
         print(f"{count} revoked")
+
+
+@user_group.command("reset-factors")
+@click.argument("name")
+def reset_factors(name: str) -> None:
+    """Take every second factor of user NAME, who has lost theirs; they enrol anew."""
+    with _desk():
+        count = factors.reset(name, actor=_actor(), now=now_utc())
+        print(f"{count} reset")
 
 
 @user_group.command("list")

@@ -62,6 +62,7 @@ def prove_on_top(code: str) -> ResponseReturnValue:
     if request.method == "POST" and secret is not None:
         form = _typed_now()
         kept.keep(secret, form, now_utc())
+        g.oleada_proves_first = True
         page = f"{form.page}{'&' if '?' in form.page else '?'}{MARK}=1"
     return redirect(url_for(PROVE_FIRST[code], next=page), 303)
 
@@ -153,8 +154,9 @@ def _forget(answer: Response) -> Response:
     secret = access.session_secret()
     if request.method != "POST" or answer.status_code not in {302, 303} or secret is None:
         return answer
-    if forgery.is_refused() or request.path.startswith(OPEN_PATHS):
-        return answer  # it leads back to the form, or it was signing in that was sent
+    leads_back = forgery.is_refused() or g.get("oleada_proves_first", False)
+    if leads_back or request.path.startswith(OPEN_PATHS):
+        return answer  # nothing was done yet, or it was signing in that was sent
     read_only()
     found = kept.of_session(secret, now_utc())
     if found is not None and found.action == request.path:
