@@ -7,6 +7,7 @@ from oleada_lab.check import facts
 from oleada_lab.check.facts import Fact
 from oleada_lab.check.watch import Broken
 from oleada_lab.proc.dweller import Dweller
+from oleada_lab.proc.looks import ServerLook
 from oleada_lab.proc.shrunk import Shrunk
 
 
@@ -54,16 +55,24 @@ def accounts(boxes: Sequence[Dweller], stored: frozenset[tuple[str, str, int]]) 
 
 
 def unexpected(
-    run: Shrunk, rollout: str, reason: str, states: Mapping[str, int], refused: Sequence[str]
+    run: Shrunk, seen: ServerLook | None, states: Mapping[str, int], refused: Sequence[str]
 ) -> Iterator[str]:
-    """Yield what is otherwise than the story expects of so few boxes."""
+    """Yield what is otherwise than the story expects of so few boxes.
+
+    Args:
+        seen: The rollout at the end; None when there is none.
+        states: Of the boxes in it, counted.
+    """
     expect = run.within().scenario.expect
-    if not states:
-        yield f"the rollout could not be planned: {refused}"
-    if expect.rollout and rollout != expect.rollout:
-        yield f"the rollout is {rollout}; {expect.rollout} was expected"
-    if expect.reason.lower() not in reason.lower():
-        yield f"the reason is {reason!r}; {expect.reason!r} was expected in it"
+    if seen is None:
+        yield f"the rollout could not be planned: {', '.join(refused) or 'nobody answered'}"
+        return
+    if expect.rollout and seen.state != expect.rollout:
+        yield f"the rollout is {seen.state}; {expect.rollout} was expected"
+    if expect.reason.lower() not in seen.reason.lower():
+        yield f"the reason is {seen.reason!r}; {expect.reason!r} was expected in it"
+    if len(seen.waves) > expect.waves_opened_max:
+        yield f"{len(seen.waves)} waves opened; at most {expect.waves_opened_max} were expected"
     updated, silent = states.get("updated", 0), states.get("silent", 0)
     failed = states.get("failed", 0) + states.get("rolled_back", 0)
     for name, found, low, high in (

@@ -59,8 +59,7 @@ class Home(Box):
         memory = room / "memory"
         for one in (room / "thermal" / "thermal_zone0", memory):
             one.mkdir(parents=True, exist_ok=True)
-        super().__init__(folder, room / "console.log", memory)
-        self._watchdog_s = watchdog_s
+        super().__init__(folder, room / "console.log", memory, watchdog_s)
         self.mount: Mount | None = None
         self.small: SmallDisk | None = None
         (room / "nsswitch.conf").write_text("hosts: files\n")
@@ -74,7 +73,6 @@ class Home(Box):
         return [
             *("unshare", "--mount", "--", "sh", "-c", ROOM, "home", str(self.room)),
             *super().program(),
-            *("--watchdog-s", str(self._watchdog_s)),
         ]
 
     def set_names(self, *, there: bool) -> None:

@@ -355,9 +355,7 @@ class Stage:
             lines=tuple(self.story),
             wrong=(
                 *sentences(broken),
-                *unexpected(
-                    self.run, rollout, seen.reason if seen else "", states, self.people.refused
-                ),
+                *unexpected(self.run, seen, states, self.people.refused),
                 *self._harmless(),
             ),
             broken=broken,
