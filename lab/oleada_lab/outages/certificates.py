@@ -7,7 +7,7 @@ import shutil
 from datetime import timedelta
 from typing import Final
 
-from oleada_agent import keypairs
+from oleada_agent import enrol, keypairs
 from oleada_agent.disk import RealDisk
 from oleada_server.enrolment import pki
 
@@ -71,9 +71,11 @@ def box(scene: Scene) -> Claims:
 
 
 def _with_a_dead_clock(claims: Claims, scene: Scene, target: Box, device_id: str) -> None:
-    """Let the box have slept for three years, and wake up in 1970."""
+    """Let the box have slept for three years, and wake up in 1970 without any time it believes."""
     target.power_off()
     scene.expire(device_id, target, now_utc() - 3 * YEAR)
+    for floor in (target.directory / enrol.TRUST).glob("floor.*"):
+        floor.unlink()
     to_1970 = -int(now_utc().timestamp()) + 60
     with told(VARIABLE, str(to_1970)):
         target.power_on()
