@@ -28,8 +28,8 @@ def add_commands(commands: Any) -> None:
         help="what of unsynced changes survives: " + ",".join(map(str, power.MODES)),
     )  # fmt: skip
     found.add_argument(
-        "--double", choices=[str(one) for one in Double], default=str(Double.SAMPLE),
-        help="how many recoveries are cut again (default: %(default)s)",
+        "--double", type=_double, default=str(Double.SAMPLE), metavar="|".join(Double),
+        help="how many recoveries are cut again (%(default)s); with --real a number too",
     )  # fmt: skip
     found.add_argument(
         "--story", action="append", choices=sorted(STORIES), help="one of them; repeatable"
@@ -79,6 +79,8 @@ def _power(options: argparse.Namespace) -> int:
         return real.run(options, modes, _bug(options.mutant))
     if options.mutant is not None and options.mutant not in BUGS:
         return patched.run(options.mutant, _without_mutant(options))
+    if options.double.isdecimal():
+        raise LabError("--double takes a number only with --real.")
     plan = Plan(
         stories=tuple(options.story or STORIES),
         seed=options.seed,
@@ -128,6 +130,12 @@ def _bug(name: str | None) -> Any:
     if name is not None and name not in BUGS:
         raise LabError(f"There is no bug {name}; known are {', '.join(BUGS)}.")
     return BUGS[name] if name else None
+
+
+def _double(text: str) -> str:
+    if text not in {str(one) for one in Double} and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text} is neither a number nor {', '.join(Double)}")
+    return text
 
 
 def _modes(text: str) -> tuple[Mode, ...]:

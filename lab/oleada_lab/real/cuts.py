@@ -17,11 +17,14 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Final, TypeVar
 
+from oleada_agent.disk import RealDisk
+
 from oleada_lab.boxes import Box
 from oleada_lab.real.medium import recorded
 from oleada_lab.real.mount import Mount, mounted
 from oleada_lab.real.scene import Known, Scene, a_scene, recover, until_dark
-from oleada_lab.real.steps import Logged, names
+from oleada_lab.real.steps import Logged, names, stage_of
+from oleada_lab.real.tale import UPDATED, Tale
 from oleada_lab.real.verdict import Verdict
 from oleada_lab.sim.crash import Kept
 from oleada_lab.sim.disk import Op
@@ -131,18 +134,47 @@ class Stand:
             )
             yield Cut(number, after, kept, *ended, is_equal, stage, name=found.names[number - 1])
 
-    def kill(self, number: int, modes: Sequence[Kept]) -> Iterator[Cut]:
-        """Kill a new box in operation *number*; yield what each mode makes of it."""
-        box = self.new_box(number)
+    def kill(self, name: str, modes: Sequence[Kept]) -> Iterator[Cut]:
+        """Kill a new box in the operation *name*; yield what each mode makes of it."""
+        box = self.new_box()
+        self.mount.cut_at(name)
         until_dark(self.scene, box)
         log = self.mount.log()
-        after, stage = log[-1] if len(log) >= number else (None, "")
-        name = names(log)[-1] if after is not None else ""
+        number = len(log)
+        after, stage = log[-1] if names(log)[-1] == name else (None, "")
         known = self.scene.known()
         self.mount.keep(KILLED)
         for kept in modes:
             ended, is_equal = self._lose(KILLED, known, kept, number)
             yield Cut(number, after, kept, *ended, is_equal, stage, name=name, is_killed=True)
+
+    def cut_again(
+        self, first: Cut, choose: Callable[[int], list[int]], modes: Sequence[Kept]
+    ) -> Iterator[Cut]:
+        """Cut the recovery of *first* too; yield what becomes of the box.
+
+        Args:
+            first: A cut of the recorded life, by its own number.
+            choose: Told how many operations the recovery has, says which of them, from 0.
+            modes: Of the second cut.
+        """
+        self.mount.back(recorded(WHOLE, first.number))
+        self.mount.lose_power(first.kept, first.number)
+        self.scene.go_back(self.recording.known[first.number - 1])
+        before = stage_of(RealDisk(self.mount.folder))
+        self.mount.record_as(AGAIN)
+        recover(self.scene, self.scene.box_in(self.mount.folder))
+        log = self.mount.log()
+        known = [self.scene.known(moment) for moment in self.mount.moments()]
+        for at in choose(len(log)):
+            op = log[at].op
+            for kept in modes:
+                ended, is_equal = self._lose(recorded(AGAIN, op.number), known[at], kept, op.number)
+                yield Cut(
+                    op.number, op, kept, *ended, is_equal, log[at].stage or before,
+                    name=names(log)[at], first=first,
+                )  # fmt: skip
+        self.mount.forget(AGAIN)
 
     def _lose(
         self, medium: str, known: Known, kept: Kept, seed: int
@@ -156,27 +188,28 @@ class Stand:
         self._ends[key] = recover(self.scene, self.scene.box_in(self.mount.folder))
         return self._ends[key], is_equal
 
-    def new_box(self, cut_after: int | None = None) -> Box:
+    def new_box(self) -> Box:
         """Return a box from the factory, switched off, that the house has never seen."""
         self.mount.back(FACTORY)
         self.mount.forget_syncs(*self._deaf_to)
-        box = self.scene.new_box(self.mount.folder)
-        self.mount.cut_after(cut_after)
-        return box
+        return self.scene.new_box(self.mount.folder)
 
 
 @contextmanager
-def a_stand(home: Path, deaf_to: Sequence[str] = ()) -> Iterator[Stand]:
+def a_stand(home: Path, deaf_to: Sequence[str] = (), tale: Tale = UPDATED) -> Iterator[Stand]:
     """Yield a stand over directory *home*, which is made."""
-    with a_scene(home) as scene, mounted(home / "box") as mount:
+    with a_scene(home, tale) as scene, mounted(home / "box") as mount:
         yield Stand(scene, mount, deaf_to)
 
 
 @contextmanager
-def stands(home: Path, count: int, deaf_to: Sequence[str] = ()) -> Iterator[list[Stand]]:
+def stands(
+    home: Path, count: int, deaf_to: Sequence[str] = (), tale: Tale = UPDATED
+) -> Iterator[list[Stand]]:
     """Yield *count* stands that know nothing of each other."""
     with ExitStack() as stack:
-        yield [stack.enter_context(a_stand(home / f"stand-{i}", deaf_to)) for i in range(count)]
+        places = (a_stand(home / f"stand-{i}", deaf_to, tale) for i in range(count))
+        yield [stack.enter_context(place) for place in places]
 
 
 def sweep(places: Sequence[Stand], wanted: Sequence[tuple[int, Sequence[Kept]]]) -> Iterator[Cut]:
@@ -205,8 +238,32 @@ def sweep(places: Sequence[Stand], wanted: Sequence[tuple[int, Sequence[Kept]]])
         yield from places[0].cut(number, modes)
 
 
+def sweep_again(
+    places: Sequence[Stand],
+    firsts: Sequence[Cut],
+    choose: Callable[[int], list[int]],
+    modes: Sequence[Kept],
+) -> Iterator[Cut]:
+    """Yield what became of the boxes that were cut again in the recoveries of *firsts*.
+
+    Args:
+        firsts: Cuts of the life that the first place has recorded.
+        choose: As for ``Stand.cut_again``.
+    """
+
+    def one(place: Stand, first: Cut) -> list[Cut]:
+        own = place.recording.numbers.get(first.name)
+        if own is None:  # a message that only the first place has sent
+            return []
+        found = place.cut_again(replace(first, number=own), choose, modes)
+        return [replace(cut, first=first) for cut in found]
+
+    for found in shared_out(places, firsts, one):
+        yield from found
+
+
 def sweep_by_killing(
-    places: Sequence[Stand], wanted: Sequence[tuple[int, Sequence[Kept]]]
+    places: Sequence[Stand], wanted: Sequence[tuple[str, Sequence[Kept]]]
 ) -> Iterator[Cut]:
     """Yield what became of the boxes killed in each of the operations *wanted*, in its modes."""
     for found in shared_out(places, wanted, lambda place, one: list(place.kill(*one))):

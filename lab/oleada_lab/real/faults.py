@@ -18,6 +18,7 @@ from oleada_lab.real.cuts import Cut, Recording, Stand, shared_out
 from oleada_lab.real.mount import Mount
 from oleada_lab.real.patience import Patience, delays_of
 from oleada_lab.real.scene import LIMIT_S, Scene
+from oleada_lab.real.steps import Logged
 from oleada_lab.real.verdict import Fate, Verdict, judge
 from oleada_lab.sim.crash import Kept
 from oleada_lab.sim.disk import IO_ERROR, Fault
@@ -38,30 +39,46 @@ class Trouble:
         code: What the system calls it; None when nothing is refused.
         begin: Lets it strike at an operation.
         is_pointed: It strikes at one operation; else it is there all the time.
+        refuses: What it refuses of all that follows; nothing if it strikes once.
     """
 
     name: str
     code: int | None
     begin: Callable[[Mount, int], None]
     is_pointed: bool = True
+    refuses: frozenset[str] = frozenset()
 
 
+GROWS: Final = frozenset({"create", "mkdir", "pwrite"})
+CHANGES: Final = GROWS | {"truncate", "rename", "unlink"}
 TROUBLES: Final = (
     Trouble("eio", errno.EIO, lambda mount, number: mount.strike(Fault(number, IO_ERROR))),
-    Trouble("enospc", errno.ENOSPC, lambda mount, number: mount.full_after(number)),
-    Trouble("erofs", errno.EROFS, lambda mount, number: mount.read_only_after(number)),
+    Trouble("enospc", errno.ENOSPC, lambda mount, n: mount.full_after(n), refuses=GROWS),
+    Trouble("erofs", errno.EROFS, lambda mount, n: mount.read_only_after(n), refuses=CHANGES),
     Trouble("slow", None, lambda mount, _: mount.slow_sync(SLOW_SYNC_S), is_pointed=False),
 )
 
 
-def tasks(numbers: Sequence[int]) -> list[tuple[Trouble, int]]:
-    """Return in which ways a disk is to fail at which of the operations *numbers*."""
-    return [
-        (trouble, number)
-        for number in numbers
-        for trouble in TROUBLES
-        if trouble.is_pointed or number == numbers[0]
-    ]
+def tasks(numbers: Sequence[int], log: Sequence[Logged]) -> list[tuple[Trouble, int]]:
+    """Return in which ways a disk is to fail at which of the operations *numbers* of *log*.
+
+    Where the first operation that a trouble refuses is the same, what follows is too: of
+    these numbers one is left.
+    """
+    found: dict[tuple[str, int], tuple[Trouble, int]] = {}
+    for number in numbers:
+        for trouble in TROUBLES:
+            found.setdefault((trouble.name, _strikes_at(trouble, number, log)), (trouble, number))
+    return list(found.values())
+
+
+def _strikes_at(trouble: Trouble, number: int, log: Sequence[Logged]) -> int:
+    """Return the operation that *trouble* refuses first; 0 if it refuses none."""
+    if not trouble.is_pointed:
+        return 0
+    if not trouble.refuses:
+        return number
+    return next((op.number for op, _ in log[number:] if op.kind in trouble.refuses), 0)
 
 
 def sweep(

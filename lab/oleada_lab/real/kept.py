@@ -72,16 +72,21 @@ class Keep:
         """Return whether this cut was found."""
         return (kind, name, kept, fault, killed) in self._found
 
-    def of(self, kind: str, numbers: Mapping[str, int]) -> list[Cut]:
-        """Return the cuts of *kind* at the operations that *numbers* names, numbered like that."""
-        return [
-            replace(cut, number=numbers[cut.name])
-            for one, cut in self._found.values()
-            if one == kind and cut.name in numbers
-        ]
+    def of(self, kind: str, numbers: Mapping[str, int] | None = None) -> list[Cut]:
+        """Return the cuts of *kind*.
+
+        Args:
+            numbers: Of the operations by their names: no others are returned, and so numbered.
+        """
+        found = [cut for one, cut in self._found.values() if one == kind]
+        if numbers is None:
+            return found
+        return [replace(cut, number=numbers[cut.name]) for cut in found if cut.name in numbers]
 
     def _take(self, kind: str, cut: Cut) -> None:
-        self._found[kind, cut.name, cut.kept, cut.fault, cut.is_killed] = kind, cut
+        first = "" if cut.first is None else f"{cut.first.name} {cut.first.kept}, "
+        name = first + cut.name
+        self._found[kind, name, cut.kept, cut.fault, cut.is_killed] = kind, cut
 
 
 def _lines(text: str) -> Iterator[Any]:

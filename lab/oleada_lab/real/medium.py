@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from oleada_agent.errors import StorageError
 
-from oleada_lab.real.steps import VOLATILE, stage_after
+from oleada_lab.real.steps import VOLATILE, Names, stage_after
 from oleada_lab.sim.crash import Kept
 from oleada_lab.sim.disk import NO_SPACE, Fault, Op, SimDisk
 
@@ -53,6 +53,7 @@ class Medium:
         log: Operations that changed the medium, since ``load`` or ``back``.
         stages: Of the machine at each of them, as its journal said then; empty before it has one.
         cut_after: The plug is pulled right after the operation of this number; None for never.
+        cut_at: Or right after the operation of this name, as ``steps.Names`` has it.
         on_cut: Called then, before anybody is answered; kills whoever has no power.
         is_dark: There is no power: every call is refused until ``lose_power``.
         is_read_only: The kernel has remounted the medium after an error.
@@ -72,6 +73,8 @@ class Medium:
         self.log: list[Op] = []
         self.stages: list[str] = []
         self.cut_after: int | None = None
+        self.cut_at = ""
+        self._names = Names()
         self.on_cut: Callable[[], None] = lambda: None
         self.is_dark = False
         self.is_read_only = False
@@ -151,7 +154,7 @@ class Medium:
         self.log, self.stages, self.moments = [], [], []
         self.recorded_as = ""
         self.is_dark = False
-        self.cut_after = None
+        self.cut_after, self.cut_at, self._names = None, "", Names()
         self.mend()
 
     def _done(self, op: Op) -> None:
@@ -165,7 +168,8 @@ class Medium:
             self._disk.full = True
         if op.number == self.read_only_after:
             self.is_read_only = True
-        if op.number == self.cut_after:
+        is_named = self._names.of(op) == self.cut_at
+        if is_named or op.number == self.cut_after:
             self.is_dark = True
             self.on_cut()
             raise OSError(errno.EIO, "the plug was pulled")

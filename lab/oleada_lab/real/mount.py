@@ -54,6 +54,10 @@ class Mount:
         """Kill the process group that does operation *number*, right after it."""
         self._ask("cut_after", number=number)
 
+    def cut_at(self, name: str) -> None:
+        """Kill the process group that does the operation *name*, as ``steps.Names`` has it."""
+        self._ask("cut_at", name=name)
+
     def lose_power(self, kept: Kept, seed: int = 0) -> str:
         """Lose what the mode *kept* loses; return a digest of what is left."""
         return str(self._ask("lose_power", kept=kept, seed=seed))

@@ -68,12 +68,11 @@ class Mounted:
                 medium.load(Path(asked["folder"]))
             case "keep" | "back" | "forget":
                 getattr(medium, name)(asked["name"])
-            case "record_as":
-                medium.recorded_as = asked["name"]
             case "moments":
                 return medium.moments
-            case "cut_after":
-                medium.cut_after = asked["number"]
+            case "cut_after" | "cut_at" | "record_as":
+                (value,) = asked.values()
+                setattr(medium, "recorded_as" if name == "record_as" else name, value)
             case "lose_power":
                 return medium.lose_power(Kept(asked["kept"]), asked["seed"])
             case "log":

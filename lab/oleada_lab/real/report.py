@@ -13,8 +13,8 @@ from oleada_lab.real.verdict import Fate
 SCHEMA: Final = "lab.sweep-real/1"
 SHOWN: Final = 20
 COUNTED: Final = (
-    "cut_points", "cuts", "recoveries", "killed", "killed_otherwise", "bricks", "stuck", "lies",
-    "disagreements", "without_twin",
+    "cut_points", "cuts", "double_cuts", "recoveries", "killed", "killed_otherwise", "bricks",
+    "stuck", "lies", "disagreements", "without_twin",
 )  # fmt: skip
 BAD: Final = ("bricks", "stuck", "lies", "disagreements", "killed_otherwise")
 
@@ -27,6 +27,7 @@ class Swept:
         operations: Of one whole update on its disk.
         cut_points: After how many of them the power was cut.
         steps: Of the recorded update, to be held against the twin's; None when not recorded so.
+        twin: What virtual time says of the same.
     """
 
     kind: str
@@ -34,13 +35,14 @@ class Swept:
     cut_points: int
     cuts: Sequence[Cut]
     steps: Sequence[Step] | None
+    twin: Twin
 
 
-def to_json(swept: Sequence[Swept], twin: Twin, modes: Sequence[str]) -> dict[str, Any]:
+def to_json(swept: Sequence[Swept], modes: Sequence[str]) -> dict[str, Any]:
     """Return the figures that docs/how-to/sweep-with-real-processes.md explains."""
-    kinds = {one.kind: _of_kind(one, twin) for one in swept}
+    kinds = {one.kind: _of_kind(one) for one in swept}
     totals = {name: sum(found[name] for found in kinds.values()) for name in COUNTED}
-    return {"schema": SCHEMA, **totals, "modes": list(modes), "double_cuts": 0, "kinds": kinds}
+    return {"schema": SCHEMA, **totals, "modes": list(modes), "kinds": kinds}
 
 
 def is_well(found: Mapping[str, Any]) -> bool:
@@ -69,16 +71,17 @@ def to_text(found: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _of_kind(swept: Swept, twin: Twin) -> dict[str, Any]:
+def _of_kind(swept: Swept) -> dict[str, Any]:
     fates = Counter(cut.verdict.fate for cut in swept.cuts)
-    contradicted, unknown = disagreements(swept.cuts, twin)
-    unlike = [] if swept.steps is None else differences(swept.steps, twin.steps)
+    contradicted, unknown = disagreements(swept.cuts, swept.twin)
+    unlike = [] if swept.steps is None else differences(swept.steps, swept.twin.steps)
     failed = [cut for cut in swept.cuts if cut.verdict.fate is not Fate.WELL]
     otherwise = killed_otherwise(swept.cuts)
     return {
         "operations": swept.operations,
         "cut_points": swept.cut_points,
-        "cuts": sum(not cut.is_killed for cut in swept.cuts),
+        "cuts": sum(cut.first is None and not cut.is_killed for cut in swept.cuts),
+        "double_cuts": sum(cut.first is not None for cut in swept.cuts),
         "recoveries": sum(not cut.is_equal for cut in swept.cuts),
         "killed": sum(cut.is_killed for cut in swept.cuts),
         "killed_otherwise": len(otherwise),

@@ -21,7 +21,6 @@ from oleada_agent.boot.errors import ImageError
 from oleada_agent.disk import RealDisk
 from oleada_agent.errors import StorageError
 from oleada_agent.health import utc
-from oleada_agent.journal import Journal
 from oleada_wire import messages
 from oleada_wire.messages import Hello, Report
 from oleada_wire.topics import Up
@@ -36,6 +35,8 @@ from oleada_lab.real.house import TOKEN, House
 from oleada_lab.real.patience import Patience, delays_of
 from oleada_lab.real.repository import MODEL, Repository, replace_a_root_key
 from oleada_lab.real.server import Server
+from oleada_lab.real.steps import stage_of
+from oleada_lab.real.tale import UPDATED, Tale
 from oleada_lab.real.verdict import IDLE, Fate, Goal, Seen, Verdict, ends_badly, is_done, judge
 
 SPARE, OLD, NEW = "5.8.0", "5.8.1", "5.8.2"
@@ -88,14 +89,17 @@ class Scene:
         memory: Its temporary files, which would outlive a killed box elsewhere.
     """
 
-    def __init__(self, home: Path, desk: Server, factory: Path, image: BuiltImage) -> None:
+    def __init__(
+        self, home: Path, desk: Server, factory: Path, images: dict[str, BuiltImage], tale: Tale
+    ) -> None:
         self.console = home / "console.log"
         self.memory = home / "memory"
         self.memory.mkdir()
         self._desk = desk
         self.factory = factory
-        self.goal = Goal(NEW, image.sha256)
-        self._image = image
+        ends_with = images[NEW if tale.is_kept else OLD]
+        self.goal = Goal(ends_with.spec.version, ends_with.sha256, tale.phase, tale.reason)
+        self._image = images[NEW]
         self._devices = 0
         self._attempt = 1
         self._base = Known("")
@@ -154,7 +158,7 @@ class Scene:
             reports=tuple(one for one in self._reports if one.attempt == self._attempt),
             booted=(slot, str(told.get("version", ""))) if slot else None,
             slot_sha256=_slot_sha256(box, slot),
-            stage=_stage(disk),
+            stage=stage_of(disk),
             is_proven=_is_proven(disk, slot),
             is_on=box.is_on,
             said=box.console()[-600:],
@@ -180,7 +184,9 @@ class Scene:
             seen = self.look(box)
         except (OSError, StorageError):  # its power went just now
             return None
-        has_failed = seen.stage == IDLE and any(ends_badly(report) for report in seen.reports)
+        has_failed = seen.stage == IDLE and any(
+            ends_badly(report, self.goal) for report in seen.reports
+        )
         return seen if has_failed or is_done(seen, self.goal) else None
 
     def _has_verdict(self) -> bool:
@@ -217,16 +223,20 @@ def recover(scene: Scene, box: Box) -> tuple[Verdict, str]:
 
 
 @contextmanager
-def a_scene(home: Path) -> Iterator[Scene]:
-    """Yield a scene over directory *home*, which is made; nothing is left running."""
+def a_scene(home: Path, tale: Tale = UPDATED) -> Iterator[Scene]:
+    """Yield a scene of *tale* over directory *home*, which is made; nothing is left running."""
     home.mkdir(parents=True, exist_ok=True)
     images = {
         version: build_small_image(
-            ImageSpec(MODEL, version, security_version=level),
+            ImageSpec(MODEL, version, security_version=level, behaviour=behaviour),
             home / f"{version}.img",
             system_bytes=SYSTEM_BYTES,
         )
-        for version, level in ((SPARE, 1), (OLD, 2), (NEW, 3))
+        for version, level, behaviour in (
+            (SPARE, 1, "good"),
+            (OLD, 2, "good"),
+            (NEW, 3, tale.behaviour),
+        )
     }
     repository = Repository(now=utc(clock.now_ms()))
     (home / "house").mkdir()
@@ -238,9 +248,9 @@ def a_scene(home: Path) -> Iterator[Scene]:
             enrol_url=house.door.url,
             ca_pem=house.services.pem,
             claim_token=TOKEN,
-            settings=SETTINGS,
+            settings={**SETTINGS, **tale.settings},
         )
-        yield Scene(home, desk, _make_factory(home, plan, images), images[NEW])
+        yield Scene(home, desk, _make_factory(home, plan, images), images, tale)
 
 
 def _make_factory(home: Path, plan: BoxPlan, images: dict[str, BuiltImage]) -> Path:
@@ -297,14 +307,6 @@ def _left(data: Path) -> tuple[str, ...]:
             if path.suffix in LEFTOVERS or WAITING.search(path.name)
         )
     )
-
-
-def _stage(disk: RealDisk) -> str:
-    try:
-        state = Journal(disk).peek()
-    except StorageError:  # a file was replaced while it was read
-        return ""
-    return "" if state is None else type(state.stage).__name__
 
 
 def _is_proven(disk: RealDisk, slot: str) -> bool:

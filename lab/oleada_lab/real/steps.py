@@ -13,6 +13,10 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple
 
+from oleada_agent.errors import StorageError
+from oleada_agent.journal import Journal
+from oleada_agent.ports import Disk
+
 from oleada_lab.sim.disk import Op, SimDisk
 
 VOLATILE: Final = "run"
@@ -62,24 +66,41 @@ def stage_after(op: Op, disk: SimDisk, before: str) -> str:
     return before
 
 
+def stage_of(disk: Disk) -> str:
+    """Return the stage that the journal on *disk* names; empty when there is none."""
+    try:
+        state = Journal(disk).peek()
+    except StorageError:  # a file was replaced while it was read
+        return ""
+    return "" if state is None else type(state.stage).__name__
+
+
 def role(path: str) -> str:
     """Return which file *path* is, without what differs from box to box."""
     return _TURN.sub(r"\1", _MESSAGE.sub(r"\1\2", path))
 
 
-def names(log: Iterable[Logged]) -> list[str]:
-    """Return a name for each operation of *log*: which one of its kind on its file it is.
+class Names:
+    """Names the operations of one life: which one of its kind on its file each is.
 
     Two lives of a box number their operations otherwise, for messages come when they
     come; the name is the same in both.
     """
-    found = []
-    counted: Counter[tuple[str, str]] = Counter()
-    for op, _ in log:
-        what = op.kind, role(op.path)
-        counted[what] += 1
-        found.append(f"{' '.join(what)} {counted[what]}")
-    return found
+
+    def __init__(self) -> None:
+        self._counted: Counter[str] = Counter()
+
+    def of(self, op: Op) -> str:
+        """Return the name of the next operation."""
+        what = f"{op.kind} {role(op.path)}"
+        self._counted[what] += 1
+        return f"{what} {self._counted[what]}"
+
+
+def names(log: Iterable[Logged]) -> list[str]:
+    """Return the names of the operations of *log*, a life from its beginning."""
+    found = Names()
+    return [found.of(op) for op, _ in log]
 
 
 def step(logged: Logged) -> Step | None:

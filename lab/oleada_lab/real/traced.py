@@ -149,7 +149,7 @@ class TracedStand:
         verdict, said = recover(self.scene, self.scene.box_in(self._box))
         was_cut = KILLED in log.read_text(errors="replace")
         after = before[point.done - 1] if was_cut and point.done else None
-        return Cut(point.done, after, Kept.ALL, verdict, said, name=point.title, is_killed=True)
+        return Cut(point.done, after, Kept.ALL, verdict, said, name=point.title)
 
     def _new_box(self, log: Path, options: Sequence[str], start: int | None) -> Box:
         shutil.rmtree(self._box, ignore_errors=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from oleada_wire.messages import Hello, Report
-from oleada_wire.words import Phase
+from oleada_wire.words import Phase, Reason
 
 IDLE = "Idle"
 
@@ -25,14 +25,18 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What the box was told to become.
+    """What the box is to become, and to say.
 
     Attributes:
         sha256: Of the whole image; 64 lowercase hex digits.
+        phase: Of the one verdict.
+        reason: Of the one verdict; None for an update that was kept.
     """
 
     version: str
     sha256: str
+    phase: Phase = Phase.UPDATED
+    reason: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +105,9 @@ def is_done(seen: Seen, goal: Goal) -> bool:
     return not _stuck(seen, goal, distinct(seen.reports))
 
 
-def ends_badly(report: Report) -> bool:
-    """Return whether *report* ends an attempt without the update."""
-    return report.phase.is_final and report.phase is not Phase.UPDATED
+def ends_badly(report: Report, goal: Goal) -> bool:
+    """Return whether *report* ends an attempt otherwise than *goal* says."""
+    return report.phase.is_final and report.phase is not goal.phase
 
 
 def _lie(seen: Seen, goal: Goal, verdicts: Sequence[Report]) -> str:
@@ -117,10 +121,9 @@ def _lie(seen: Seen, goal: Goal, verdicts: Sequence[Report]) -> str:
     # leaves a box that is not where it should be.
     old = distinct(seen.reports[: seen.before])
     for report in verdicts[len(old) :]:
-        if report.phase is Phase.UPDATED and (version, seen.slot_sha256) != (
-            goal.version,
-            goal.sha256,
-        ):
+        is_there = (version, seen.slot_sha256) == (goal.version, goal.sha256)
+        is_right = is_there and report.phase is goal.phase
+        if report.phase is Phase.UPDATED and not is_right:
             return f"The box says it was updated; slot {slot} runs {version}."
     return ""
 
@@ -132,7 +135,7 @@ def _stuck(seen: Seen, goal: Goal, verdicts: Sequence[Report]) -> str:
         return f"The box still runs {seen.hellos[-1].version}."
     if not verdicts:
         return "The server was told no verdict."
-    if verdicts[0].phase is not Phase.UPDATED:
+    if (verdicts[0].phase, verdicts[0].reason) != (goal.phase, goal.reason):
         return f"The verdict is {verdicts[0].phase}: {verdicts[0].detail}"
     if not seen.is_proven:
         return "Boot control does not call the slot good."

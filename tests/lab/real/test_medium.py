@@ -212,3 +212,18 @@ def test_a_record_that_is_forgotten_takes_no_other_with_it(medium: Medium) -> No
     medium.back(recorded("lifetime", 6))
     with pytest.raises(KeyError):
         medium.back(recorded("life", 1))
+
+
+def test_the_plug_is_pulled_after_an_operation_by_its_name_whatever_came_before(
+    medium: Medium,
+) -> None:
+    killed: list[bool] = []
+    medium.on_cut = lambda: killed.append(True)
+    medium.cut_at = "rename data/state.tmp 2"
+    kernel_writes_whole(medium, "/data/other", b"comes between")
+    kernel_writes_whole(medium, "/data/state", b"first")
+
+    with pytest.raises(OSError, match="plug"):
+        kernel_writes_whole(medium, "/data/state", b"second")
+
+    assert (killed, medium.is_dark, medium.log[-1].kind) == ([True], True, "rename")

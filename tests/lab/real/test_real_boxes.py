@@ -14,9 +14,10 @@ from oleada_lab.real import faults, tools
 from oleada_lab.real.cuts import Stand
 from oleada_lab.real.mount import Mount, mounted
 from oleada_lab.real.scene import Scene, a_scene, recover
-from oleada_lab.real.steps import Logged, differences, role, steps
+from oleada_lab.real.steps import Logged, differences, names, role, steps
+from oleada_lab.real.tale import DEAD
 from oleada_lab.real.traced import TracedStand
-from oleada_lab.real.twin import PARTS, a_twin, disagreements, recorded
+from oleada_lab.real.twin import Twin, a_twin, disagreements
 from oleada_lab.real.verdict import Fate
 from oleada_lab.sim.crash import Kept
 from oleada_lab.sweep.bugs import BUGS
@@ -26,6 +27,8 @@ from tests.support import not_run
 
 pytestmark = pytest.mark.real
 LIMIT_S = 240
+FORGOTTEN = BUGS["no-fsync-of-slot"]
+ARMING = "pwrite", "boot/control", "Armed"
 MOMENTS = (Phase.DOWNLOADING, Phase.INSTALLING, Phase.CHECKING)
 
 
@@ -66,8 +69,18 @@ def log(stand: Stand) -> list[Logged]:
 
 
 @pytest.fixture(scope="module")
-def simulated() -> list[Logged]:
-    return [logged for story in PARTS for logged, _ in recorded(story)]
+def simulated(right: Twin) -> list[Logged]:
+    return [moment.logged for moment in right.life.moments]
+
+
+@pytest.fixture(scope="module")
+def right() -> Twin:
+    return a_twin()
+
+
+@pytest.fixture(scope="module")
+def wrong() -> Twin:
+    return a_twin(FORGOTTEN)
 
 
 def wait_for(scene: Scene, phase: Phase) -> None:
@@ -127,29 +140,59 @@ def test_no_call_reaches_the_disk_that_the_medium_does_not_see(
 
 
 def test_a_cut_of_the_recorded_box_and_a_killed_box_end_as_in_virtual_time(
-    stand: Stand, log: list[Logged]
+    stand: Stand, log: list[Logged], right: Twin, wrong: Twin
 ) -> None:
-    number = number_of(log, "rename", "data/journal.tmp", "Downloading")
+    number = number_of(log, *ARMING)
 
-    (cut,) = stand.cut(number, [Kept.NAMES])
-    (killed,) = stand.kill(number, [Kept.NAMES])
+    (cut,) = stand.cut(number, [Kept.NONE])
+    (killed,) = stand.kill(names(log)[number - 1], [Kept.NONE])
 
     assert cut.verdict.fate is killed.verdict.fate is Fate.WELL, (cut, killed)
     assert (killed.is_killed, killed.stage, cut.name) == (True, cut.stage, killed.name)
-    assert disagreements([cut, killed], a_twin([Kept.NAMES])) == ([], 0)
+    assert disagreements([cut, killed], right) == ([], 0)
+    # Virtual time that is wrong about the disk is found out by the same boxes.
+    assert len(disagreements([cut, killed], wrong)[0]) == 2
 
 
 def test_a_forgotten_sync_breaks_the_real_box_where_it_breaks_the_simulated_one(
-    stand: Stand, log: list[Logged]
+    stand: Stand, log: list[Logged], right: Twin, wrong: Twin
 ) -> None:
-    bug = BUGS["no-fsync-of-slot"]
-    place = Stand(stand.scene, stand.mount, bug.deaf_to)
+    place = Stand(stand.scene, stand.mount, FORGOTTEN.deaf_to)
 
-    found = list(place.kill(number_of(log, "pwrite", "boot/control", "Armed"), [Kept.NONE]))
+    name = names(log)[number_of(log, *ARMING) - 1]
+    found = list(place.kill(name, [Kept.NONE]))
 
     assert found[0].after is not None
     assert found[0].verdict.fate is not Fate.WELL
-    assert disagreements(found, a_twin([Kept.NONE], bug)) == ([], 0)
+    assert disagreements(found, wrong) == ([], 0)
+    assert len(disagreements(found, right)[0]) == 1
+
+
+def test_a_box_that_is_cut_again_in_its_recovery_ends_as_in_virtual_time(
+    stand: Stand, log: list[Logged], right: Twin
+) -> None:
+    (first,) = stand.cut(number_of(log, "rename", "data/journal.tmp", "Trial"), [Kept.ALL])
+
+    found = list(stand.cut_again(first, lambda count: [count // 2], [Kept.NONE, Kept.ALL]))
+
+    assert [cut.verdict.fate for cut in found] == [Fate.WELL, Fate.WELL], found
+    assert {cut.first for cut in found} == {first}
+    assert disagreements(found, right) == ([], 0)
+
+
+def test_a_box_whose_new_agent_never_begins_falls_back_and_says_so_though_it_loses_its_power(
+    home: Path,
+) -> None:
+    with a_scene(home / "dead", DEAD) as scene:
+        shutil.copytree(scene.factory, home / "dead" / "box")
+        box = scene.new_box(home / "dead" / "box")
+        box.power_on()
+        wait_for(scene, Phase.INSTALLING)
+        box.power_cut()
+
+        verdict, said = recover(scene, box)
+
+    assert verdict.fate is Fate.WELL, verdict.why + said
 
 
 def test_a_disk_without_room_is_named_and_when_it_is_mended_the_update_succeeds(

@@ -7,23 +7,23 @@ from dataclasses import replace
 import pytest
 from oleada_lab.errors import LabError
 from oleada_lab.real import cli, tools
-from oleada_lab.real.cli import Choice
 from oleada_lab.real.cuts import Cut
+from oleada_lab.real.kinds import Choice
 from oleada_lab.real.report import Swept, is_well, to_json, to_text
 from oleada_lab.real.steps import Step
-from oleada_lab.real.twin import Twin
+from oleada_lab.real.twin import Cuts, Twin
 from oleada_lab.real.verdict import Fate, Verdict
 from oleada_lab.sim.crash import Kept
 from oleada_lab.sim.disk import Op
 
 ARMING = Step("Armed", "pwrite", "boot/control")
-TWIN = Twin([ARMING], {(ARMING, Kept.NONE): frozenset({Fate.WELL})})
+TWIN = Twin([ARMING], Cuts(fates={(ARMING, Kept.NONE): frozenset({Fate.WELL})}))
 CUT = Cut(7, Op(7, "pwrite", "boot/control.1"), Kept.NONE, Verdict(Fate.WELL), stage="Armed")
 STUCK = replace(CUT, verdict=Verdict(Fate.STUCK, "The box still runs 5.8.1."))
 
 
 def figures(*cuts: Cut, twin: Twin = TWIN, steps: Sequence[Step] = (ARMING,)) -> dict[str, object]:
-    return {**to_json([Swept("fuse", 430, 1, cuts, steps)], twin, ["lose_all"]), "wall_s": 1.5}
+    return {**to_json([Swept("fuse", 430, 1, cuts, steps, twin)], ["lose_all"]), "wall_s": 1.5}
 
 
 def test_boxes_that_are_well_in_both_levels_are_a_success() -> None:
@@ -46,7 +46,7 @@ def test_a_box_that_fails_where_virtual_time_says_it_is_well_is_both_stuck_and_a
 
 
 def test_a_box_that_is_well_where_virtual_time_says_it_is_stuck_is_a_disagreement_too() -> None:
-    stuck = Twin([ARMING], {(ARMING, Kept.NONE): frozenset({Fate.STUCK})})
+    stuck = Twin([ARMING], Cuts(fates={(ARMING, Kept.NONE): frozenset({Fate.STUCK})}))
 
     assert figures(CUT, twin=stuck)["disagreements"] == 1
     assert not is_well(figures(CUT, twin=stuck))
@@ -76,15 +76,18 @@ def test_a_fault_is_told_by_its_name_and_held_against_nothing() -> None:
 def test_a_step_whose_stage_was_not_seen_is_held_against_every_stage() -> None:
     both = Twin(
         [ARMING],
-        {
-            (ARMING, Kept.ALL): frozenset({Fate.WELL}),
-            (ARMING._replace(stage="Trial"), Kept.ALL): frozenset({Fate.STUCK}),
-        },
+        Cuts(
+            fates={
+                (ARMING, Kept.ALL): frozenset({Fate.WELL}),
+                (ARMING._replace(stage="Trial"), Kept.ALL): frozenset({Fate.STUCK}),
+            }
+        ),
     )
 
-    assert both.known(ARMING._replace(stage=""), Kept.ALL) == {Fate.WELL, Fate.STUCK}
-    assert both.known(ARMING, Kept.ALL) == {Fate.WELL}
-    assert both.known(ARMING, Kept.NONE) == frozenset()
+    cut = replace(CUT, kept=Kept.ALL)
+    assert both.of(replace(cut, stage="")) == {Fate.WELL, Fate.STUCK}
+    assert both.of(cut) == {Fate.WELL}
+    assert both.of(CUT) == frozenset()
 
 
 def test_a_killed_box_that_ends_otherwise_than_the_recorded_one_fails_the_sweep() -> None:
@@ -117,7 +120,7 @@ def test_what_can_not_be_swept_is_refused_with_a_sentence(
     dry = "" if changes else "fuse does not work here: there is no water."
     monkeypatch.setattr(tools, "missing", lambda *names: dry)
     options = {"kind": ["fuse"], "every": 1, "jobs": 1, "at": None, "json": False, "seed": 1,
-               "killed": 0, "keep": None, "mutant": None}  # fmt: skip
+               "killed": 0, "keep": None, "mutant": None, "double": "2"}  # fmt: skip
 
     with pytest.raises(LabError, match=said):
         cli.run(argparse.Namespace(**{**options, **changes}), [Kept.NONE], None)

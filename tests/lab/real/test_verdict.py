@@ -98,3 +98,25 @@ def test_what_was_true_when_it_was_told_is_no_lie_though_the_medium_forgets_it_l
 
     assert judge(replace(forgot, before=2), GOAL).fate is Fate.STUCK
     assert judge(replace(forgot, before=1), GOAL).fate is Fate.LIE
+
+
+ROLLED_BACK = replace(
+    UPDATED, phase=Phase.ROLLED_BACK, reason=Reason.UNBOOTABLE, version="5.8.1", running_slot="A"
+)
+BACK = replace(
+    WELL,
+    hellos=(replace(HELLO, version="5.8.1", running_slot="A"),),
+    reports=(PROGRESS, ROLLED_BACK),
+    booted=("A", "5.8.1"),
+)
+
+
+def test_a_box_that_was_to_fall_back_is_well_with_its_old_image_and_the_right_reason() -> None:
+    goal = Goal("5.8.1", GOAL.sha256, Phase.ROLLED_BACK, Reason.UNBOOTABLE)
+    other = replace(ROLLED_BACK, reason=Reason.HEALTH_CHECK)
+    kept = replace(UPDATED, version="5.8.1")
+
+    assert judge(BACK, goal).fate is Fate.WELL
+    assert judge(replace(BACK, reports=(other,)), goal).fate is Fate.STUCK
+    assert judge(replace(BACK, reports=(kept,)), goal).fate is Fate.LIE
+    assert judge(BACK, GOAL).fate is Fate.STUCK
