@@ -46,7 +46,7 @@ from oleada_server.rollouts.reading import (
 from oleada_server.rollouts.reports import record_hello, record_report
 from oleada_server.rollouts.restored import record_restore
 from oleada_server.rollouts.signatures import missing as missing_signatures
-from oleada_server.rollouts.signatures import record_trust, request_of
+from oleada_server.rollouts.signatures import record_trust, request_of, signed_until
 from oleada_server.rollouts.signing import add_signatures
 from oleada_server.rollouts.spec import RolloutSpec, WaveSpec
 from oleada_server.rollouts.states import OPEN_ROLLOUTS, BoxState, RolloutState, WaveState
@@ -79,6 +79,7 @@ __all__ = [
     "resume",
     "retry",
     "send_back",
+    "signed_until",
     "spec_of",
     "start",
     "stop",

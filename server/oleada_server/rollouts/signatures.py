@@ -122,6 +122,21 @@ def missing(rollout: Rollout) -> list[Missing]:
     ]
 
 
+def signed_until() -> list[tuple[str, datetime]]:
+    """Return the name of each signed wave that is in use, and when its signatures end."""
+    query = (
+        select(Wave.rollout_id, Wave.position, Wave.authorised_until)
+        .join(Wave.rollout)
+        .where(Wave.authorisation.is_not(None), Rollout.state.in_(OPEN_ROLLOUTS))
+        .order_by(Wave.id)
+    )
+    return [
+        (f"R-{rollout_id} wave {position}", until)
+        for rollout_id, position, until in db.session.execute(query)
+        if until is not None
+    ]
+
+
 def take_effect(wave: Wave, role: RoleKeys) -> None:
     """Let the request of *wave*, which enough keys of *role* have signed, authorise it."""
     assert wave.sign_request is not None, "it was just signed"  # noqa: S101

@@ -15,6 +15,7 @@ from oleada_server.config import Config
 from oleada_server.db import db, read_only
 from oleada_server.enrolment import service as enrolment
 from oleada_server.releases import service as releases
+from oleada_server.rollouts import service as rollouts
 from oleada_server.system import service
 from oleada_server.system.judge import Disk, Expiry, Facts, Process
 
@@ -97,9 +98,12 @@ def _with_database(local: dict[str, object], now: datetime) -> Facts:
             )
             for beat in service.beats()
         ),
-        metadata=tuple(
-            Expiry(name, at, is_online=name in ONLINE)
-            for name, at in sorted(releases.expiries().items())
+        metadata=(
+            *(
+                Expiry(name, at, is_online=name in ONLINE)
+                for name, at in sorted(releases.expiries().items())
+            ),
+            *(Expiry(name, at, is_wave=True) for name, at in rollouts.signed_until()),
         ),
         boxes_expired=enrolment.boxes_expired(now),
         **local,  # type: ignore[arg-type]

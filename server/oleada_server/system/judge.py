@@ -5,7 +5,7 @@ the same sentences (sentences.py). What was never there (a worker on a server th
 builds) is no condition.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -19,8 +19,11 @@ APART_S: Final = 60.0
 STORE_AGE_S: Final = 300.0
 """Mosquitto writes its store every minute (broker.py)."""
 END_WARN: Final = timedelta(days=30)
-"""Server certificates are renewed 90 days before, so that has failed by then; and two people
-who sign offline metadata again need the time to meet."""
+"""Server certificates are renewed 90 days before, so that has failed by then."""
+PEOPLE_WARN_DAYS: Final = (7, 30, 90)
+"""People who sign offline have to find their keys and meet: told three times, the first early."""
+WAVE_WARN_DAYS: Final = (3, 10)
+"""Signatures on waves are asked for again ten days before they end."""
 AUTHORITY_WARN: Final = timedelta(days=365)
 
 
@@ -51,7 +54,8 @@ class Condition:
         kind: ``bad`` broken now, ``warn`` will break.
         about: What it is about: a path, a process, a certificate; empty for the whole.
         at: When it ends or ended, for what expires.
-        number: Free bytes, seconds apart, milliseconds, boxes; as *code* has it.
+        number: Free bytes, seconds apart, milliseconds, boxes, or within how many days it
+            ends; as *code* has it.
     """
 
     code: Code
@@ -90,12 +94,16 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Expiry:
-    """Something signed that ends; *is_authority* for a CA, *is_online* renewed by itself."""
+    """Something signed that ends; *is_authority* for a CA, *is_online* renewed by itself.
+
+    *is_wave* for what approvers have signed of a rollout.
+    """
 
     name: str
     at: datetime
     is_authority: bool = False
     is_online: bool = False
+    is_wave: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,21 +183,23 @@ def _of_clocks(facts: Facts) -> Iterator[Condition]:
 
 
 def _of_expiries(facts: Facts, now: datetime) -> Iterator[Condition]:
-    yield from _ended(facts.certificates, now, Code.CERTIFICATE_EXPIRED, Code.CERTIFICATE_ENDS)
-    yield from _ended(facts.metadata, now, Code.METADATA_EXPIRED, Code.METADATA_ENDS)
+    for one in facts.certificates:
+        if one.at <= now:
+            yield Condition(Code.CERTIFICATE_EXPIRED, "bad", one.name, one.at)
+        elif one.at - now < (AUTHORITY_WARN if one.is_authority else END_WARN):
+            yield Condition(Code.CERTIFICATE_ENDS, "warn", one.name, one.at)
+    for one in facts.metadata:
+        if one.at <= now:
+            yield Condition(Code.METADATA_EXPIRED, "bad", one.name, one.at)
+        elif (days := _ends_within(one, now)) is not None:
+            yield Condition(Code.METADATA_ENDS, "warn", one.name, one.at, number=days)
     if facts.boxes_expired:
         yield Condition(Code.BOXES_EXPIRED, "bad", number=facts.boxes_expired)
 
 
-def _ended(
-    found: Iterable[Expiry], now: datetime, expired: Code, ends: Code
-) -> Iterator[Condition]:
-    for one in found:
-        if one.at <= now:
-            yield Condition(expired, "bad", one.name, one.at)
-        elif one.at - now < _warn(one) and not one.is_online:
-            yield Condition(ends, "warn", one.name, one.at)
-
-
-def _warn(one: Expiry) -> timedelta:
-    return AUTHORITY_WARN if one.is_authority else END_WARN
+def _ends_within(one: Expiry, now: datetime) -> int | None:
+    """Return the shortest span of days in which *one* ends and of which people are told."""
+    if one.is_online:
+        return None
+    spans = WAVE_WARN_DAYS if one.is_wave else PEOPLE_WARN_DAYS
+    return next((days for days in spans if one.at - now < timedelta(days=days)), None)

@@ -114,11 +114,13 @@ def _of_expiry(found: Condition, spell: Spelling) -> Said:
             text = gettext("Since %(when)s. Boxes start no update until it is signed anew.",
                            when=when)  # fmt: skip
         case Code.METADATA_ENDS:
-            title = gettext("Signed metadata %(name)s ends soon", name=found.about)
+            title = gettext("Signed metadata %(name)s ends within %(days)s days",
+                            name=found.about, days=found.number)  # fmt: skip
             text = gettext("At %(when)s. Its signers have to sign it anew before.", when=when)
         case _:
             title = gettext("%(n)s boxes have a certificate that has expired", n=found.number)
-            text = gettext("They go on as they are, but can not reach the broker.")
+            text = gettext("They go on as they are, and get the next one by themselves when they "
+                           "reach the device door.")  # fmt: skip
     return Said(title, text)
 
 

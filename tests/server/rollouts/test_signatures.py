@@ -202,6 +202,7 @@ def test_signatures_outlive_the_plan_and_are_asked_for_again_in_time(people: Sig
 
     late = until - 9 * DAY
     service.tick(late)
+    assert service.signed_until() == [(f"R-{rollout_id} wave 1", until)]
     (again,) = service.missing_signatures(service.get(rollout_id))
 
     assert (again.have, again.runs_until) == (0, until)

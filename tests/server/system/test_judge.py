@@ -114,6 +114,29 @@ def test_what_the_scheduler_signs_is_told_only_when_it_has_not() -> None:
     assert codes(replace(WELL, metadata=(Expiry("root", NOON + DAY),))) == [Code.METADATA_ENDS]
 
 
+@pytest.mark.parametrize(
+    ("left_days", "told_days"), [(91, None), (89, 90), (29, 30), (8, 30), (6, 7), (0.5, 7)]
+)
+def test_people_who_sign_offline_are_told_90_and_30_and_7_days_before(
+    left_days: float, told_days: int | None
+) -> None:
+    ends = replace(WELL, metadata=(Expiry("VX-410", NOON + left_days * DAY),))
+
+    found = [(one.code, one.number) for one in judge(ends, NOON)]
+
+    assert found == ([] if told_days is None else [(Code.METADATA_ENDS, told_days)])
+
+
+def test_approvers_are_told_ten_and_three_days_before_a_signed_wave_ends() -> None:
+    def told(left_days: int) -> list[int]:
+        wave = Expiry("R-7 wave 2", NOON + left_days * DAY, is_wave=True)
+        return [one.number for one in judge(replace(WELL, metadata=(wave,)), NOON)]
+
+    assert [told(11), told(9), told(2)] == [[], [10], [3]]
+    over = replace(WELL, metadata=(Expiry("R-7 wave 2", NOON, is_wave=True),))
+    assert codes(over) == [Code.METADATA_EXPIRED]
+
+
 def test_what_is_broken_comes_first() -> None:
     found = judge(
         replace(WELL, disks=(Disk("var/oleada", 500),), store_age_s=999, boxes_expired=2), NOON
