@@ -40,6 +40,7 @@ class BootFacts:
         security_version: Of the image that runs; 0 when unknown.
         successful: Boot control calls this slot good.
         after_watchdog: The boot before this one hung or crashed.
+        put_back: A slot on trial was not started, because its try could not be counted.
     """
 
     slot: str
@@ -50,6 +51,7 @@ class BootFacts:
     successful: bool
     after_watchdog: bool
     provides: tuple[str, ...]
+    put_back: bool = False
 
 
 def read(disk: Disk) -> BootFacts:
@@ -79,6 +81,7 @@ def event(facts: BootFacts) -> Booted:
         facts.successful,
         facts.after_watchdog,
         facts.security_version,
+        put_back=facts.put_back,
     )
 
 
@@ -96,6 +99,7 @@ def _parse(found: dict[str, Any]) -> BootFacts:
         successful=bool(found.get("successful", True)),
         after_watchdog=bool(found.get("after_watchdog", False)),
         provides=tuple(str(item) for item in found.get("provides", ())),
+        put_back=bool(found.get("put_back", False)),
     )
 
 

@@ -296,6 +296,9 @@ def _booted_after_return(
             return to(state, again, Reboot())
         case Armed() if same_boot or event.boot_reason is not BootReason.FALLBACK:
             return to(state, Written(work), ReadBack(work.assignment, work.target))
+        case _ if event.put_back:  # the disk's fault, which says nothing against the image
+            detail = "a start of the new version could not be counted"
+            return moves.roll_back(state, work, Reason.STORAGE, detail)
         case _:
             detail = "the new version never came up"
             return moves.roll_back(state, work, Reason.UNBOOTABLE, detail)

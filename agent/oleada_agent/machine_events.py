@@ -44,6 +44,7 @@ class Booted:
         successful: Whether the boot control calls this slot good.
         after_watchdog: The boot before this one hung or crashed.
         security_version: Of the image that runs; the floor never lies below a proven one.
+        put_back: The slot on trial was not started: the disk did not let its try be counted.
     """
 
     slot: str
@@ -54,6 +55,7 @@ class Booted:
     after_watchdog: bool = False
     security_version: int = 0
     draw: int = 0
+    put_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)

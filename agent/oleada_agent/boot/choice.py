@@ -63,6 +63,7 @@ class Choice:
     fell_back: bool
     before: Ended
     passed_over: tuple[str, ...]
+    put_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ def choose(look: Look, store: control.FileBootControl, before: Ended) -> Choice:
             passed_over.append(f"slot {slot} is put back, its try can not be counted: {error}")
             uncounted = uncounted or replace(chosen, control=said, took_try=False)
             continue
-        return replace(chosen, passed_over=tuple(passed_over))
+        return replace(chosen, passed_over=tuple(passed_over), put_back=uncounted is not None)
     if uncounted is not None:
         return replace(uncounted, passed_over=tuple(passed_over))
     # Where nothing may boot, whatever is whole does: a box that runs can be helped.

@@ -63,6 +63,7 @@ class BootedFile:
     fell_back: bool
     after_watchdog: bool
     provides: tuple[str, ...] = ()
+    put_back: bool = False
 
 
 @contextmanager
@@ -107,6 +108,7 @@ def prepare_run(disk: BootDisk, found: Choice, nonce: str) -> BootedFile:
         fell_back=found.fell_back,
         after_watchdog=found.before is Ended.WATCHDOG,
         provides=found.release.provides,
+        put_back=found.put_back,
     )
     told = json.dumps(asdict(booted), sort_keys=True).encode()
     for path, data in ((AGENT, found.agent), (BOOTED, told)):

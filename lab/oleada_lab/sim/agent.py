@@ -127,7 +127,7 @@ class SimAgent:
                 Booted(
                     found.slot, found.release.version, str(self._boot), self._reason,
                     found.was_successful, self._reason is BootReason.WATCHDOG,
-                    found.release.security_version,
+                    found.release.security_version, put_back=found.put_back,
                 )
             )  # fmt: skip
         except StorageError:

@@ -250,7 +250,7 @@ def test_a_slot_whose_tries_can_not_be_counted_is_put_back(tmp_path: Path, shelf
         said = home.next_boot("stay")
         home.switch_off()
 
-    assert (said["slot"], said["boot_reason"]) == ("A", "fallback")
+    assert (said["slot"], said["boot_reason"], said["put_back"]) == ("A", "fallback", True)
     assert "slot B is put back, its try can not be counted" in home.said
 
 
