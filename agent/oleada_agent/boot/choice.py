@@ -52,6 +52,7 @@ class Choice:
         fell_back: A slot that should have come first could not boot.
         before: How the boot before this one ended.
         passed_over: A sentence for each slot that could not boot.
+        put_back: One of them was sound, but its try could not be counted.
     """
 
     slot: str
