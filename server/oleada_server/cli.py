@@ -18,7 +18,7 @@ COMMANDS: Final = {
     "audit": ("oleada_server.audit.cli:audit_group", "The audit trail: verify it, export heads."),
     "backup": ("oleada_server.backup.cli:backup", "Write everything into one file."),
     "db": ("oleada_server.cli_run:db_group", "The database: upgrade, show its revision."),
-    "device": ("oleada_server.devices.cli:device_group", "Devices: list, show, claim."),
+    "device": ("oleada_server.devices.cli:device_group", "Devices: list, show, claim, revoke."),
     "doctor": ("oleada_server.system.cli:doctor", "Say what of this server needs a person."),
     "door": ("oleada_server.cli_run:door", "Run the device door (HTTPS)."),
     "init": ("oleada_server.cli_run:init", "Make keys, certificates, database, broker set-up."),

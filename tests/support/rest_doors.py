@@ -29,6 +29,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "GivenReason": {"reason": "a reason"},
     "Reason": {"reason": "a reason"},
     "RetryPlan": {"reason": "a reason", "device_ids": ["AAAA00000000"], "ended_for": "too-large"},
+    "RevokeRequest": {"reason": "a reason"},
     "RolloutPlan": PLAN,
     "WithdrawSchema": {"reason": "a reason"},
 }

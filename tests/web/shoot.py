@@ -54,6 +54,7 @@ def pages(sample: Sample, asked_id: int, held_id: int) -> dict[str, str]:
         "box": f"/devices/{device_ids[6]}",
         "silent": f"/devices/{device_ids[22]}",
         "never": f"/devices/{device_ids[7]}",
+        "revoke": f"/devices/{device_ids[6]}/revoke",
         "firmware": "/releases",
         "release": "/releases/VX-410/5.8.2",
         "withdraw": "/releases/VX-410/5.8.2/withdraw",

@@ -46,7 +46,8 @@ def paths_of(console: Console, is_admin: bool) -> list[str]:
     shown = ["/fleet", f"/devices/{box[6]}", f"/devices/{box[22]}", "/releases",
              "/releases/VX-410/5.8.2", "/audit", "/audit?object=R-2", "/audit/chain",
              "/search?q=VX41", "/search?q=nothing", "/settings"]  # fmt: skip
-    of_admins = ["/users", "/users/a.torres", "/releases/VX-410/5.8.2/withdraw"]
+    of_admins = ["/users", "/users/a.torres", "/releases/VX-410/5.8.2/withdraw",
+                 f"/devices/{box[6]}/revoke"]  # fmt: skip
     return shown + of_admins if is_admin else shown
 
 

@@ -28,6 +28,7 @@ NO_ROLE = "none"
 """The door opens to a box's claim token or certificate, and to no person."""
 VIEWER, OPERATOR, APPROVER = Role.VIEWER, Role.OPERATOR, Role.APPROVER
 AUDITOR, SIGNER, USERS = Role.AUDITOR, Role.RELEASE_SIGNER, Role.USER_ADMIN
+DEVICE_CA = Role.DEVICE_CA_ADMIN
 REASON = {"reason": "a reason"}
 PLAN = {
     "hardware_model": "VX-410",
@@ -78,6 +79,8 @@ MATRIX = [
     Row("GET", "/devices", VIEWER),
     Row("GET", "/devices/AAAA00000000", VIEWER),
     Row("GET", "/live/devices/AAAA00000000", VIEWER),
+    Row("GET", "/devices/AAAA00000000/revoke", DEVICE_CA),
+    Row("POST", "/devices/AAAA00000000/revoke", DEVICE_CA),
     Row("GET", "/releases", VIEWER),
     Row("POST", "/releases", SIGNER),
     Row("POST", "/releases/check", SIGNER),
@@ -130,6 +133,7 @@ MATRIX = [
     Row("POST", "/api/v1/claims", OPERATOR, {"serial": "", "hardware_model": "VX-410"}),
     Row("GET", "/api/v1/devices", VIEWER),
     Row("GET", "/api/v1/devices/AAAA00000000", VIEWER),
+    Row("POST", "/api/v1/devices/AAAA00000000/revoke", DEVICE_CA, REASON),
     Row("GET", "/api/v1/releases", VIEWER),
     Row("POST", "/api/v1/releases", SIGNER, bundle=True),
     Row("POST", "/api/v1/releases/check", SIGNER, bundle=True),

@@ -49,6 +49,7 @@ class DeviceAnswer(Schema):
     zone = fields.String(required=True)
     region = fields.String(allow_none=True)
     enrolled_at = fields.AwareDateTime(required=True)
+    revoked_at = fields.AwareDateTime(allow_none=True)
     first_seen_at = fields.AwareDateTime(allow_none=True)
     last_seen_at = fields.AwareDateTime(allow_none=True)
     boot_count = fields.Integer(required=True)

@@ -1,4 +1,4 @@
-"""``oleada device``: list, show and claim devices through the REST API."""
+"""``oleada device``: list, show, claim and revoke devices through the REST API."""
 
 import json
 from typing import Any
@@ -54,6 +54,25 @@ def show(device_id: str, as_json: bool) -> None:
         return
     for name, value in device.items():
         print(f"{name:<18} {json.dumps(value) if isinstance(value, dict | list) else value}")
+
+
+@device_group.command()
+@click.argument("device_id")
+@click.option("--reason", required=True, help="Why; it is kept in the audit trail.")
+@as_json
+def revoke(device_id: str, reason: str, as_json: bool) -> None:
+    """Revoke the box with DEVICE_ID: stolen, copied, or out of service.
+
+    Within seconds the broker ends its session and lets it in no more, and the device door
+    renews none of its certificates. What it runs, it runs on. A new claim token, with
+    data/identity removed on the box, makes it one of yours again.
+    """
+    path = "/api/v1/devices" + path_of(normalise_device_id(device_id)) + "/revoke"
+    found = connect().post(path, {"reason": reason})
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    print(f"{group_device_id(found['id'])} (serial {found['serial']}) is revoked.")
 
 
 @device_group.command()

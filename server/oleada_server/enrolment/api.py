@@ -10,10 +10,11 @@ from marshmallow import Schema, fields
 from marshmallow.validate import Length
 
 from oleada_server import config as settings
-from oleada_server.accounts.access import identity, require_scope
+from oleada_server.accounts.access import identity, require_scope, steps_up
 from oleada_server.clock import now_utc
 from oleada_server.db import db
-from oleada_server.enrolment import service
+from oleada_server.devices.models import Device
+from oleada_server.enrolment import revocations, service
 from oleada_server.enrolment.errors import EnrolTooOftenError
 from oleada_server.enrolment.pki import CSR_BYTES_MAX
 from oleada_server.problems import problem
@@ -69,6 +70,20 @@ class ClaimAnswer(Schema):
     enrol_url = fields.String(required=True)
 
 
+class RevokeRequest(Schema):
+    """Why a box is revoked; for the audit trail."""
+
+    reason = fields.String(required=True, validate=Length(1, revocations.REASON_CHARS_MAX))
+
+
+class RevokeAnswer(Schema):
+    """The box, and since when it is revoked."""
+
+    id = fields.String(required=True)
+    serial = fields.String(required=True)
+    revoked_at = fields.AwareDateTime(required=True)
+
+
 @door.route("/enrol")
 class Enrol(MethodView):
     """Enrolment."""
@@ -106,6 +121,19 @@ class Claims(MethodView):
         token = service.create_claim(actor=identity().actor, now=now_utc(), **asked)
         url = f"{settings.current().door_url}/device/v1/enrol"
         return {"serial": asked["serial"], "token": token, "enrol_url": url}
+
+
+@desk.route("/devices/<device_id>/revoke")
+class Revocation(MethodView):
+    """Revocation of one box."""
+
+    @desk.arguments(RevokeRequest)
+    @desk.response(200, RevokeAnswer)
+    @require_scope("devices:revoke")
+    @steps_up
+    def post(self, asked: dict[str, Any], device_id: str) -> Device:
+        """Revoke a box: nothing it holds opens a door any more; a new claim token mends it."""
+        return revocations.revoke(device_id, asked["reason"], actor=identity().actor, now=now_utc())
 
 
 def _root() -> str:

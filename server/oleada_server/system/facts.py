@@ -10,7 +10,7 @@ from cryptography import x509
 from sqlalchemy.exc import SQLAlchemyError
 
 from oleada_server import clock, outage
-from oleada_server.broker import CONFIGURATION, STORE
+from oleada_server.broker import CONFIGURATION, STORE, missing_rules
 from oleada_server.config import Config
 from oleada_server.db import db, read_only
 from oleada_server.enrolment import service as enrolment
@@ -38,6 +38,7 @@ def gather(config: Config, now: datetime) -> Facts:
         "disk_low_bytes": config.disk_low_bytes,
         "certificates": certificates(config.pki_dir),
         "store_age_s": _store_age_s(config.broker_dir),
+        "broker_rules": tuple(missing_rules(config)),
         "host": socket.gethostname(),
     }
     try:

@@ -44,6 +44,7 @@ class Code(StrEnum):
     METADATA_EXPIRED = "metadata-expired"
     METADATA_ENDS = "metadata-ends"
     BOXES_EXPIRED = "boxes-expired"
+    BROKER_RULES = "broker-rules"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,7 @@ class Facts:
         disk_low_bytes: Less free room than this is told.
         store_age_s: Since the broker wrote its store; None when it never did.
         boxes_expired: Boxes whose certificate has expired.
+        broker_rules: Lines in which the broker's configuration is not the generated one.
     """
 
     database_ms: float | None
@@ -129,6 +131,7 @@ class Facts:
     metadata: tuple[Expiry, ...] = ()
     store_age_s: float | None = None
     boxes_expired: int = 0
+    broker_rules: tuple[str, ...] = ()
     host: str = field(default="this machine")
 
 
@@ -140,8 +143,14 @@ def judge(facts: Facts, now: datetime) -> list[Condition]:
         *_of_processes(facts),
         *_of_clocks(facts),
         *_of_expiries(facts, now),
+        *_of_rules(facts),
     ]
     return sorted(found, key=lambda condition: condition.kind != "bad")
+
+
+def _of_rules(facts: Facts) -> Iterator[Condition]:
+    if facts.broker_rules:
+        yield Condition(Code.BROKER_RULES, "bad", facts.broker_rules[0])
 
 
 def _of_database(facts: Facts) -> Iterator[Condition]:

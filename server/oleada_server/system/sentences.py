@@ -54,6 +54,8 @@ ENGLISH = Spelling(
 
 def said(found: Condition, spell: Spelling = ENGLISH) -> Said:
     """Return *found* in words."""
+    if found.code is Code.BROKER_RULES:
+        return _of_rules(found, spell)
     if found.code in _EXPIRIES:
         return _of_expiry(found, spell)
     if found.code in _PLACES:
@@ -71,6 +73,15 @@ _EXPIRIES = frozenset(
     }
 )
 _PLACES = frozenset({Code.DISK_FULL, Code.DISK_LOW, Code.BROKER_STORE})
+
+
+def _of_rules(found: Condition, spell: Spelling) -> Said:
+    gettext = spell.gettext
+    return Said(
+        gettext("The broker's configuration is not Oleada's"),
+        gettext("It differs in: %(what)s. Boxes may be able to do what they must not. Type: oleada "
+                "init, and start the broker again.", what=found.about),
+    )  # fmt: skip
 
 
 def _of_place(found: Condition, spell: Spelling) -> Said:

@@ -68,6 +68,9 @@ def deed_word(action: str) -> str:
         "device.claim": gettext("made a claim token"),
         "device.enrol": gettext("enrolled"),
         "device.enrol-refused": gettext("was refused to enrol"),
+        "device.renew": gettext("got its next certificate late"),
+        "device.renew-alarm": gettext("asked for a certificate in an odd way"),
+        "device.revoke": gettext("revoked it"),
         "device.over-quota": gettext("began to keep less than this box sends"),
     }
     return spelt.get(action, action)

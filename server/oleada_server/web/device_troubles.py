@@ -26,12 +26,23 @@ def troubles(
 ) -> list[Markup]:
     """Return what to know of *device* beside its verdict, in words."""
     found = [
+        _of_revocation(device),
         _of_certificate(certificate_ends, now),
         _of_disk(device),
         _of_clock(device),
         _of_excess(excess),
     ]
     return [sentence for sentence in found if sentence is not None]
+
+
+def _of_revocation(device: Device) -> Markup | None:
+    if device.revoked_at is None:
+        return None
+    return say(
+        "This box was revoked, %(when)s: nothing that it holds opens a door, and nothing that it "
+        "says is heard. A new claim token makes it one of yours again.",
+        when=words.moment(device.revoked_at),
+    )
 
 
 def _of_certificate(ends: datetime | None, now: datetime) -> Markup | None:
@@ -41,8 +52,8 @@ def _of_certificate(ends: datetime | None, now: datetime) -> Markup | None:
     if ends > now:
         return say("The certificate of this box ends %(when)s.", when=when)
     return say(
-        "The certificate of this box has expired, %(when)s: it runs on, but the broker does not "
-        "let it in. Enrol it again with a new claim token.",
+        "The certificate of this box has expired, %(when)s: it runs on, and gets the next one by "
+        "itself when it reaches the device door.",
         when=when,
     )
 
