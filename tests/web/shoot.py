@@ -82,6 +82,7 @@ def pages(sample: Sample, asked_id: int, held_id: int) -> dict[str, str]:
         "nothing": f"/devices?model=VX-410&contact=never&q={NEVER}",
         "settings": "/settings",
         "security": "/security",
+        "keys": "/keys",
         "app": "/security/app",
         "help": "/help",
         "password": "/password",

@@ -75,8 +75,13 @@ def demand_on(person: Identity, deed: Deed, thing: Thing) -> None:
         raise NotYoursError(why)
 
 
+def is_first_person(actor: str, thing: OfRollout) -> bool:
+    """Return whether *actor* planned a rollout or asked for it, so that another one decides."""
+    return actor in {thing.planned_by, thing.asked_by}
+
+
 def _approve(person: Identity, thing: OfRollout) -> str | None:
-    if person.actor in {thing.planned_by, thing.asked_by}:
+    if is_first_person(person.actor, thing):
         return "You planned it or asked for its approval; another person has to decide."
     if person.actor in thing.signed_by:
         return "You own a key that signed its release; who signs does not approve."

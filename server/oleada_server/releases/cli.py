@@ -91,6 +91,27 @@ def trust(directory: Path) -> None:
     click.echo(f"Installed {', '.join(added)}." if added else "Nothing new.")
 
 
+@release_group.command("owner")
+@click.argument("key_id", required=False)
+@click.argument("name", required=False, default="")
+def owner(key_id: str | None, name: str) -> None:
+    """Say whose key KEY_ID is, on the server's machine; without KEY_ID list them.
+
+    In the console two persons do this; here one does, and the audit trail says so. An
+    empty NAME takes the owner away.
+    """
+    # imported here: a signer's machine has no server packages
+    from oleada_server.app import create_app  # noqa: PLC0415
+    from oleada_server.clock import now_utc  # noqa: PLC0415
+    from oleada_server.releases import owners  # noqa: PLC0415
+
+    with create_app().app_context():
+        if key_id is not None:
+            owners.set_owner(key_id, name, actor="system:cli", now=now_utc())
+        for key in owners.list_keys():
+            click.echo(f"{key.key_id}  {key.owner or '-':<20} {', '.join(key.models)}")
+
+
 def _client(url: str | None, token: str | None) -> Client:
     given = {"OLEADA_URL": url, "OLEADA_TOKEN": token}
     return connect({**os.environ, **{name: value for name, value in given.items() if value}})

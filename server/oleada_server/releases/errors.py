@@ -15,6 +15,7 @@ ServerError
 │   ├── SecurityVersionError             below that of a published release
 │   └── MetadataTooLargeError            boxes could not receive it any more
 ├── StaleBaseError                  409  built on metadata that is not the newest
+├── OneSignerError                  409  two of the keys that signed it belong to one person
 ├── VersionTakenError               409  another image has this version
 ├── WithdrawnReleaseError           409  a withdrawn release never comes back
 ├── ReleaseNotFoundError            404
@@ -229,3 +230,14 @@ def refusal(error: store.StoreError) -> ServerError:
         if isinstance(error, found):
             return answer(str(error))
     return RefusedBundleError(str(error))
+
+
+class OneSignerError(ConflictError):
+    """Two of the keys that signed a release belong to one person."""
+
+    code = "one-signer"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name} owns two of the keys that signed this release; two persons have to sign."
+        )

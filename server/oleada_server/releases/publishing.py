@@ -25,7 +25,7 @@ from oleada_server import config as settings
 from oleada_server.audit import service as audit
 from oleada_server.db import db, read_only
 from oleada_server.live import service as live
-from oleada_server.releases import disk, metadata
+from oleada_server.releases import disk, metadata, owners
 from oleada_server.releases.errors import (
     MisnamedReleaseError,
     SecurityVersionError,
@@ -238,6 +238,7 @@ def _record(judged: Judged, head: bundle.Head, actor: str, now: datetime) -> Non
         published_at=now,
         published_by=actor,
     )
+    owners.demand_two_owners(judged.signed_by)
     db.session.add(release)
     model = head.description.hardware_model
     metadata.add(model, judged.role.signed.version, head.metadata)

@@ -7,11 +7,13 @@ setting that is loosened later frees no plan that was made under the stricter on
 from datetime import datetime
 
 from oleada_server import config
+from oleada_server.accounts.objects import OfRollout, is_first_person
 from oleada_server.config import Approval
 from oleada_server.db import db
 from oleada_server.errors import BadInputError
+from oleada_server.releases import owners
 from oleada_server.rollouts import deeds, rows
-from oleada_server.rollouts.errors import SecondPersonError
+from oleada_server.rollouts.errors import SecondPersonError, SignerApprovesError
 from oleada_server.rollouts.models import Rollout
 from oleada_server.rollouts.states import RolloutState
 
@@ -33,8 +35,8 @@ def is_needed(rollout: Rollout) -> bool:
 
 
 def may_decide(rollout: Rollout, actor: str) -> bool:
-    """Return whether *actor* is a second person: neither planned *rollout* nor asked."""
-    return actor not in {rollout.created_by, rollout.asked_by}
+    """Return whether *actor* is a second person: neither planned *rollout*, asked nor signed."""
+    return not is_first_person(actor, _thing(rollout)) and actor not in _signers(rollout)
 
 
 def ask_approval(rollout_id: int, remark: str, *, actor: str, now: datetime) -> RolloutState:
@@ -65,6 +67,7 @@ def approve(
         RolloutNotFoundError: There is none.
         RolloutStateError: Nobody has asked, or it was decided already.
         SecondPersonError: *actor* planned it or asked.
+        SignerApprovesError: *actor* owns a key that signed its release.
         ReleaseWithdrawnError: The release was withdrawn in the meantime.
         EmptyWaveError: A wave covers no box now.
     """
@@ -99,15 +102,28 @@ def demand_second_where_wanted(rollout: Rollout, actor: str) -> None:
 
     Raises:
         SecondPersonError: They planned it or asked.
+        SignerApprovesError: They own a key that signed its release.
     """
     if is_needed(rollout):
         _demand_second(rollout, actor)
 
 
 def _demand_second(rollout: Rollout, actor: str) -> None:
-    if not may_decide(rollout, actor):
+    rollout_id = rollout.id
+    if is_first_person(actor, _thing(rollout)):
         db.session.rollback()
-        raise SecondPersonError(rollout.id)
+        raise SecondPersonError(rollout_id)
+    if actor in _signers(rollout):
+        db.session.rollback()
+        raise SignerApprovesError(rollout_id)
+
+
+def _thing(rollout: Rollout) -> OfRollout:
+    return OfRollout(rollout.created_by, rollout.asked_by)
+
+
+def _signers(rollout: Rollout) -> frozenset[str]:
+    return owners.actors_of(rollout.release.signed_by)
 
 
 def _stored(

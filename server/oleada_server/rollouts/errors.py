@@ -12,6 +12,7 @@ ServerError
 ├── RolloutNotFoundError    404
 ├── RolloutStateError       409  the rollout is in a state in which that can not be done
 ├── SecondPersonError       403  who planned it or asked can not approve it
+│   └── SignerApprovesError 403  who signed its release can not approve it
 ├── WaveNotHeldError        409  the wave does not wait for a person
 └── NothingToRetryError     409  none of the boxes named may be assigned again
 """
@@ -67,6 +68,19 @@ class NoSignatureError(BadInputError):
             f"There is no new signature of a wave approver on the waves of R-{rollout_id}; sign "
             "them with: oleada rollout sign FILE --key KEY.pem",
             "waves",
+        )
+
+
+class SignerApprovesError(SecondPersonError):
+    """Who owns a key that signed the release can not approve its rollout."""
+
+    code = "signer-approves"
+
+    def __init__(self, rollout_id: int) -> None:
+        NotAllowedError.__init__(
+            self,
+            f"You own a key that signed the release of R-{rollout_id}; who signs does not approve, "
+            "so another person with the role approver has to decide.",
         )
 
 

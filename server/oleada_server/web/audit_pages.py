@@ -12,15 +12,17 @@ from flask.typing import ResponseReturnValue
 
 from oleada_server.accounts.access import require_role
 from oleada_server.accounts.models import Role
-from oleada_server.audit import search, service
+from oleada_server.audit import heads, search, verify
 from oleada_server.audit.models import AuditEvent
 from oleada_server.clock import now_utc
 from oleada_server.db import db, read_only
+from oleada_server.errors import BadInputError
 from oleada_server.web import activity
 from oleada_server.web.device_list import number_in
 from oleada_server.web.words import gettext
 
 TEXT_CHARS_MAX: Final = 80
+HEADS_SHOWN: Final = 24
 COLUMNS: Final = (
     "id", "at", "actor", "action", "object", "reason", "before", "after", "request_id",
     "address", "previous_sha256", "entry_sha256",
@@ -58,9 +60,35 @@ def index() -> ResponseReturnValue:
 def chain() -> ResponseReturnValue:
     """Check every entry against the chain of hashes, and say how that went."""
     read_only()
-    total = search.page(search.Filters(), limit=1).total
-    broken = service.first_broken()
-    return render_template("audit/chain.html", nav="audit", total=total, broken=broken)
+    wrong: tuple[str, ...] = ()
+    shown = heads.list_heads(HEADS_SHOWN)
+    try:
+        lines = [heads.line_of(head) for head in shown]
+        known = heads.read(lines, heads.director_role()) if lines else ()
+        found = verify.verify(verify.entries(), known, heads.epoch())
+    except BadInputError as error:  # a head that this server's key has not signed
+        found, wrong = verify.verify(verify.entries(), [], 0), (str(error),)
+    return render_template(
+        "audit/chain.html",
+        nav="audit",
+        total=found.entries,
+        broken=found.broken,
+        wrong_heads=found.wrong + wrong,
+        lost=found.lost,
+        heads=shown,
+    )
+
+
+@blueprint.get("/audit/heads.jsonl")
+@require_role(Role.AUDITOR)
+def export_heads() -> ResponseReturnValue:
+    """Send every signed head, one a line, for an auditor to keep elsewhere."""
+    read_only()
+    lines = [f"{heads.line_of(head)}\n" for head in reversed(heads.list_heads())]
+    answer = Response("".join(lines), content_type="application/jsonl; charset=utf-8")
+    name = f"oleada-heads-{now_utc():%Y%m%dT%H%M%SZ}.jsonl"
+    answer.headers["Content-Disposition"] = f"attachment; filename={name}"
+    return answer
 
 
 @blueprint.get("/audit.csv")

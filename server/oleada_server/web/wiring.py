@@ -23,6 +23,7 @@ from oleada_server.web import (
     firmware,
     fleet,
     kept_forms,
+    key_pages,
     live,
     my_security,
     pages,
@@ -50,6 +51,7 @@ _PAGES = (
     audit_pages,
     people,
     my_security,
+    key_pages,
     search_page,
     live,
 )
