@@ -23,7 +23,7 @@ TWO_HOURS: Final = Duration(2 * 3600)
 FOUR_HOURS: Final = Duration(4 * 3600)
 A_DAY: Final = Duration(86_400)
 A_MINUTE: Final = Duration(60)
-TWO_MINUTES: Final = Duration(120)
+FIVE_MINUTES: Final = Duration(300)
 TEN_MINUTES: Final = Duration(600)
 QUARTER_OF_AN_HOUR: Final = Duration(900)
 TWENTY_SECONDS: Final = Duration(20)
@@ -227,7 +227,7 @@ class Proc:
 
     count: int = 4
     hour: Moment = A_REAL_MINUTE
-    faults: Duration = TWO_MINUTES
+    faults: Duration = FIVE_MINUTES
     limit: Duration = QUARTER_OF_AN_HOUR
     silent_after: Duration = TEN_MINUTES
     keepalive: Duration = TWENTY_SECONDS

@@ -13,7 +13,7 @@ REGIONS = load(SCENARIOS / "n6_region_dark.toml")
 
 
 def a_run(seed: int = 1, count: int = 4, hour: int = 60_000) -> Shrunk:
-    proc = replace(POWER_CUT.proc, count=count, hour=Moment(hour))
+    proc = replace(POWER_CUT.proc, count=count, hour=Moment(hour), faults=Duration(120))
     return Shrunk(replace(POWER_CUT, proc=proc), seed)
 
 
