@@ -41,6 +41,7 @@ class BootFacts:
         successful: Boot control calls this slot good.
         after_watchdog: The boot before this one hung or crashed.
         put_back: A slot on trial was not started, because its try could not be counted.
+        trouble: What the boot program has met on its way, in sentences.
     """
 
     slot: str
@@ -52,6 +53,7 @@ class BootFacts:
     after_watchdog: bool
     provides: tuple[str, ...]
     put_back: bool = False
+    trouble: tuple[str, ...] = ()
 
 
 def read(disk: Disk) -> BootFacts:
@@ -100,6 +102,7 @@ def _parse(found: dict[str, Any]) -> BootFacts:
         after_watchdog=bool(found.get("after_watchdog", False)),
         provides=tuple(str(item) for item in found.get("provides", ())),
         put_back=bool(found.get("put_back", False)),
+        trouble=tuple(str(item) for item in found.get("trouble", ())),
     )
 
 

@@ -8,6 +8,8 @@ Source: powerfail design, 4.6.
 """
 
 import zlib
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -56,8 +58,6 @@ class Journal:
         the server, one that does not start is silent for ever.
         """
         names = set(self._disk.list(FOLDER))
-        for path in FILES:
-            self._disk.unlink(f"{path}.tmp")
         broken: list[str] = []
         found: list[tuple[int, State]] = []
         for path in FILES:
@@ -65,12 +65,10 @@ class Journal:
                 continue
             entry = self._read(path)
             if entry is None:
-                self._disk.rename(path, f"{path}.broken")
                 broken.append(path)
             else:
                 found.append(entry)
-        if broken:
-            self._disk.fsync_dir(FOLDER)
+        self._clear_away(broken)
         if not found:
             set_aside = any(name.endswith(".broken") for name in names)
             return Loaded(None, tuple(broken), is_lost=bool(broken) or set_aside)
@@ -100,10 +98,23 @@ class Journal:
         write_whole(self._disk, path, canonical.dumps({"crc32": _crc32(entry), **entry}))
         self._seq = seq
 
+    def _clear_away(self, broken: Sequence[str]) -> None:
+        """Set *broken* files aside, and remove what a cut has left; a disk that refuses keeps them.
+
+        What can be read counts all the same: a box that forgot its floors would be worse.
+        """
+        with suppress(StorageError):
+            for path in FILES:
+                self._disk.unlink(f"{path}.tmp")
+            for path in broken:
+                self._disk.rename(path, f"{path}.broken")
+            if broken:
+                self._disk.fsync_dir(FOLDER)
+
     def _read(self, path: str) -> tuple[int, State] | None:
         """Return sequence and state in *path*; None when this agent can not read it."""
-        data = self._disk.read(path, 0, JOURNAL_BYTES_MAX + 1)
         try:
+            data = self._disk.read(path, 0, JOURNAL_BYTES_MAX + 1)
             value = canonical.loads(data, "journal", JOURNAL_BYTES_MAX)
             crc32, seq = value.pop("crc32", None), value.get("seq")
             if crc32 != _crc32(value) or type(seq) is not int:
@@ -111,7 +122,7 @@ class Journal:
             if value.get("schema") != machine_codec.SCHEMA:
                 return None
             return seq, machine_codec.from_json(value.get("state"))
-        except (WireError, JournalError):
+        except (WireError, JournalError, StorageError):
             return None
 
 

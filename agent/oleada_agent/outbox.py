@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from oleada_wire import canonical, messages
-from oleada_wire.errors import WireError
+from oleada_wire.errors import MalformedMessageError, WireError
 from oleada_wire.ids import BootId
 from oleada_wire.messages import Ack, Crash, Header, Health, Log, Report, Result
 from oleada_wire.topics import Up
@@ -39,6 +39,9 @@ LOG_BYTES_MAX: Final = messages.UP_BYTES_MAX - 1024
 """Of the lines of one message; the rest of it needs less than what is left."""
 PAUSE_S_MAX: Final = 3_600
 """Longer pauses that the server asks for are cut to this."""
+CRC: Final = "crc32"
+KEPT_BYTES_MAX: Final = messages.UP_BYTES_MAX + 1024
+"""Of a message with its CRC."""
 SEQ_STEP: Final = 64
 """Sequence numbers are reserved in steps, so that not each one costs a write."""
 
@@ -219,9 +222,10 @@ class DiskOutbox:
     def _put(self, kind: Up, message: Kept, report: tuple[str, int, int] | None = None) -> None:
         data = messages.encode(message)
         order = max((entry.order for entry in self._entries.values()), default=0) + 1
-        entry = Entry(order, kind, message.header.id, len(data), report)
+        stored = _with_crc(data)
+        entry = Entry(order, kind, message.header.id, len(stored), report)
         try:
-            write_whole(self._disk, entry.path, data)
+            write_whole(self._disk, entry.path, stored)
         except StorageError:
             entry.data = data
         self._entries[entry.id] = entry
@@ -262,9 +266,9 @@ class DiskOutbox:
         if entry.data is not None:
             return entry.data
         try:
-            return self._disk.read(entry.path)
-        except StorageError:
-            # Gone or unreadable: a report is made again by the machine, the rest is counted.
+            return _without_crc(self._disk.read(entry.path))
+        except (StorageError, WireError):
+            # Gone or rotten: a verdict is made again by the machine, the rest is counted.
             self._entries.pop(entry.id)
             self.dropped += entry.kind is not Up.REPORT
             return None
@@ -282,7 +286,8 @@ class DiskOutbox:
     def _take_up(self, name: str) -> None:
         path = f"{DIRECTORY}/{name}"
         try:
-            data = self._disk.read(path)
+            stored = self._disk.read(path)
+            data = _without_crc(stored)
             order, kind, message_id = name.split("-")
             message = messages.decode(SHAPES[Up(kind)], data)
             if message.header.id != message_id:  # whole, but the plug was pulled before its name
@@ -296,7 +301,31 @@ class DiskOutbox:
         report = None
         if isinstance(message, Report):
             report = (message.assignment_id, message.attempt, message.step)
-        self._entries[message_id] = Entry(int(order), Up(kind), message_id, len(data), report)
+        self._entries[message_id] = Entry(int(order), Up(kind), message_id, len(stored), report)
+
+
+def _with_crc(data: bytes) -> bytes:
+    """Return *data*, a JSON object, with one more member: its CRC-32, as in zlib.
+
+    An agent of before reads it as well: members that it does not know mean nothing to it.
+    """
+    return canonical.dumps(
+        {**canonical.loads(data, "message", KEPT_BYTES_MAX), CRC: zlib.crc32(data)}
+    )
+
+
+def _without_crc(stored: bytes) -> bytes:
+    """Return what was given to :func:`_with_crc`; of an agent of before, what it has stored.
+
+    Raises:
+        MalformedMessageError: the flash returns other bytes than were written.
+    """
+    found = canonical.loads(stored, "message", KEPT_BYTES_MAX)
+    crc = found.pop(CRC, None)
+    data = canonical.dumps(found)
+    if crc is not None and crc != zlib.crc32(data):
+        raise MalformedMessageError("A message was kept, and rotted on the disk.")
+    return data
 
 
 def _is_due(entry: Entry, now_ms: int) -> bool:

@@ -35,6 +35,7 @@ from oleada_agent.outbox import DiskOutbox, Stamp
 from oleada_agent.ports import Ports
 from oleada_agent.questions import Questions
 from oleada_agent.reconnect import first_spread_ms, hello_pause_ms
+from oleada_agent.refusals import ToldDisk
 from oleada_agent.renewal import Renewal
 from oleada_agent.saying import say
 from oleada_agent.shell import Shell
@@ -71,7 +72,7 @@ class Service:
     def __init__(self, box: Path, config: Config) -> None:
         self._box = box
         self._config = config
-        self._disk = RealDisk(box)
+        self._disk = ToldDisk(RealDisk(box), clock.steady_ms)
         self._identity = identity.load(self._disk)
         self._facts = booted.read(self._disk)
         self._queue: SimpleQueue[Message] = SimpleQueue()
@@ -366,6 +367,7 @@ class Service:
     # -- what the box says -------------------------------------------------------------
 
     def _flush(self) -> None:
+        self._voice.tell(self._disk.news())
         if self._questions.is_connected:
             for kind, data in self._outbox.due():
                 self._transport.send(kind, data)

@@ -1,6 +1,7 @@
 """What the box says of itself: hello, health, and news of the boot before this one."""
 
 import importlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -88,6 +89,11 @@ class Voice:
 
         self._outbox.put_health(make)
 
+    def tell(self, lines: Sequence[str]) -> None:
+        """Put *lines*, which may be none, into the outbox."""
+        if lines:
+            self._outbox.put_log([line[:LINE_CHARS_MAX] for line in lines])
+
     def tell_of_last_boot(self) -> None:
         """Send on what the boot before this one left behind.
 
@@ -96,6 +102,7 @@ class Voice:
         """
         if self._facts.after_watchdog:
             self._outbox.put_crash("box", "watchdog", self._facts.version)
+        self.tell([f"at the start: {line}" for line in self._facts.trouble])
         self._disk.unlink(f"{TRIAL_LOG}.tmp")  # of a power cut while it was kept
         if not self._disk.exists(TRIAL_LOG) or not self._facts.successful:
             return

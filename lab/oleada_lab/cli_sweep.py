@@ -8,8 +8,9 @@ from oleada_lab.bench.report import command_line, environment
 from oleada_lab.errors import LabError
 from oleada_lab.real import cli as real
 from oleada_lab.sim.crash import NAMED, Kept
-from oleada_lab.sweep import patched, power, report, resume
+from oleada_lab.sweep import faults, patched, power, report, resume
 from oleada_lab.sweep.bugs import BUGS
+from oleada_lab.sweep.faults import Trouble
 from oleada_lab.sweep.power import Double, Mode, Plan
 from oleada_lab.sweep.story import STORIES
 
@@ -50,6 +51,61 @@ def add_commands(commands: Any) -> None:
     real.add_options(found)
     found.set_defaults(run=_power)
     _add_resume(kinds)
+    _add_faults(kinds)
+
+
+def _add_faults(kinds: Any) -> None:
+    found = kinds.add_parser("faults", help="the disk refuses, or rots, at every operation")
+    found.add_argument("--json", action="store_true", help="for programs")
+    found.add_argument("--seed", type=int, default=power.SEED, help="of all chance")
+    found.add_argument(
+        "--story", action="append", choices=sorted(STORIES), help="one of them; repeatable"
+    )
+    found.add_argument(
+        "--trouble", action="append", choices=[str(one) for one in Trouble],
+        help="one of them; repeatable",
+    )  # fmt: skip
+    found.add_argument(
+        "--every", type=int, default=1, metavar="N", help="of N operations take one (default: all)"
+    )
+    found.add_argument(
+        "--strike", type=_strike, metavar="N:TROUBLE", help="this one, of one story, and no other"
+    )
+    found.set_defaults(run=_faults)
+
+
+def _faults(options: argparse.Namespace) -> int:
+    stories = tuple(options.story or STORIES)
+    troubles = tuple(Trouble(one) for one in options.trouble or Trouble)
+    plan = faults.Plan(stories, troubles, options.seed, options.every)
+    if options.strike:
+        return _strike_once(plan, *options.strike)
+    result = faults.run_sweep(plan)
+    if options.json:
+        found = {**faults.to_json(result), **environment(plan.seed, command_line())}
+        print(json.dumps(found, indent=2))
+    else:
+        print(faults.to_text(result))
+    return FAILED if result.failures else 0
+
+
+def _strike_once(plan: faults.Plan, number: int, trouble: Trouble) -> int:
+    if len(plan.stories) != 1:
+        raise LabError("--strike needs --story: each story numbers its own operations.")
+    findings = faults.replay(plan, STORIES[plan.stories[0]], number, trouble)
+    for finding in findings:
+        print(f"{finding.kind}: {finding.sentence}")
+    if not findings:
+        print("The box lived on, told the truth, and what its disk did.")
+    return FAILED if findings else 0
+
+
+def _strike(text: str) -> tuple[int, Trouble]:
+    number, _, name = text.partition(":")
+    try:
+        return int(number), Trouble(name)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text} is none, such as 123:eio_once") from error
 
 
 def _add_resume(kinds: Any) -> None:

@@ -20,6 +20,8 @@ from oleada_lab.sweep.world import World
 ROOT = Path(__file__).resolve().parents[2]
 AGENT = Path(oleada_agent.__file__).parent
 PORT = "boot/disk.py"
+HEEDS = "refusals.py"
+"""Hands on what is asked of the port, and takes note of what it refuses."""
 CHANGES = {"create", "pwrite", "truncate", "rename", "unlink"}
 """Calls of the port that change what is kept; syncs alone keep nothing new."""
 WRITE_WHOLE = "write_whole"
@@ -102,7 +104,7 @@ def storing_functions() -> set[str]:
     return {
         f"{name}:{node.name}"
         for name, tree in sources()
-        if name != PORT
+        if name not in {PORT, HEEDS}
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef) and changes_the_disk(node)
     }

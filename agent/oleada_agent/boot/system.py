@@ -64,6 +64,7 @@ class BootedFile:
     after_watchdog: bool
     provides: tuple[str, ...] = ()
     put_back: bool = False
+    trouble: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -96,19 +97,21 @@ def prepare_run(disk: BootDisk, found: Choice, nonce: str) -> BootedFile:
     Args:
         nonce: 8 hex digits, of chance: tells boots apart whose count was lost.
     """
+    trouble = list(found.passed_over)
     booted = BootedFile(
         slot=found.slot,
         version=found.release.version,
         hardware_model=found.release.hardware_model,
         security_version=found.release.security_version,
         behaviour=str(found.release.behaviour),
-        boot_id=f"{_raise_boot_count(disk):08d}-{nonce}",
+        boot_id=f"{_raise_boot_count(disk, trouble):08d}-{nonce}",
         boot_reason=_reason(found),
         successful=found.was_successful,
         fell_back=found.fell_back,
         after_watchdog=found.before is Ended.WATCHDOG,
         provides=found.release.provides,
         put_back=found.put_back,
+        trouble=tuple(trouble),
     )
     told = json.dumps(asdict(booted), sort_keys=True).encode()
     for path, data in ((AGENT, found.agent), (BOOTED, told)):
@@ -127,15 +130,18 @@ def _reason(found: Choice) -> str:
     return "reboot" if found.was_successful else "update"
 
 
-def _raise_boot_count(disk: BootDisk) -> int:
+def _raise_boot_count(disk: BootDisk, trouble: list[str]) -> int:
+    """Return the number of this boot; what kept it from being stored is added to *trouble*."""
     count = 0
     with suppress(StorageError):
         if disk.exists(BOOT_COUNT):
             text = disk.read(BOOT_COUNT, 0, 20).decode(errors="replace").strip()
             count = int(text) if text.isdecimal() and text.isascii() else 0
     count = min(count + 1, BOOT_COUNT_MAX)
-    with suppress(StorageError):  # a full disk keeps no box dark; the nonce tells boots apart
+    try:
         write_whole(disk, BOOT_COUNT, f"{count}\n".encode())
+    except StorageError as error:  # a full disk keeps no box dark; the nonce tells boots apart
+        trouble.append(f"the boot can not be counted: {error}")
     return count
 
 

@@ -56,17 +56,22 @@ class Fault:
         reason: What the system says, for example ``IO_ERROR``.
         forever: Refuse all that follow as well.
         on: Beginning of the paths that are struck; empty for all.
+        but: Beginning of the paths that are not; empty for none.
+        kinds: Of the operations that are struck; empty for all.
     """
 
     at: int
     reason: str = IO_ERROR
     forever: bool = False
     on: str = ""
+    but: str = ""
+    kinds: frozenset[str] = frozenset()
 
-    def strikes(self, number: int, path: str) -> bool:
-        """Return whether operation *number*, on *path*, is refused."""
+    def strikes(self, number: int, kind: str, path: str) -> bool:
+        """Return whether operation *number*, a *kind* of it on *path*, is refused."""
         is_due = number >= self.at if self.forever else number == self.at
-        return is_due and path.startswith(self.on)
+        is_there = path.startswith(self.on) and not (self.but and path.startswith(self.but))
+        return is_due and is_there and (not self.kinds or kind in self.kinds)
 
 
 class SimDisk:
@@ -82,6 +87,7 @@ class SimDisk:
         deaf_to: Beginnings of paths whose fsync does nothing: a disk, or an agent, with a bug.
         full: The disk has no room: nothing is written, though files are still removed.
         faults: Operations to refuse.
+        misdeeds: How often it has refused, or let a bit rot.
         watch: Hears each change when it is done, before the plug is pulled.
     """
 
@@ -96,6 +102,7 @@ class SimDisk:
         self.deaf_to: tuple[str, ...] = ()
         self.full = False
         self.faults: tuple[Fault, ...] = ()
+        self.misdeeds = 0
         self.watch: Callable[[Op], None] | None = None
 
     # -- the plug ----------------------------------------------------------------------
@@ -109,6 +116,7 @@ class SimDisk:
         found._folders = set(self._folders)
         found._durable_folders = set(self._durable_folders)
         found.changes, found.forbidden = self.changes, self.forbidden
+        found.misdeeds = self.misdeeds
         found.deaf_to, found.full, found.faults = self.deaf_to, self.full, self.faults
         return found
 
@@ -119,7 +127,7 @@ class SimDisk:
             dice: Needed by ``Kept.RANDOM``.
         """
         found = SimDisk(())
-        found.changes, found.deaf_to = self.changes, self.deaf_to
+        found.changes, found.deaf_to, found.misdeeds = self.changes, self.deaf_to, self.misdeeds
         durable = kept in {Kept.NONE, Kept.BYTES}
         folders = self._durable_folders if durable else self._folders
         found._folders = {folder for folder in folders if _is_inside(folder, folders)}
@@ -144,6 +152,7 @@ class SimDisk:
     def rot(self, path: str, at: int) -> None:
         """Flip a bit of byte *at* of the file, on the medium too; nobody is told."""
         self._file(path).rot(at)
+        self.misdeeds += 1
 
     def files(self) -> dict[str, Content]:
         """Return size and pages of every file by its path, so that two disks can be compared."""
@@ -259,7 +268,8 @@ class SimDisk:
         if self.full and kind in {"create", "mkdir", "pwrite"}:
             raise StorageError(f"{path}: {NO_SPACE}.")
         for fault in self.faults:
-            if fault.strikes(self.changes + 1, path):
+            if fault.strikes(self.changes + 1, kind, path):
+                self.misdeeds += 1
                 if not fault.forever:
                     self.faults = tuple(other for other in self.faults if other is not fault)
                 raise StorageError(f"{path}: {fault.reason}.")

@@ -5,8 +5,6 @@ reading of every message, commands, and the checkpoints of a download. What stan
 the network (immediate), the media player, and the clock.
 """
 
-import json
-from base64 import b64decode
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,8 +17,9 @@ from oleada_agent.boot.control import FileBootControl
 from oleada_agent.boot.system import AGENT
 from oleada_agent.commands import Commands
 from oleada_agent.download import Downloader, Ended, Part
-from oleada_agent.errors import StorageError
+from oleada_agent.errors import AgentError, StorageError
 from oleada_agent.inbound import Inbound
+from oleada_agent.journal import has_room
 from oleada_agent.machine_events import (
     ConditionsChecked,
     DenyListed,
@@ -34,17 +33,20 @@ from oleada_agent.machine_states import ReportDraft, other_slot
 from oleada_agent.outbox import DiskOutbox, Stamp
 from oleada_agent.ports import Ports
 from oleada_agent.questions import Questions
+from oleada_agent.refusals import ToldDisk
+from oleada_agent.service import ROOM_AGAIN_MS
 from oleada_agent.shell import Shell
 from oleada_agent.slots import FileSlots
 from oleada_agent.timers import Timers
 from oleada_agent.trust.authority import Authority, Box
 from oleada_agent.trust.errors import TrustError
-from oleada_agent.trust.store import MetadataStore
+from oleada_agent.trust.floor import TimeFloor
 from oleada_agent.voice import Voice
 from oleada_wire import messages
 from oleada_wire.messages import Assignment, Header, Health, Result, Window
 from oleada_wire.topics import Up
 
+from oleada_lab.sweep import kept
 from oleada_lab.sweep.desk import Mail, Truth
 from oleada_lab.sweep.kit import CONFIG, SLOT_BYTES, agent_of
 from oleada_lab.sweep.world import Promises, World
@@ -63,11 +65,12 @@ class Agent:
     def __init__(self, world: World, behaviour: Behaviour) -> None:
         self._world = world
         self._behaviour = behaviour
-        disk = world.disk
+        self._disk = disk = ToldDisk(world.disk, self.clock_ms)
         self._mail: deque[Mail] = deque()
         self._fetch: tuple[int, Assignment, int] | None = None
         self._parts: deque[Part] = deque()
         self._wake_at_ms: int | None = None
+        self._room_at_ms: int | None = None
         self._is_on_trial = self._has_contact = False
         self._facts = booted.read(disk)
         found = identity.load(disk)
@@ -132,9 +135,9 @@ class Agent:
 
     def _ports(self) -> Ports:
         return Ports(
-            disk=self._world.disk,
+            disk=self._disk,
             slots=self._slots,
-            control=FileBootControl(self._world.disk),
+            control=FileBootControl(self._disk),
             fetcher=self._downloader,
             link=self._questions,
             outbox=self,
@@ -152,24 +155,35 @@ class Agent:
 
         Args:
             is_over: Asked before each step; true when it took too long.
+
+        Raises:
+            AgentError: it begins anew: the disk takes something again.
+            StorageError: on trial the disk refuses the state.
         """
-        self._begin()
-        while not self.shell.rebooting:
-            if is_over() or not self._turn():
-                return False
+        try:
+            self._begin()
+            while not self.shell.rebooting:
+                if is_over() or not self._turn():
+                    return False
+        finally:
+            self._voice.tell(self._disk.news())
         return True
 
     def _begin(self) -> None:
         with suppress(TrustError):
             self._authority.load()
-        self._voice.tell_of_last_boot()
-        self.shell.start(booted.event(self._facts))
+        with suppress(StorageError):
+            self._voice.tell_of_last_boot()
+        try:
+            self.shell.start(booted.event(self._facts))
+        except StorageError as error:
+            self._stand_still(error)
         for path in self.shell.broken:
             self._outbox.put_log([f"journal {path} could not be read and was set aside"])
         if self._authority.denied:
             self._feed(DenyListed(self._authority.denied))
         self._keep_promises()
-        alive.show(self._world.disk, Timers())
+        alive.show(self._disk, Timers())
         self._outbox.put_health(self._health)
         if self._behaviour is not Behaviour.NO_NETWORK:
             self._connect()
@@ -184,6 +198,8 @@ class Agent:
 
     def _turn(self) -> bool:
         """Do the next thing; return whether there was one."""
+        self._voice.tell(self._disk.news())
+        self._world.pass_to(self._world.now_ms)
         if self._mail:
             self._inbound.take(*self._mail.popleft())
             self._note_promises()
@@ -195,17 +211,56 @@ class Agent:
         elif due := self._outbox.due():
             for kind, data in due:
                 self._send(kind, data)
-        elif self._wake_at_ms is not None:
-            self._world.now_ms = max(self._world.now_ms, self._wake_at_ms)
-            self._wake_at_ms = None
-            self._feed(Woken())
         else:
-            return False
+            return self._wait()
         return True
 
+    def _wait(self) -> bool:
+        """Let the time come for which the box waits; return whether it waits for anything."""
+        now_ms = self._world.now_ms
+        waits = {
+            self._wake: self._wake_at_ms,
+            self._look_for_room: self._room_at_ms,
+            self._inbound.store_again: _later(now_ms, self._inbound.next_due_ms()),
+            self._questions.ask_again: _later(now_ms, self._questions.next_due_ms()),
+            self._nothing: self._world.heals_ms,
+        }
+        due = {act: at_ms for act, at_ms in waits.items() if at_ms is not None}
+        if not due:
+            return False
+        act = min(due, key=lambda one: due[one])
+        self._world.pass_to(due[act])
+        act()
+        return True
+
+    def _wake(self) -> None:
+        self._wake_at_ms = None
+        self._feed(Woken())
+
+    def _nothing(self) -> None:
+        """The disk has healed; nobody tells the box."""
+
     def _feed(self, event: Event) -> None:
-        if not self.shell.rebooting:
+        if self.shell.rebooting or self._room_at_ms is not None:
+            return
+        try:
             self.shell.feed(event)
+        except StorageError as error:
+            self._stand_still(error)
+
+    def _stand_still(self, error: StorageError) -> None:
+        """Decide nothing while nothing can be stored, as the service does."""
+        if not (self._facts.successful or self.shell.state.running.successful):
+            raise error
+        self._fetch = None
+        self._downloader.stop()
+        self._outbox.put_log([f"the state can not be stored, so no update goes on: {error}"])
+        self._room_at_ms = self._world.now_ms + ROOM_AGAIN_MS
+
+    def _look_for_room(self) -> None:
+        if has_room(self._disk):
+            raise AgentError("The disk takes something again; the agent begins anew.")
+        self._room_at_ms = self._world.now_ms + ROOM_AGAIN_MS
 
     # -- the network -------------------------------------------------------------------
 
@@ -253,32 +308,18 @@ class Agent:
 
     def _promises(self) -> Promises:
         state = self.shell.state
-        stored_ms = self._authority.floor.floor_ms - BEHIND_MS
+        floor = self._authority.floor
+        if self._world.disk.misdeeds:  # what it has refused is no promise
+            floor = TimeFloor(self._world.disk, enrol.TRUST)
+        stored_ms = floor.floor_ms - BEHIND_MS
         return Promises(
-            self._version("root"),
-            self._version("timestamp"),
-            self._denied(),
+            kept.version(self._world.disk, "root"),
+            kept.version(self._world.disk, "timestamp"),
+            kept.denied(self._world.disk),
             state.security_floor,
             state.assignment_seq,
             max(0, stored_ms),
         )
-
-    def _version(self, role: str) -> int:
-        """Return the highest version of *role* in its copies; 0 without a readable one."""
-        found = 0
-        for data in MetadataStore(self._world.disk, enrol.TRUST).read(role):
-            with suppress(ValueError):
-                found = max(found, json.loads(data)["signed"]["version"])
-        return found
-
-    def _denied(self) -> int:
-        """Return how many digests the deny list names that is stored, readable by now or not."""
-        found = 0
-        for data in MetadataStore(self._world.disk, f"{enrol.TRUST}/denied").read("list"):
-            with suppress(ValueError):
-                deny = json.loads(b64decode(json.loads(data)["payload"]))
-                found = max(found, len(deny["digests"]))
-        return found
 
     def _check_program(self) -> None:
         """Fail when the agent that runs is not the one that the image carries."""
@@ -348,3 +389,7 @@ class Agent:
 
     def _health(self, header: Header) -> Health:
         return Health(header, self._facts.version, self._facts.slot, (), {"Uptime": 1})
+
+
+def _later(now_ms: int, delay_ms: int | None) -> int | None:
+    return None if delay_ms is None else now_ms + delay_ms

@@ -4,12 +4,13 @@
 brick, or stuck.
 """
 
+from contextlib import suppress
 from typing import Final
 
 from oleada_agent import enrol, identity
 from oleada_agent.boot import choice, control, image, system, trial
 from oleada_agent.boot.choice import Behaviour, Choice, Ended, Found, ReleaseFile
-from oleada_agent.errors import ImageError, StorageError
+from oleada_agent.errors import AgentError, ImageError, StorageError
 from oleada_agent.machine_states import State
 from oleada_agent.slots import slot_path
 
@@ -27,6 +28,9 @@ STEPS_MAX: Final = 2_000
 STEPS_OF_A_PART_MAX: Final = 8
 LIFE_MS_MAX: Final = 48 * 3_600_000
 """Of virtual time; a box that waits longer waits for ever."""
+RESTART_MS: Final = 60_000
+RESTARTS_MAX: Final = 400
+"""Of the agent alone, in one boot; more than the minutes for which a disk is out of order."""
 LOG: Final = b"the system of this image said so\n"
 _sound: dict[tuple[int, bytes], image.ImageHeader | None] = {}
 """What was found of contents that were checked once; the same for every box."""
@@ -86,7 +90,8 @@ class Box:
         system.prepare_run(world.disk, found, world.hex_id(8))
         ended = self._run(found)
         if ended is not None:
-            trial.end(world.disk, self._control, found, ended)
+            with suppress(StorageError):  # the next boot matters more than this one's end
+                trial.end(world.disk, self._control, found, ended)
         return ended
 
     def _run(self, found: Choice) -> Ended | None:
@@ -95,18 +100,31 @@ class Box:
         world.disk.pwrite(system.LOG, 0, LOG)
         if behaviour in (Behaviour.HANG, Behaviour.CRASH):
             return Ended.WATCHDOG
+        for _ in range(RESTARTS_MAX):
+            try:
+                return self._run_agent(behaviour)
+            except AgentError:
+                if not self._is_proven(found):
+                    return Ended.WATCHDOG
+                if not world.disk.misdeeds:
+                    raise
+                # It died of its disk, as the boot program sees it: it is started again alone.
+                world.pass_to(world.now_ms + RESTART_MS)
+        raise StorageError(f"the agent was started {RESTARTS_MAX} times and does not live")
+
+    def _run_agent(self, behaviour: Behaviour) -> Ended | None:
+        world = self._world
         if not identity.is_enrolled(world.disk):
             enrol.enrol(world.disk, CONFIG, world.desk.enrol)
         renewing.look(world)
         agent = Agent(world, behaviour)
-        try:
-            is_restart = agent.run(self._is_over)
-        except StorageError:
-            if found.was_successful:
-                raise
-            return Ended.WATCHDOG
+        is_restart = agent.run(self._is_over)
         self.state = agent.shell.state
         return Ended.REBOOT if is_restart else None
+
+    def _is_proven(self, found: Choice) -> bool:
+        said = self._control.load()
+        return found.was_successful or (said is not None and said.of(found.slot).successful)
 
     def _is_over(self) -> bool:
         self._steps += 1
@@ -121,6 +139,8 @@ class Box:
 
     def _unsound(self) -> Finding | None:
         """Return the slot that may boot and holds no whole image: luck alone decides then."""
+        if self._world.disk.misdeeds:  # what was whole may have rotted; that is found at the boot
+            return None
         said = self._control.load()
         for slot in said.in_order() if said is not None else []:
             try:

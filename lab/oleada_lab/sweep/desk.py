@@ -29,6 +29,7 @@ from oleada_wire.messages import (
     Hello,
     Lease,
     LeaseRequest,
+    Log,
     Message,
     Meta,
     Report,
@@ -105,6 +106,7 @@ class Desk:
         reports: Each (attempt, step) once.
         results: Ids of the answers to the command.
         attempt: Of the assignment, from 1; raised when it is assigned again.
+        logs: Lines that the box has sent.
         lies: A sentence for each thing a box said that was not so.
     """
 
@@ -117,6 +119,7 @@ class Desk:
     reports: dict[tuple[int, int], Told] = field(default_factory=dict)
     results: set[str] = field(default_factory=set)
     attempt: int = 1
+    logs: tuple[str, ...] = ()
     lies: tuple[str, ...] = ()
     _seq: int = 0
 
@@ -238,6 +241,8 @@ class Desk:
                 answers = self._count(message, truth)
             case Result():
                 self.results.add(message.header.id)
+            case Log():
+                self.logs = (*self.logs, *message.lines)
             case _:  # telemetry is acknowledged, and decides nothing
                 pass
         return [self._ack(message.header.id), *answers]

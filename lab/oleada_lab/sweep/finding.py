@@ -8,7 +8,7 @@ from oleada_lab.sim.disk import Op
 
 
 class Kind(StrEnum):
-    """The three ways to fail a box after a power cut."""
+    """The ways to fail a box: three after a power cut, and one more when its disk fails."""
 
     BRICK = "brick"
     """Nothing boots, or only luck decides what does."""
@@ -16,6 +16,8 @@ class Kind(StrEnum):
     """It runs, but does not come to where it should be."""
     LIE = "lie"
     """It told the server what is not so, told it twice, or forgot what it had promised."""
+    UNTOLD = "untold"
+    """Its disk refused something, and nobody was told."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from oleada_lab.sweep.world import World
 
 SEED: Final = 20_261_122
 RANDOM_DRAWS: Final = 2
-SAMPLED_FIRST, SAMPLED_SECOND = 24, 6
+SAMPLED_FIRST, SAMPLED_SECOND = 16, 5
 """Of a story: recoveries that are cut again, and cuts in each of them."""
 DOUBLE_MODES: Final = (Kept.NONE, Kept.ALL, Kept.TORN)
 
@@ -160,7 +160,7 @@ class _Sweep:
         if findings:
             raise LabError(f"Story {story.name} fails without a cut: {findings[0].sentence}.")
         found.ops = [op for op, _ in points]
-        found.shared = 0 if self._plan.shared else _shared(story, found.ops)
+        found.shared = 0 if self._plan.shared else shared(story, found.ops)
         firsts = list(self._cuts_of(points[found.shared :], self._plan.modes))
         found.cuts = len(firsts)
         recovered = []
@@ -227,7 +227,7 @@ def operations(story: Story) -> list[Op]:
     return found
 
 
-def _shared(story: Story, ops: Sequence[Op]) -> int:
+def shared(story: Story, ops: Sequence[Op]) -> int:
     """Return with how many of *ops* the story that *story* is like begins too, but for one.
 
     That one is cut in both, because only what follows it tells them apart.

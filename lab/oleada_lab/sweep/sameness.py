@@ -56,7 +56,7 @@ def _journal(content: Content, names: dict[str, str]) -> Any:
 def _message(path: str, content: Content, names: dict[str, str]) -> tuple[str, Any]:
     try:
         message = json.loads(_text(content))
-        for counted in ("id", "at_ms", "seq", "boot_id"):
+        for counted in ("id", "at_ms", "seq", "boot_id", "crc32"):
             message.pop(counted, None)
     except (ValueError, AttributeError):
         return "message", content

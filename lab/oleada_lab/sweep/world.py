@@ -60,6 +60,7 @@ class World:
         again_bytes: What each fetch asked for that had come before.
         put: Reports that the outbox said to keep, by attempt and step; and the command's answer.
         lies: What the box was found to have forgotten or faked.
+        heals_ms: When the disk does again what it is told; None when it never failed to.
     """
 
     kit: Kit
@@ -80,6 +81,7 @@ class World:
     put: frozenset[tuple[int, int]] = frozenset()
     has_answered: bool = False
     lies: tuple[str, ...] = ()
+    heals_ms: int | None = None
     dice: Random = field(default_factory=lambda: Random(0))
 
     def fork(self) -> "World":
@@ -98,6 +100,12 @@ class World:
         found.now_ms = START_MS + found.cuts * self.dark_ms
         found.dice = Random(f"{self.seed}/{found.cuts}")
         return found
+
+    def pass_to(self, now_ms: int) -> None:
+        """Let it be *now_ms*, or stay as late as it is; a disk may heal meanwhile."""
+        self.now_ms = max(self.now_ms, now_ms)
+        if self.heals_ms is not None and self.now_ms >= self.heals_ms:
+            self.heals_ms, self.disk.faults = None, ()
 
     def hex_id(self, digits: int) -> str:
         """Return *digits* random hex digits."""
