@@ -33,6 +33,10 @@ RESET: Final = struct.pack("ii", 1, 0)
 CLOSE_LIMIT_S: Final = 60.0
 HANG_UP_LIMIT_S: Final = 5.0
 
+WINDOW_PARTS: Final = 64
+"""How much may be under way in one direction: a mebibyte."""
+Road = asyncio.Queue[tuple[float, bytes]]
+
 T = TypeVar("T")
 
 
@@ -169,9 +173,12 @@ class Line:
         self._connections.add(one)
         if is_broker:
             self.opened_s.append(loop.time())
+        up, down = Road(WINDOW_PARTS), Road(WINDOW_PARTS)
         pumps = [
-            asyncio.create_task(self._pump(one, reader, far_writer, Way.UP)),
-            asyncio.create_task(self._pump(one, far_reader, writer, Way.DOWN)),
+            asyncio.create_task(self._send(one, reader, Way.UP, up)),
+            asyncio.create_task(self._deliver(one, far_writer, Way.UP, up)),
+            asyncio.create_task(self._send(one, far_reader, Way.DOWN, down)),
+            asyncio.create_task(self._deliver(one, writer, Way.DOWN, down)),
         ]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_EXCEPTION)
@@ -185,33 +192,37 @@ class Line:
                     _abort(one_end)
             await _hang_up(one.writers)
 
-    async def _pump(
-        self,
-        one: Connection,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        way: Way,
+    async def _send(
+        self, one: Connection, reader: asyncio.StreamReader, way: Way, road: Road
     ) -> None:
+        """Put on the *road* what is said, with the time of its arrival; the end is empty."""
+        loop = asyncio.get_running_loop()
+        sent_s = arrives_s = 0.0
         while data := await reader.read(READ_BYTES):
-            await self._travel(one, len(data), way)
+            now_s = loop.time()
+            self._judge(one, len(data), way, now_s)
+            sent_s = max(now_s, sent_s) + len(data) * self.slowdown / self.profile.rate
+            late_ms = self._half_way_ms() + self._loss_ms(1 + len(data) // SEGMENT_BYTES)
+            arrives_s = max(arrives_s, sent_s + late_ms / 1000)
+            await road.put((arrives_s, data))
+        await road.put((arrives_s, b""))
+
+    async def _deliver(
+        self, one: Connection, writer: asyncio.StreamWriter, way: Way, road: Road
+    ) -> None:
+        """Hand over what arrives; what is silent does not tell of an end, either."""
+        loop, data = asyncio.get_running_loop(), b" "
+        while data:
+            arrives_s, data = await road.get()
+            await asyncio.sleep(max(0.0, arrives_s - loop.time()))
+            while way in self.silent or one.is_dead:
+                await asyncio.sleep(POLL_S)
+            one.last_s = loop.time()
             if self._is_spent(one, len(data), way):
                 raise ConnectionResetError("so many bytes and no more")
             writer.write(data)
             await writer.drain()
-        # What is silent does not tell that the other side has gone, either.
-        while way in self.silent or one.is_dead:
-            await asyncio.sleep(POLL_S)
         writer.write_eof()
-
-    async def _travel(self, one: Connection, size_bytes: int, way: Way) -> None:
-        """Return when *size_bytes* have arrived; never, if they do not."""
-        loop, profile = asyncio.get_running_loop(), self.profile
-        self._judge(one, size_bytes, way, loop.time())
-        late_s = (self._half_way_ms() + self._loss_ms(1 + size_bytes // SEGMENT_BYTES)) / 1000
-        await asyncio.sleep(late_s + size_bytes * self.slowdown / profile.rate)
-        while way in self.silent or one.is_dead:
-            await asyncio.sleep(POLL_S)
-        one.last_s = loop.time()
 
     def _judge(self, one: Connection, size_bytes: int, way: Way, now_s: float) -> None:
         """Let *one* be forgotten, if the line does that to it."""

@@ -82,9 +82,13 @@ def _disk_full(_stage: "Stage", _fault: Fault, box: Dweller) -> Mend:
     return small.make_room
 
 
-def _disk_error(_stage: "Stage", fault: Fault, box: Dweller) -> Mend:
+def _disk_error(stage: "Stage", fault: Fault, box: Dweller) -> Mend:
+    """Let one operation fail; with a path or a duration, all that come there for a while."""
     mount = _mount(box)
-    mount.strike_in(disks.Fault(1 + fault.op, disks.IO_ERROR, fault.lasts is not None, fault.on))
+    lasts = fault.lasts is not None or bool(fault.on)
+    mount.strike_in(disks.Fault(1 + fault.op, disks.IO_ERROR, lasts, fault.on))
+    if fault.lasts is None and fault.on:
+        stage.later(stage.run.lasting(fault), mount.mend)
     return mount.mend
 
 

@@ -145,7 +145,7 @@ def test_a_cut_line_ends_what_there_is_and_lets_nobody_in(
 
         with pytest.raises(ConnectionResetError):
             peer.recv(1)
-    with call(line, echo.port) as peer, pytest.raises(ConnectionResetError):
+    with pytest.raises(ConnectionResetError), call(line, echo.port) as peer:
         peer.recv(1)
     assert not line.is_connected
 
@@ -221,6 +221,19 @@ def test_a_slow_line_takes_its_time(line: Line, lines: Lines, echo: Echo) -> Non
         assert lines.now_s() - began_s >= 1.0  # half a second each way
 
 
+def test_a_long_way_delays_everything_once_and_not_every_part(
+    line: Line, lines: Lines, echo: Echo
+) -> None:
+    line.profile = Profile(rtt=Moment(400), jitter=Moment(0), rate=Size(100_000_000))
+
+    with call(line, echo.port) as peer:
+        began_s = lines.now_s()
+        threading.Thread(target=_say_until_dead, args=(peer, 400_000), daemon=True).start()
+        hear(peer, 400_000)
+
+        assert 0.4 <= lines.now_s() - began_s < 8.0  # 25 parts one after the other: ten seconds
+
+
 def test_lost_segments_come_late(line: Line, lines: Lines, echo: Echo) -> None:
     line.profile = Profile(rtt=Moment(2), jitter=Moment(0), loss=0.99)
 
@@ -237,7 +250,7 @@ def test_a_server_that_is_gone_is_an_end_not_a_wait(
     nobody = free_port()
     line = lines.open(Line(ADDRESS, (nobody, free_port()), QUICK, Random(1), certificates))
 
-    with call(line, nobody) as peer, pytest.raises(ConnectionResetError):
+    with pytest.raises(ConnectionResetError), call(line, nobody) as peer:
         peer.recv(1)
     assert line.opened_s == []
 
