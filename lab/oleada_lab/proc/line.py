@@ -121,8 +121,8 @@ class Line:
 
     async def reset(self) -> None:
         """End every connection at once."""
-        for one in list(self._connections):
-            for writer in one.writers:
+        while self._connections:
+            for writer in self._connections.pop().writers:
                 _abort(writer)
 
     # -- inside ------------------------------------------------------------------------
