@@ -12,6 +12,7 @@ from typing import Final
 
 from oleada_agent import clock, config, identity
 from oleada_agent.alone import alone
+from oleada_agent.backoff import Backoff
 from oleada_agent.disk import RealDisk
 from oleada_agent.errors import AgentError
 from oleada_agent.renewal import REFUSED_CODE
@@ -130,8 +131,8 @@ def _enrol_patiently(box: Path, settings: config.Config) -> None:
             first_ms, least_ms = REFUSED_MS, 0
             if isinstance(error, enrol.ServerAwayError):
                 first_ms, least_ms = BACKOFF_MS, error.after_s * 1000
-            ceiling_ms = min(BACKOFF_MAX_MS, first_ms << min(failures, 10))
-            pause_ms = least_ms + clock.below(ceiling_ms)
+            backoff = Backoff(2 * first_ms, BACKOFF_MAX_MS)
+            pause_ms = least_ms + backoff.pause_ms(failures, clock.below)
             sys.stderr.write(f"oleada-agent: {error} Again in {pause_ms / 1000:.1f} s.\n")
             sys.stderr.flush()
             pause.wait(pause_ms / 1000)

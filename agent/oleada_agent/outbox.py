@@ -22,6 +22,7 @@ from oleada_wire.ids import BootId
 from oleada_wire.messages import Ack, Crash, Header, Health, Log, Report, Result
 from oleada_wire.topics import Up
 
+from oleada_agent.backoff import Backoff
 from oleada_agent.errors import StorageError
 from oleada_agent.journal import write_whole
 from oleada_agent.machine_events import Event, ReportAcked
@@ -34,7 +35,9 @@ MESSAGES_MAX: Final = 400
 BYTES_MAX: Final = 4 * 1024 * 1024
 IN_FLIGHT_MAX: Final = 20
 RESEND_MS: Final = 30_000
-"""The least pause before a message is sent again; half of it more at most."""
+"""The least pause before a message is sent again."""
+RESEND_MORE: Final = Backoff(15_000, 570_000)
+"""On top of it: a server that is down is not told everything twice a minute."""
 LOG_BYTES_MAX: Final = messages.UP_BYTES_MAX - 1024
 """Of the lines of one message; the rest of it needs less than what is left."""
 PAUSE_S_MAX: Final = 3_600
@@ -67,6 +70,7 @@ class Entry:
         order: Rises with each message put.
         report: Names a report, so that it is not put twice.
         sent_ms: By the steady clock; None when not sent over this connection.
+        sends: Over this connection.
         data: Set when the disk refused to keep it.
     """
 
@@ -76,6 +80,7 @@ class Entry:
     size_bytes: int
     report: tuple[str, int, int] | None = None
     sent_ms: int | None = None
+    sends: int = 0
     data: bytes | None = None
 
     @property
@@ -188,7 +193,7 @@ class DiskOutbox:
             if self._is_paused(entry, now_ms):
                 continue
             if _is_due(entry, now_ms) and (data := self._read(entry)) is not None:
-                entry.sent_ms = now_ms
+                entry.sent_ms, entry.sends = now_ms, entry.sends + 1
                 found.append((entry.kind, data))
         return found
 
@@ -200,7 +205,7 @@ class DiskOutbox:
     def forget_sent(self) -> None:
         """Take it that nothing sent has arrived: the connection is a new one."""
         for entry in self._entries.values():
-            entry.sent_ms = None
+            entry.sent_ms, entry.sends = None, 0
 
     def acknowledge(self, ack: Ack) -> list[Event]:
         """Remove what the server has counted or will never read; return the reports of it.
@@ -333,8 +338,12 @@ def _is_due(entry: Entry, now_ms: int) -> bool:
 
 
 def _pause_ms(entry: Entry) -> int:
-    """Return when *entry* is sent again: up to half later than the least, by its random id."""
-    return RESEND_MS + zlib.crc32(entry.id.encode()) % (RESEND_MS // 2)
+    """Return when *entry*, which was sent, is sent again; its random id is the chance."""
+
+    def below(limit: int) -> int:
+        return zlib.crc32(f"{entry.id}/{entry.sends}".encode()) % limit
+
+    return RESEND_MS + RESEND_MORE.pause_ms(max(1, entry.sends), below)
 
 
 def _plain(text: str) -> str:

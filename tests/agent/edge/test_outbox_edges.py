@@ -159,16 +159,36 @@ def test_repeats_are_spread_over_half_of_the_pause(box: Box) -> None:
     assert 42_000 < max(pauses_ms) < 45_000
 
 
-def test_the_same_message_waits_as_long_every_time(box: Box) -> None:
+def test_a_message_that_nobody_acknowledges_is_sent_ever_more_rarely(box: Box) -> None:
     kept = box.start()
     kept.put_report(UPDATED)
-    first_id = f"{1:032x}"
 
-    for _ in range(2):
+    waits_ms = []
+    for _ in range(12):
         assert len(kept.due()) == 1
-        wait_ms = kept.next_due_ms() or 0
-        assert wait_ms == 30_000 + zlib.crc32(first_id.encode()) % 15_000
-        box.clock.ms += wait_ms
+        waits_ms.append(kept.next_due_ms() or 0)
+        box.clock.ms += waits_ms[-1]
+
+    ceilings = [min(15_000 << sends, 570_000) for sends in range(12)]
+    name = f"{1:032x}"
+    assert waits_ms == [
+        30_000 + zlib.crc32(f"{name}/{sends}".encode()) % (ceiling + 1)
+        for sends, ceiling in enumerate(ceilings, 1)
+    ]
+    assert max(waits_ms) > 300_000
+
+
+def test_over_a_new_connection_it_is_sent_as_often_as_the_first_time(box: Box) -> None:
+    kept = box.start()
+    kept.put_report(UPDATED)
+    for _ in range(8):
+        kept.due()
+        box.clock.ms += 600_000
+
+    kept.forget_sent()
+    kept.due()
+
+    assert (kept.next_due_ms() or 0) <= 45_000
 
 
 def test_numbers_that_the_operator_of_a_box_would_notice() -> None:
