@@ -5,6 +5,7 @@ relying party is the host of the console's address; a browser offers passkeys on
 HTTPS or on localhost, and to a name, not to an address of numbers.
 """
 
+import base64
 import ipaddress
 import json
 from datetime import datetime, timedelta
@@ -154,7 +155,8 @@ def _known(user_id: int) -> list[Any]:
 
 def _wait_for(secret: str, challenge: bytes, now: datetime) -> None:
     mine = Session.token_sha256 == digest(secret)
-    values = {"challenge": challenge.hex()[:100], "challenge_at": now}
+    spelt = base64.urlsafe_b64encode(challenge).decode()  # 64 bytes: 88 characters of 100
+    values = {"challenge": spelt, "challenge_at": now}
     db.session.rollback()
     db.session.execute(update(Session).where(mine).values(**values))
     db.session.commit()
@@ -171,7 +173,7 @@ def _take_challenge(secret: str, now: datetime) -> bytes:
     db.session.commit()
     if held is None or at is None or now - at > CHALLENGE_TTL:
         raise WrongCodeError
-    return bytes.fromhex(held)
+    return base64.urlsafe_b64decode(held)
 
 
 def _parsed(answer: str) -> dict[str, Any]:
