@@ -13,6 +13,7 @@ from oleada_lab.scenario_read import ScenarioError
 TWICE: Final = "each seed also under another PYTHONHASHSEED; traces must be equal"
 CANARY: Final = "let an order depend on PYTHONHASHSEED, which --twice must catch"
 
+SERVER: Final = "services: the real ones, signed; rows: in memory, unsigned; or as a story says"
 LEVEL: Final = "sim: virtual time; proc: a real server, real boxes and real faults"
 KEEP: Final = "leave the folder of each run of real processes; that of a failure always stays"
 SCENARIOS: Final = Path("lab/scenarios")
@@ -34,6 +35,7 @@ def add_commands(commands: Any) -> None:
     many.add_argument("--keep", action="store_true", help=KEEP)
     many.add_argument("--seed", metavar="N[..M]", help="instead of the scenario's own")
     many.add_argument("-j", type=int, default=1, dest="children", help="processes at a time")
+    many.add_argument("--server", choices=(scenario.SERVICES, scenario.ROWS), help=SERVER)
     many.add_argument("--twice", action="store_true", help=TWICE)
     many.add_argument("--plant-canary", action="store_true", help=CANARY)
     many.add_argument("--json", action="store_true", help="print JSON alone")
@@ -71,7 +73,7 @@ def _run(options: argparse.Namespace) -> int:
         return _run_real(files, options)
     seeds = scenario.seeds_of(options.seed) if options.seed else None
     wanted = [
-        running.Wanted(path, seed, options.plant_canary)
+        running.Wanted(path, seed, options.plant_canary, options.server or "")
         for path in files
         for seed in (seeds if seeds is not None else scenario.load(path).seeds)
     ]

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,26 +29,31 @@ class Wanted:
 
     Attributes:
         with_canary: An order in it depends on ``PYTHONHASHSEED``.
+        server: Instead of the scenario's own; empty for that.
     """
 
     path: Path
     seed: int
     with_canary: bool = False
+    server: str = ""
 
 
 def run(wanted: Wanted) -> dict[str, Any]:
     """Return what became of one run."""
     story = scenario.load(wanted.path)
-    stage = stories.Stage(story, wanted.seed)
-    if wanted.with_canary:
-        plant_canary(stage)
-    stage.play()
-    ending = stage.ending()
+    if wanted.server:
+        story = replace(story, server=wanted.server)
+    with stories.Stage(story, wanted.seed) as stage:
+        if wanted.with_canary:
+            plant_canary(stage)
+        stage.play()
+        ending = stage.ending()
     first = ending.broken[0] if ending.broken else None
     return {
         "scenario": story.name,
         "path": str(wanted.path),
         "seed": wanted.seed,
+        "server": scenario.SERVICES if story.has_services else scenario.ROWS,
         "scenario_hash": story.sha256,
         "commit": commit(),
         "python": PYTHON,
@@ -91,6 +96,8 @@ def _child(wanted: Wanted, hash_seed: str) -> dict[str, Any]:
              "--seed", str(wanted.seed)]  # fmt: skip
     if wanted.with_canary:
         words.append("--plant-canary")
+    if wanted.server:
+        words += ["--server", wanted.server]
     done = subprocess.run(
         words,
         env={**os.environ, "PYTHONHASHSEED": hash_seed},

@@ -17,6 +17,9 @@ from oleada_lab.scenario_read import Duration, Moment, ScenarioError, Size, tabl
 __all__ = ["SCHEMA", "Duration", "Moment", "Scenario", "ScenarioError", "Size", "load", "parse"]
 
 SCHEMA: Final = "lab.scenario/1"
+SERVICES, ROWS = "services", "rows"
+SERVICES_BOXES_MAX: Final = 50
+"""A larger fleet is played with rows unless its story says otherwise: services cost more."""
 HALF_AN_HOUR: Final = Duration(1800)
 AN_HOUR: Final = Duration(3600)
 TWO_HOURS: Final = Duration(2 * 3600)
@@ -247,6 +250,9 @@ class Scenario:
         seed: A number, or ``sweep:1..20``.
         duration: Of the phase with faults; ``settle`` follows without any.
         swarm: Each seed but the first leaves out some of the faults.
+        server: ``services`` for the real ones on SQLite in memory, with signatures that boxes
+            check; ``rows`` for the real plan over rows in memory, which tells values. Empty:
+            ``services`` up to ``SERVICES_BOXES_MAX`` boxes.
     """
 
     schema: str
@@ -263,6 +269,7 @@ class Scenario:
     refs: tuple[str, ...] = ()
     rows: tuple[str, ...] = ()
     swarm: bool = True
+    server: str = ""
     profile: dict[str, Line] = field(default_factory=dict)
     fault: tuple[Fault, ...] = ()
     random: tuple[Chance, ...] = ()
@@ -274,6 +281,13 @@ class Scenario:
     def seeds(self) -> range:
         """Return the seeds that it is played with."""
         return seeds_of(self.seed)
+
+    @property
+    def has_services(self) -> bool:
+        """Return whether the server's real services are played with."""
+        if not self.server:
+            return self.fleet.count <= SERVICES_BOXES_MAX
+        return self.server == SERVICES
 
     @property
     def sha256(self) -> str:

@@ -37,6 +37,7 @@ def check(scenario: "Scenario") -> None:
         f"fleet.count is 1 to {BOXES_MAX}": 1 <= fleet.count <= BOXES_MAX,
         "duration is at most 400d": 0 < scenario.duration <= DURATION_S_MAX,
         "level contains sim": "sim" in scenario.level and set(scenario.level) <= LEVELS,
+        "server is services, rows or empty": scenario.server in {"", "services", "rows"},
         "release.behaviour is crash_after:20m or one of " + ", ".join(Behaviour): (
             behaviour in set(Behaviour) or re.fullmatch(r"crash_after:[0-9]+m", behaviour)
         ),

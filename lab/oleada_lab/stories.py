@@ -5,13 +5,14 @@ must become well again; the invariants of ``oleada_lab.check`` are judged at eve
 """
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Final, TextIO
+from typing import Final, Self, TextIO
 
 from oleada_agent.boot.choice import Behaviour
 from oleada_server.rollouts.plan import Limits
-from oleada_server.rollouts.states import BoxState, RolloutState, WaveState
+from oleada_server.rollouts.states import BoxState, RolloutState
 from oleada_wire.messages import Window
 
 from oleada_lab.check import facts
@@ -23,10 +24,14 @@ from oleada_lab.plant import Plant
 from oleada_lab.scenario import Expect, Line, Plan, Scenario
 from oleada_lab.sim.box import SimBox, a_factory_disk
 from oleada_lab.sim.broker import SimBroker
+from oleada_lab.sim.disk import SimDisk
 from oleada_lab.sim.door import Door
 from oleada_lab.sim.images import Image, Kit, an_image
 from oleada_lab.sim.link import HOME, Burst, Profile
+from oleada_lab.sim.remember import remembering
 from oleada_lab.sim.server import SimServer
+from oleada_lab.sim.services import services
+from oleada_lab.sim.serving import Server
 from oleada_lab.sim.street import Senses, Street
 from oleada_lab.sim.terms import Terms
 from oleada_lab.sim.voice import kept_health
@@ -65,13 +70,13 @@ class Ending:
 
 def play(scenario: Scenario, seed: int | None = None, keep: TextIO | None = None) -> Ending:
     """Return how *scenario* ends with *seed*, by default its first; *keep* takes the trace."""
-    stage = Stage(scenario, scenario.seeds[0] if seed is None else seed, keep)
-    stage.play()
-    return stage.ending()
+    with Stage(scenario, scenario.seeds[0] if seed is None else seed, keep) as stage:
+        stage.play()
+        return stage.ending()
 
 
 class Stage:
-    """One run of a scenario: the world, the server and the boxes.
+    """One run of a scenario: the world, the server and the boxes; used in a ``with``.
 
     Attributes:
         profiles: Lines by name.
@@ -102,10 +107,19 @@ class Stage:
             profile=self.profiles[scenario.fleet.profile],
             spread_s=scenario.fleet.connect_spread,
             health_ms=scenario.fleet.health * 1000 or None,
+            is_signed=scenario.has_services,
         )
         self.terms = self._terms()
-        self.server = SimServer(self.world, self.broker, self.terms, ids, self.tell)
-        self.boxes = self._make_boxes(ids, factory, old)
+        kits = {device_id: self._kit_of(device_id, kit, old) for device_id in ids}
+        self._held = ExitStack()
+        self.server, meta = self._make_server(kits)
+        self.boxes = self._make_boxes(kits, meta)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._held.close()
 
     def tell(self, fact: Fact) -> None:
         """Take *fact*, which is true now."""
@@ -135,7 +149,7 @@ class Stage:
         broken = tuple(self.watch.settle(self.world.now_ms, end))
         states = self.server.states()
         shown = ", ".join(f"{states[state]} {state}" for state in BoxState if state in states)
-        again = sum(row.attempt > 1 for row in self.server.rows.by_id.values())
+        again = self.server.assigned_again()
         last = (
             f"{clock_time(self.world.now_ms)} ending: {self.server.state}; {shown}; "
             f"{again} boxes were assigned again"
@@ -212,20 +226,31 @@ class Stage:
             window=_window(plan),
         )
 
-    def _make_boxes(self, ids: list[str], factory: Image, old: Image | None) -> dict[str, SimBox]:
-        disk = a_factory_disk(factory)
-        old_disk = a_factory_disk(old) if old is not None else disk
-        old_kit = replace(self.street.kit, factory=old) if old is not None else None
+    def _make_server(self, kits: dict[str, Kit]) -> tuple[Server, bytes]:
+        """Return the server, and the metadata that boxes had from it before the story."""
+        if not self.scenario.has_services:
+            return SimServer(self.world, self.broker, self.terms, list(kits), self.tell), b""
+        versions = {device_id: kit.factory.version for device_id, kit in kits.items()}
+        self._held.enter_context(remembering())
+        found = self._held.enter_context(services(self.street, self.terms, versions))
+        return found, found.first_meta
+
+    def _make_boxes(self, kits: dict[str, Kit], meta: bytes) -> dict[str, SimBox]:
+        disks: dict[str, SimDisk] = {}
         found = {}
-        for device_id in ids:
-            share = self.world.stream("old", device_id).share()
-            is_old = old_kit is not None and share < self.scenario.fleet.old_share
-            street = self.street
-            if is_old and old_kit is not None:
-                street = replace(self.street, kit=old_kit)
-            own_disk = old_disk if is_old else disk
-            found[device_id] = SimBox(street, device_id, own_disk, self._senses(device_id))
+        for device_id, kit in kits.items():
+            version = kit.factory.version
+            if version not in disks:
+                disks[version] = a_factory_disk(kit, meta)
+            street = self.street if kit is self.street.kit else replace(self.street, kit=kit)
+            senses = self._senses(device_id)
+            found[device_id] = SimBox(street, device_id, disks[version], senses)
         return found
+
+    def _kit_of(self, device_id: str, kit: Kit, old: Image | None) -> Kit:
+        share = self.world.stream("old", device_id).share()
+        is_old = old is not None and share < self.scenario.fleet.old_share
+        return replace(kit, factory=old) if is_old and old is not None else kit
 
     def _senses(self, device_id: str) -> Senses:
         release = self.scenario.release
@@ -257,12 +282,12 @@ def _profile(line: Line) -> Profile:
     )
 
 
-def _unexpected(expect: Expect, server: SimServer) -> Iterator[str]:
+def _unexpected(expect: Expect, server: Server) -> Iterator[str]:
     states = server.states()
     updated = states.get(BoxState.UPDATED, 0)
     failed = states.get(BoxState.FAILED, 0) + states.get(BoxState.ROLLED_BACK, 0)
     silent = states.get(BoxState.SILENT, 0)
-    opened = sum(wave.state is not WaveState.WAITING for wave in server.waves)
+    opened = server.waves_opened()
     if expect.rollout and server.state != expect.rollout:
         yield f"the rollout is {server.state}; {expect.rollout} was expected"
     if expect.reason not in server.reason:

@@ -6,8 +6,9 @@ broker, with every step in the trace and every invariant judged. Each fleet live
 process of its own, so that its memory is its own.
 
 A *quiet* day is one on which nothing is rolled out, a *rollout* day one of a week's
-rollout, an *update* day one on which every box gets a new version; *services* is an
-update day with the server's real services on SQLite in memory, which tick twice a minute.
+rollout, an *update* day one on which every box gets a new version. In these nothing is
+signed, and the server keeps rows in memory; *services* is an update day with its real
+services on SQLite in memory and with signatures that each box checks.
 """
 
 import gc
@@ -15,14 +16,13 @@ import json
 import resource
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 from typing import Any, Final
+
+from oleada_server.rollouts.states import BoxState
 
 from oleada_lab import scenario, stories
 from oleada_lab.clock import cpu_s
 from oleada_lab.errors import LabError
-from oleada_lab.sim.services import services
 
 BOXES: Final = 10_000
 GOAL_PER_CPU_MINUTE: Final = 6_944
@@ -32,6 +32,7 @@ DAYS: Final[dict[str, tuple[float, ...]]] = {
     "quiet": (),
     "rollout": (0.01, 0.15),
     "update": (0.01, 0.1, 0.5, 1.0),
+    "services": (0.01, 0.1, 0.5, 1.0),
 }
 """Waves of each kind of day: a rollout that takes a week reaches a seventh of a fleet in one."""
 IMAGE_PARTS: Final = 2
@@ -50,47 +51,28 @@ def measure(boxes: int, seed: int) -> dict[str, Any]:
     }
 
 
-def services_day(boxes: int, seed: int, hours: int = 24) -> dict[str, Any]:
-    """Return what *hours* of an update day took with the real services on SQLite in memory."""
-    stage = stories.Stage(_story(boxes, DAYS["update"]), seed)
-    stage.street.door.parts = IMAGE_PARTS
-    stage.server.desk.go_down()
-    ids = list(stage.boxes)
-    with (
-        tempfile.TemporaryDirectory(prefix="oleada-services-") as home,
-        services(Path(home), stage.street, stage.terms, ids) as real,
-    ):
+def day(kind: str, boxes: int, seed: int, hours: int = 24) -> dict[str, Any]:
+    """Return what *hours* of such a day of *boxes* boxes took in this process."""
+    server = scenario.SERVICES if kind == scenario.SERVICES else scenario.ROWS
+    with stories.Stage(_story(boxes, DAYS[kind] or (1.0,), server), seed) as stage:
+        stage.street.door.parts = IMAGE_PARTS
         for box in stage.boxes.values():
             box.plug_in()
-        stage.world.after(5 * stories.MINUTE_MS, real.start)
+        if DAYS[kind]:
+            stage.world.after(stories.MINUTE_MS, stage.server.start)
+        gc.freeze()  # boxes live to the end; looking for garbage among them is not what is measured
         began_s = cpu_s()
         stage.world.run(DAY_MS * hours // 24, lambda: False)
-        used_s = cpu_s() - began_s
-        return _figures(stage, boxes, used_s, real.updated())
+        return _figures(stage, boxes, cpu_s() - began_s)
 
 
-def day(kind: str, boxes: int, seed: int) -> dict[str, Any]:
-    """Return what one day of *boxes* boxes took in this process."""
-    waves = DAYS[kind] or (1.0,)
-    stage = stories.Stage(_story(boxes, waves), seed)
-    stage.street.door.parts = IMAGE_PARTS
-    for box in stage.boxes.values():
-        box.plug_in()
-    if DAYS[kind]:
-        stage.world.after(stories.MINUTE_MS, stage.server.start)
-    gc.freeze()  # boxes live to the end; looking for garbage among them is not what is measured
-    began_s = cpu_s()
-    stage.world.run(DAY_MS, lambda: False)
-    used_s = cpu_s() - began_s
-    rows = stage.server.rows.by_id.values()
-    return _figures(stage, boxes, used_s, sum(row.state == "updated" for row in rows))
-
-
-def _figures(stage: stories.Stage, boxes: int, used_s: float, updated: int) -> dict[str, Any]:
+def _figures(stage: stories.Stage, boxes: int, used_s: float) -> dict[str, Any]:
     return {
         "boxes": boxes,
+        "server": stage.scenario.server,
+        "is_signed": stage.street.is_signed,
         "health_s": stage.scenario.fleet.health,
-        "updated": updated,
+        "updated": stage.server.states().get(BoxState.UPDATED, 0),
         "broken": len(stage.watch.broken),
         "events": stage.world.events,
         "events_per_s": round(stage.world.events / used_s),
@@ -102,10 +84,11 @@ def _figures(stage: stories.Stage, boxes: int, used_s: float, updated: int) -> d
     }
 
 
-def _story(boxes: int, waves: tuple[float, ...]) -> scenario.Scenario:
+def _story(boxes: int, waves: tuple[float, ...], server: str) -> scenario.Scenario:
     return scenario.parse(
         {
             "schema": scenario.SCHEMA,
+            "server": server,
             "name": "bench",
             "story": "A day of a fleet.",
             "fleet": {"count": boxes, "health": "1h"},
@@ -127,8 +110,4 @@ def _elsewhere(kind: str, boxes: int, seed: int) -> dict[str, Any]:
 
 if __name__ == "__main__":
     _kind, _boxes, _seed = sys.argv[1:]
-    if _kind == "services":
-        _found = services_day(int(_boxes), int(_seed))
-    else:
-        _found = day(_kind, int(_boxes), int(_seed))
-    sys.stdout.write(json.dumps(_found))
+    sys.stdout.write(json.dumps(day(_kind, int(_boxes), int(_seed))))

@@ -2,31 +2,28 @@
 
 What the service does with threads and sockets is done here with events: the first pause,
 hello until it is answered, the outbox when it is due, health now and then, and standing
-still while the disk takes nothing. The decisions in it are the agent's own.
+still while the disk takes nothing. The decisions in it are the agent's own, and so is
+what reads messages and judges signatures (ears.py).
 """
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from oleada_agent.boot.choice import Behaviour, Choice
 from oleada_agent.errors import StorageError
 from oleada_agent.journal import has_room
 from oleada_agent.machine_events import (
-    AssignReceived,
     Booted,
     ConditionsChecked,
     ConditionsLost,
-    DenyListed,
     Event,
     HealthFailed,
     HealthPassed,
-    LeaseAnswered,
     ServerContacted,
-    TrustChanged,
     Woken,
 )
-from oleada_agent.machine_states import ReportDraft, Trial
+from oleada_agent.machine_states import ReportDraft, Trial, other_slot
 from oleada_agent.outbox import DiskOutbox, Stamp
 from oleada_agent.ports import Ports
 from oleada_agent.reconnect import Reconnect, first_spread_ms, hello_pause_ms
@@ -34,27 +31,23 @@ from oleada_agent.service import ROOM_AGAIN_MS
 from oleada_agent.shell import Shell
 from oleada_wire import topics
 from oleada_wire.ids import BootId
-from oleada_wire.messages import Ack, Header, Health, Lease, Window
+from oleada_wire.messages import Header, Health, Window
 from oleada_wire.topics import Up
 from oleada_wire.window import is_open, next_opening
 from oleada_wire.words import BootReason, Phase
 
 from oleada_lab.check import facts
-from oleada_lab.sim.authority import SimAuthority
 from oleada_lab.sim.broker import Message
 from oleada_lab.sim.door import SimFetcher
-from oleada_lab.sim.plain import PLAIN_BYTES, UTC, Assigned, Covered, Denied
+from oleada_lab.sim.ears import MQTT_BYTES, Around, Ears, PlainEars, SignedEars
+from oleada_lab.sim.home import Home
+from oleada_lab.sim.plain import UTC
 from oleada_lab.sim.slots import WatchedControl, WatchedSlots
 from oleada_lab.sim.transport import Caller, SimTransport
 from oleada_lab.sim.voice import Voice
 
-if TYPE_CHECKING:
-    from oleada_lab.sim.box import SimBox
-
 FIRST_HEALTH_MS: Final = 5_000
 RETRY_MS: Final = 60_000
-MQTT_BYTES: Final = 60
-"""Topic, properties and headers of a PUBLISH."""
 PLAYER_LIMIT_MS: Final = (90_000, 180_000)
 
 
@@ -67,30 +60,24 @@ class SimAgent:
         making: Id of a health message that is being put on the disk.
     """
 
-    def __init__(self, box: "SimBox", found: Choice, boot: BootId, reason: BootReason) -> None:
+    def __init__(self, box: Home, found: Choice, boot: BootId, reason: BootReason) -> None:
         self._box, self._street = box, box.street
         self._found, self._reason = found, reason
         self._dice = box.dice
-        self._hello_id = ""
         self._hellos = 0
-        self._is_heard = False
         self._stands_still = False
         self._is_watching = False
         self._trial: Callable[[], None] | None = None
         self._timer = 0
         self._flush_ms: int | None = None
+        self._due_ms: int | None = None
         self._dropped = 0
         self.making = ""
         disk = box.disk
         self._stamp = Stamp(disk, boot, box.wall_ms, self._new_id)
-        self._authority = SimAuthority(
-            box.device_id, self._stamp.header,
-            lambda asked: self._publish(Up.LEASE, asked, PLAIN_BYTES), wall_ms=box.wall_ms,
-            steady_ms=self._steady_ms, below=self.below, later=box.later,
-        )  # fmt: skip
-        self._questions = self._authority.questions
         self.outbox = DiskOutbox(disk, self._stamp, self._steady_ms)
         self._slots = WatchedSlots(box, found)
+        self._ears = self._make_ears()
         self._voice = Voice(box, found, reason, self._slots.header)
         control = WatchedControl(box, found)
         self.fetcher = SimFetcher(
@@ -111,17 +98,41 @@ class SimAgent:
         )
         self.shell = Shell(
             Ports(
-                disk, self._slots, control, self.fetcher, self._questions, self, self._authority,
-                self, self, self, self,
+                disk, self._slots, control, self.fetcher, self._ears.questions, self,
+                self._ears.verifier, self, self, self, self,
             )
         )  # fmt: skip
         self._boot = boot
+
+    def _make_ears(self) -> Ears:
+        box = self._box
+        make: Callable[[Around], Ears] = SignedEars if self._street.is_signed else PlainEars
+        return make(
+            Around(
+                device_id=box.device_id,
+                model=box.model,
+                disk=box.disk,
+                outbox=self.outbox,
+                contact=self,
+                feed=self._feed,
+                header=self._stamp.header,
+                publish=self._publish,
+                state=lambda: self.shell.state,
+                wall_ms=box.wall_ms,
+                steady_ms=self._steady_ms,
+                below=self.below,
+                room_bytes=lambda: self._slots.room_bytes(other_slot(self._found.slot)),
+                put_health=self.put_health,
+                note=box.note,
+            )
+        )
 
     # -- life --------------------------------------------------------------------------
 
     def start(self) -> None:
         """Begin: the state first, then the connection, if the image has a network."""
         found = self._found
+        self._ears.load()
         try:
             self.shell.start(
                 Booted(
@@ -132,6 +143,7 @@ class SimAgent:
             )  # fmt: skip
         except StorageError:
             self._stand_still()
+        self._ears.after_start()
         if isinstance(self.shell.state.stage, Trial):
             self._box.later(0, lambda: self._box.on_phase(Phase.CHECKING))
         if found.release.behaviour is not Behaviour.NO_NETWORK:
@@ -152,69 +164,29 @@ class SimAgent:
         """Say hello, and send what waits."""
         self._street.tell(facts.Connected(self._box.device_id))
         self._hellos = 0
-        self._is_heard = False
-        self._questions.connected()
+        self._ears.connected()
         self.outbox.forget_sent()
         self._box.guard(self._greet)
 
     def disconnected(self, why: str) -> None:
         """Wait for the next connection."""
         del why
-        self._is_heard = False
-        self._questions.disconnected()
+        self._ears.disconnected()
         self._street.tell(facts.Disconnected(self._box.device_id))
 
     def heard(self, topic: str, payload: object) -> None:
         """Take what the server says."""
-        del topic
-        self._box.guard(lambda: self._take(payload))
+        self._box.guard(lambda: self._take(topic, payload))
 
-    def _take(self, payload: object) -> None:
-        match payload:
-            case Ack(ids=ids):
-                if self._hello_id in ids and not self._is_heard:
-                    self._is_heard = True
-                    self._server_answered()
-                for event in self.outbox.acknowledge(payload):
-                    self._feed(event)
-            case _:
-                self._obey(payload)
+    def _take(self, topic: str, payload: object) -> None:
+        self._ears.take(topic, payload)
         self._flush()
 
-    def _obey(self, payload: object) -> None:
-        match payload:
-            case Assigned(number, assignment):
-                if assignment is not None:
-                    self._authority.saw(assignment.issued_ms)
-                self._feed(AssignReceived(number, assignment))
-            case Covered():
-                self._authority.covered = payload
-                self._feed(TrustChanged())
-            case Denied(digests):
-                self._feed(DenyListed(digests))
-            case Lease():
-                self._take_answer(payload)
-            case _:
-                pass
-
-    def _take_answer(self, lease: Lease) -> None:
-        is_news = self._authority.told(lease)
-        if is_news is None:
-            return
-        if is_news:
-            self._feed(TrustChanged())
-        self._feed(
-            LeaseAnswered(
-                lease.assignment_id, lease.attempt, lease.phase, lease.granted,
-                lease.expires_ms, lease.retry_after_s, lease.reason,
-            )
-        )  # fmt: skip
-
-    def _server_answered(self) -> None:
+    def server_answered(self) -> None:
+        """Let a trial go on that has waited for the server."""
         if self._trial is not None:
             trial, self._trial = self._trial, None
             trial()
-        self._questions.heard(self.shell.state)
 
     # -- what the box says -------------------------------------------------------------
 
@@ -223,12 +195,9 @@ class SimAgent:
         self._flush()
 
     def _send_hello(self) -> None:
-        if self._is_heard or not self.transport.is_connected:
+        if self._ears.is_heard or not self.transport.is_connected:
             return
-        header = self._stamp.header()
-        self._hello_id = header.id
-        hello = self._voice.hello(header, self.shell.state)
-        self._publish(Up.HELLO, hello, PLAIN_BYTES)
+        self._ears.greet(self._voice.hello(self._stamp.header(), self.shell.state))
         self._box.later(hello_pause_ms(self._hellos, self._dice.below), self._send_hello)
         self._hellos += 1
 
@@ -237,6 +206,7 @@ class SimAgent:
         self.transport.send(Message(topic, payload, size_bytes))
 
     def _flush(self) -> None:
+        self._look_again()
         if not len(self.outbox) or not self.transport.is_connected:
             return
         for kind, data in self.outbox.due():
@@ -255,6 +225,23 @@ class SimAgent:
                     self._flush()
 
             self._box.later(due_ms, again)
+
+    def _look_again(self) -> None:
+        """Let the ears do in time what they want to do again."""
+        due_ms = self._ears.next_due_ms()
+        at_ms = None if due_ms is None else self._street.world.now_ms + due_ms
+        if at_ms is None or at_ms == self._due_ms:
+            self._due_ms = at_ms
+            return
+        self._due_ms = at_ms
+
+        def again() -> None:
+            if self._due_ms == at_ms:
+                self._due_ms = None
+                self._ears.do_what_is_due()
+                self._flush()
+
+        self._box.later(due_ms or 0, again)
 
     def put_health_again(self) -> None:
         """Put a health message into the outbox, and one more after a while."""
@@ -334,7 +321,7 @@ class SimAgent:
             failed = HealthFailed(detail="the media player never got ready")
             self._box.later(self._box.pace.between(*PLAYER_LIMIT_MS), lambda: self._feed(failed))
             self._trial = lambda: self._feed(ServerContacted())
-        elif self._is_heard:
+        elif self._ears.is_heard:
             self._answered_in_trial()
         else:
             self._trial = self._answered_in_trial
@@ -361,7 +348,7 @@ class SimAgent:
 
     def now_ms(self) -> int:
         """Return UTC ms, as far as the box can know them."""
-        return self._authority.now_ms()
+        return self._ears.now_ms()
 
     def _steady_ms(self) -> int:
         return self._street.world.now_ms

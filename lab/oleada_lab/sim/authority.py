@@ -15,8 +15,6 @@ from oleada_wire.words import Reason
 
 from oleada_lab.sim.plain import Covered
 
-Later = Callable[[int, Callable[[], None]], None]
-
 
 class SimAuthority:
     """The ``Verifier`` port of one start of the agent, and its clock.
@@ -26,7 +24,6 @@ class SimAuthority:
         send: Publishes a question.
         wall_ms: The box's clock.
         steady_ms: The world's.
-        later: Lets something happen in so many milliseconds, if the agent lives then.
 
     Attributes:
         covered: The open waves.
@@ -42,10 +39,8 @@ class SimAuthority:
         wall_ms: Callable[[], int],
         steady_ms: Callable[[], int],
         below: Callable[[int], int],
-        later: Later,
     ) -> None:
         self._device_id = device_id
-        self._later = later
         self.covered = Covered("", ())
         self.floor_ms = 0
         self.time = TrustedTime(self, now_ms=wall_ms, steady_ms=steady_ms)
@@ -75,14 +70,8 @@ class SimAuthority:
             if self.time.is_fresh or self.time.least_ms() >= assignment.expires_ms:
                 return AuthorityRefused(name, attempt, Reason.EXPIRED)
             self.questions.ask_time()
-            self._ask_again_later()
             return AuthorityUnknown(name, attempt)
         below = dict(self.covered.waves).get(assignment.wave_id, 0)
         if place(self.covered.salt, self._device_id) < below:
             return Authorised(name, attempt)
         return AuthorityUnknown(name, attempt)
-
-    def _ask_again_later(self) -> None:
-        due_ms = self.questions.next_due_ms()
-        if due_ms is not None:
-            self._later(due_ms, self.questions.ask_again)

@@ -20,10 +20,11 @@ from oleada_lab.sim.agent import SimAgent
 from oleada_lab.sim.crash import Kept
 from oleada_lab.sim.disk import Op, PowerCutError, SimDisk
 from oleada_lab.sim.door import Wrong
-from oleada_lab.sim.images import Image
+from oleada_lab.sim.images import Kit
 from oleada_lab.sim.link import SimLink, Way
 from oleada_lab.sim.slots import digest_of
 from oleada_lab.sim.street import Senses, Street
+from oleada_lab.sim.trust import enrol_disk
 from oleada_lab.sim.voice import lost_health
 from oleada_lab.sim.world import DAY_S, START
 
@@ -143,6 +144,11 @@ class SimBox:
         self.door_wrong = wrong
         if self.agent is not None:
             self.agent.fetcher.wrong = wrong
+
+    @property
+    def living(self) -> SimAgent | None:
+        """The agent, as its slots look at it."""
+        return self.agent
 
     @property
     def running_slot(self) -> str:
@@ -287,13 +293,19 @@ class SimBox:
             self._start(Ended.REBOOT)
 
 
-def a_factory_disk(factory: Image) -> SimDisk:
-    """Return the disk of a new box, which all boxes share until they write."""
+def a_factory_disk(kit: Kit, meta: bytes) -> SimDisk:
+    """Return the disk of a box of the field, which all boxes share until they write.
+
+    Args:
+        meta: The metadata that came after its enrolment; empty where nothing is signed.
+    """
     disk = SimDisk()
-    for slot, data in (("A", factory.data), ("B", b"")):
+    for slot, data in (("A", kit.factory.data), ("B", b"")):
         disk.create(slot_path(slot))
         disk.pwrite(slot_path(slot), 0, data)
     control.FileBootControl(disk).store(control.factory("A"))
+    if meta:
+        enrol_disk(disk, kit.hardware_model, meta)
     disk.settle()
     return disk
 

@@ -24,12 +24,11 @@ from oleada_server.rollouts.states import (
     WaveState,
 )
 from oleada_wire import messages, topics
-from oleada_wire.messages import Assignment, Health, Hello, LeaseRequest, Report
+from oleada_wire.messages import Ack, Assignment, Health, Hello, LeaseRequest, Report
 from oleada_wire.topics import Down, Model, Up
 
 from oleada_lab.check import facts
 from oleada_lab.check.facts import Fact
-from oleada_lab.scenario_read import ScenarioError
 from oleada_lab.sim.broker import Message, SimBroker
 from oleada_lab.sim.desk import Desk
 from oleada_lab.sim.plain import UTC, Assigned, Covered, ToBox
@@ -72,12 +71,7 @@ class SimServer:
         self._tick_at_ms: int | None = None
         self._renew: deque[tuple[datetime, Row]] = deque()
         self.rows = Rows(members(terms, device_ids))
-        for wave in self.waves:
-            if not self.rows.of_wave(wave.position):
-                raise ScenarioError(
-                    f"rollout.waves: wave {wave.position} covers none of {len(device_ids)} boxes; "
-                    "it would prove nothing, and the server refuses it."
-                )
+        self.desk.begin()
 
     def start(self) -> None:
         """Begin."""
@@ -98,6 +92,14 @@ class SimServer:
             device_id: (str(row.state), row.reason or "")
             for device_id, row in self.rows.by_id.items()
         }
+
+    def waves_opened(self) -> int:
+        """Return how many waves were ever open."""
+        return sum(wave.state is not WaveState.WAITING for wave in self.waves)
+
+    def assigned_again(self) -> int:
+        """Return how many boxes were assigned more than once."""
+        return sum(row.attempt > 1 for row in self.rows.by_id.values())
 
     def has_health(self, message_id: str) -> bool:
         """Return whether a health message is stored."""
@@ -140,8 +142,8 @@ class SimServer:
 
     # -- what boxes say ----------------------------------------------------------------
 
-    def _store_batch(self, batch: list[Message]) -> dict[str, list[str]]:
-        """Store *batch*; return the ids of what was counted, by box."""
+    def _store_batch(self, batch: list[Message]) -> dict[str, object]:
+        """Store *batch*; return what acknowledges it, by box."""
         acks: dict[str, list[str]] = {}
         for message in batch:
             parsed = self._parsed(message.topic)
@@ -151,7 +153,7 @@ class SimServer:
             self._hear(parsed.device_id, said)
             acks.setdefault(parsed.device_id, []).append(said.header.id)
         self._want_tick(TICK_MS)
-        return acks
+        return {box: Ack(self.desk.header(), tuple(ids)) for box, ids in acks.items()}
 
     def _parsed(self, topic: str) -> topics.DeviceTopic | topics.ModelTopic:
         found = self._topics.get(topic)

@@ -1,45 +1,58 @@
-"""The real server in a story: its services on SQLite in memory, spoken to through the broker.
+"""The server of a story: its real services on SQLite in memory, spoken to through the broker.
 
-A batch goes through the real inbox; the scheduler's tick is the real one; what both leave
-in the outbox is published. Words of the server are signed as ever and opened with its
-public key before a box hears them, because the boxes of a story check no signatures.
+A batch goes through the real inbox, and what was queued through the real outbox; the
+scheduler's ticks are the real ones, and every word is signed. What stands in is the
+network of the worker, and the wish to tick: nothing is asked of a database of which
+nobody has said anything and in which nothing is due.
 """
 
-import secrets
-from collections.abc import Iterator
+import base64
+import json
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
-from typing import Any, Final
+from datetime import datetime, timedelta
+from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from oleada_server import config as settings
-from oleada_server.app import WITHOUT_PAGES, create_app
-from oleada_server.db import db
-from oleada_server.devices.models import Device, HardwareModel
-from oleada_server.messaging import inbox
-from oleada_server.messaging.models import OutboxMessage, RetainedMessage
-from oleada_server.releases.models import Release, ReleaseState
-from oleada_server.rollouts import service
-from oleada_server.rollouts.models import BoxInWave
+from flask import current_app
+from oleada_server.messaging import inbox, outbox
+from oleada_server.messaging.service import next_header
+from oleada_server.releases import service as releases
+from oleada_server.rollouts import plan_box, service
+from oleada_server.rollouts.authorise import ASSIGNMENT_RENEW, WAVE_RENEW
+from oleada_server.rollouts.plan import MOVING
 from oleada_server.rollouts.spec import RolloutSpec, WaveSpec
+from oleada_server.rollouts.states import BoxState, RolloutState, WaveState
+from oleada_server.worker import ack_bytes
 from oleada_wire import messages, topics
-from oleada_wire.envelope import RoleKeys, keyid_of
-from oleada_wire.topics import Down, Model
-from sqlalchemy import func, select, update
+from oleada_wire.topics import DeviceTopic, Down, Up
 
-from oleada_lab.check import facts
+from oleada_lab.sim import services_app
 from oleada_lab.sim.broker import Message
 from oleada_lab.sim.desk import Desk
-from oleada_lab.sim.plain import Assigned, Covered
+from oleada_lab.sim.looking import Looking
 from oleada_lab.sim.street import Street
-from oleada_lab.sim.terms import SECURITY_VERSION, Terms
-from oleada_lab.sim.world import World
+from oleada_lab.sim.terms import SALT, Terms, members
 
 TICK_MS: Final = 30_000
+"""After somebody has said something; the real scheduler ticks each second."""
+SLOW_TICK_MS: Final = 25 * 3_600_000
+"""Between looks whether metadata has half of its life of two days behind it; it has by then."""
+SENT_AT_ONCE: Final = 500
 ACTOR: Final = "user:lab"
-SALT: Final = "services"
+A_MINUTE_MS: Final = 60_000
+AN_HOUR_MS: Final = 60 * A_MINUTE_MS
+NOTHING: Final = timedelta(0)
+UNSENT: Final = (
+    "SELECT EXISTS (SELECT 1 FROM outbox_message) "
+    "OR EXISTS (SELECT 1 FROM retained_message WHERE sent_revision < revision)"
+)
+DUE: Final = (
+    "SELECT (SELECT MIN(deadline_at) FROM box_in_wave), "
+    "(SELECT MIN(assignment_expires_at) FROM box_in_wave), "
+    "(SELECT MIN(authorised_until) FROM wave), "
+    "(SELECT MIN(datetime(soak_from, '+' || soak_s || ' seconds')) FROM wave "
+    "WHERE state = 'soaking')"
+)
 
 
 class Services:
@@ -47,154 +60,272 @@ class Services:
 
     Attributes:
         desk: The worker's place at the broker.
+        first_meta: The metadata that boxes were told when they were enrolled.
     """
 
-    def __init__(self, street: Street, director: RoleKeys, terms: Terms) -> None:
-        world, broker = street.world, street.broker
-        self._world, self._director, self._terms = world, director, terms
-        self._tell = street.tell
-        self.desk = Desk(world, broker, self._store_batch)
+    def __init__(self, street: Street, terms: Terms, looking: Looking) -> None:
+        self._world, self._broker, self._terms = street.world, street.broker, terms
+        self._looking = looking
+        self._rollout_id = 0
+        self._health: set[str] = set()
+        self._tick_at_ms: int | None = None
+        self._boots = 1
+        self.desk = Desk(street.world, street.broker, self._store_batch, self._refill)
+        self.first_meta = services_app.first_meta(terms.hardware_model)
+        services_app.publish(terms, street.world.now)
+        self.desk.begin()
+        self._world.after(SLOW_TICK_MS, self._slow_tick)
+
+    @property
+    def state(self) -> RolloutState:
+        """Of the rollout."""
+        return self._looking.state
+
+    @property
+    def reason(self) -> str:
+        """Why the rollout ended early; empty if it has not."""
+        return self._looking.reason
 
     def start(self) -> None:
-        """Plan the rollout, start it, and let the scheduler tick."""
-        terms, now = self._terms, self._world.now
-        waves = tuple(
-            WaveSpec(
-                name=f"wave {number}",
-                share_until=share,
-                success_share_min=terms.limits.success_share_min,
-                failed_share_max=terms.limits.failed_share_max,
-                silent_share_max=terms.limits.silent_share_max,
-                sample_min=terms.limits.sample_min,
-                soak_s=int(terms.limits.soak.total_seconds()),
-            )
-            for number, share in enumerate(terms.shares, 1)
-        )
-        spec = RolloutSpec(
-            hardware_model=terms.hardware_model,
-            version=terms.image.version,
-            waves=waves,
-            silent_after_s=int(terms.silent_after.total_seconds()),
-            in_flight_max=terms.in_flight_max,
-            attempts_max=terms.attempts_max,
-            spread_s=terms.spread_s,
-            salt=SALT,
-        )
-        rollout_id = service.create(spec, actor=ACTOR, now=now)
-        service.start(rollout_id, actor=ACTOR, now=now)
-        self._tick()
+        """Plan the rollout and start it."""
+        now = self._world.now
+        self._rollout_id = service.create(_spec(self._terms), actor=ACTOR, now=now)
+        service.start(self._rollout_id, actor=ACTOR, now=now)
+        self._settled()
 
-    def updated(self) -> int:
-        """Return how many boxes the database calls updated."""
-        query = select(func.count()).where(BoxInWave.state == "updated")
-        return db.session.scalar(query) or 0
+    def is_over(self) -> bool:
+        """Return whether the rollout has ended and nothing is expected of any box."""
+        return self._looking.is_over()
+
+    def states(self) -> dict[BoxState, int]:
+        """Return how many boxes are in each state; those of no box are left out."""
+        found = [box.state for box in self._looking.boxes.values()]
+        return {state: found.count(state) for state in BoxState if state in found}
+
+    def shown(self) -> dict[str, tuple[str, str]]:
+        """Return state and reason of each box, as a page would show them."""
+        boxes = self._looking.boxes.items()
+        return {name: (str(box.state), box.reason or "") for name, box in boxes}
+
+    def waves_opened(self) -> int:
+        """Return how many waves were ever open."""
+        return sum(state is not WaveState.WAITING for state in self._looking.waves)
+
+    def assigned_again(self) -> int:
+        """Return how many boxes were assigned more than once."""
+        return sum(box.attempt > 1 for box in self._looking.boxes.values())
+
+    def has_health(self, message_id: str) -> bool:
+        """Return whether a health message is stored."""
+        return message_id in self._health
+
+    # -- what a person does ------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Pause, if it runs."""
+        self._do(
+            {RolloutState.RUNNING},
+            lambda now: service.pause(self._rollout_id, "a person", actor=ACTOR, now=now),
+        )
+
+    def resume(self) -> None:
+        """Go on after a pause; its time is nobody's silence."""
+        self._do(
+            {RolloutState.PAUSED},
+            lambda now: service.resume(self._rollout_id, actor=ACTOR, now=now),
+        )
+
+    def stop(self) -> None:
+        """Stop for good, and take every assignment back."""
+        self._do(
+            MOVING,
+            lambda now: service.stop(self._rollout_id, "a person stopped it", actor=ACTOR, now=now),
+        )
+
+    def retry(self) -> None:
+        """Assign again to whoever has no outcome that is good."""
+        boxes = self._looking.boxes.items()
+        again = [name for name, box in boxes if plan_box.may_retry(box.state)]
+        if again:
+            self._do(
+                {RolloutState.RUNNING, RolloutState.PAUSED},
+                lambda now: service.retry(self._rollout_id, actor=ACTOR, now=now, device_ids=again),
+            )
+
+    def _do(self, states: set[RolloutState] | frozenset[RolloutState],
+            deed: Callable[[datetime], object]) -> None:  # fmt: skip
+        """Do *deed* if the rollout is in one of *states*; later, if no server runs."""
+        if not self.desk.is_up:
+            self._world.after(A_MINUTE_MS, lambda: self._do(states, deed))
+        elif self.state in states:
+            was = self.state
+            deed(self._world.now)
+            self._settled()
+            if self.state is not was:
+                self._world.tell(f"a person says: {self.state}")
+
+    # -- what boxes say ----------------------------------------------------------------
+
+    def _store_batch(self, batch: list[Message]) -> dict[str, object]:
+        now = self._world.now
+        found = [inbox.Incoming(one.topic, _bytes_of(one)) for one in batch]
+        stored = inbox.store(found, now)
+        self._health.update(_health_in(found, stored.counted))
+        before = self._looking.boxes
+        self._looking.after_batch(now, self._publish())
+        if self._looking.boxes != before:
+            self._want_tick(TICK_MS)
+        boxes = {**stored.counted, **stored.refused}
+        return {
+            box: ack_bytes(next_header(now), stored.counted[box], stored.refused[box])
+            for box in boxes
+        }
+
+    # -- the tick ----------------------------------------------------------------------
+
+    def _want_tick(self, in_ms: int) -> None:
+        at_ms = self._world.now_ms + in_ms
+        is_soon = self._tick_at_ms is not None and self._tick_at_ms <= at_ms
+        if is_soon or not self._rollout_id:
+            return
+        self._tick_at_ms = at_ms
+
+        def tick() -> None:
+            if self._tick_at_ms == at_ms:
+                self._tick()
+
+        self._world.after(in_ms, tick)
 
     def _tick(self) -> None:
+        self._tick_at_ms = None
+        if not self.desk.is_up:
+            self._want_tick(TICK_MS)
+            return
         service.tick(self._world.now)
+        self._settled()
+
+    def _settled(self) -> None:
+        """Send what was decided, look at it, and tick again when something is due."""
         self._publish()
-        self._world.after(TICK_MS, self._tick)
+        self._looking.after_tick(self._world.now)
+        due = self._next_due()
+        if due is not None:
+            wait_ms = int((due - self._world.now).total_seconds() * 1000)
+            self._want_tick(max(TICK_MS, wait_ms))
 
-    def _store_batch(self, batch: list[Message]) -> dict[str, list[str]]:
-        found = [inbox.Incoming(one.topic, _spelt(one.payload)) for one in batch]
-        stored = inbox.store(found, self._world.now)
-        self._publish()
-        return {box: [*ids] for box, ids in stored.counted.items()}
-
-    def _publish(self) -> None:
-        db.session.rollback()
-        for row in db.session.scalars(select(OutboxMessage).order_by(OutboxMessage.id)).all():
-            self.desk.send(row.topic, self._opened(row.topic, row.payload))
-            db.session.delete(row)
-        unsent = RetainedMessage.sent_revision < RetainedMessage.revision
-        for kept in db.session.scalars(select(RetainedMessage).where(unsent)).all():
-            self.desk.retain(kept.topic, self._opened(kept.topic, kept.payload))
-        db.session.execute(
-            update(RetainedMessage).where(unsent).values(sent_revision=RetainedMessage.revision)
-        )
-        db.session.commit()
-
-    def _opened(self, topic: str, payload: bytes) -> Any:
-        """Return what a box without eyes for signatures is told; their check is paid for."""
-        match topics.parse(topic).kind:
-            case Down.ASSIGN:
-                assign = messages.open_message(messages.Assign, payload, self._director)
-                return Assigned(assign.assignment_seq, assign.assignment)
-            case Down.LEASE:
-                lease = messages.open_message(messages.Lease, payload, self._director)
-                if lease.granted:
-                    self._tell(facts.LeaseGiven(lease.device_id, 0, self._terms.in_flight_max))
-                return lease
-            case Model.WAVE:
-                return self._covered(messages.decode(messages.Waves, payload))
-            case _:
-                return payload
-
-    def _covered(self, waves: messages.Waves) -> Covered:
-        opened = [
-            messages.open_message(messages.Wave, text.encode(), self._director)
-            for text in waves.waves
+    def _next_due(self) -> datetime | None:
+        """Return when something is due although nobody says anything."""
+        if self.is_over():
+            return None
+        (found,) = self._looking.database.execute(DUE)
+        early = (NOTHING, ASSIGNMENT_RENEW, WAVE_RENEW, NOTHING)
+        moments = [
+            datetime.fromisoformat(f"{at}+00:00") - before
+            for at, before in zip(found, early, strict=True)
+            if at is not None
         ]
-        return Covered(SALT, tuple((one.wave_id, one.cohort.share_parts or 0) for one in opened))
+        return min(moments, default=None)
+
+    def _slow_tick(self) -> None:
+        self._world.after(SLOW_TICK_MS if self.desk.is_up else AN_HOUR_MS, self._slow_tick)
+        if self.desk.is_up:
+            releases.refresh_online_metadata(self._world.now)
+            self._publish()
+
+    # -- what is sent ------------------------------------------------------------------
+
+    def _refill(self) -> None:
+        """Find out on a new connection what the broker has lost, as the publisher does."""
+        if self.desk.boots != self._boots:
+            self._boots = self.desk.boots
+            services_app.forget_boot(current_app)
+        kept = self._broker.retained(outbox.CANARY_TOPIC)
+        held = int(kept.payload) if kept is not None and isinstance(kept.payload, bytes) else 0
+        if held != outbox.canary():
+            outbox.send_all_again()
+        self._publish()
+
+    def _publish(self) -> list[str]:
+        """Send what the broker has not; return the boxes that were granted a lease."""
+        leased: list[str] = []
+        while self.desk.is_connected and self._looking.database.execute(UNSENT).fetchone()[0]:
+            sending = outbox.unsent(self._world.now, SENT_AT_ONCE)
+            for one in sending:
+                self._send(one)
+                leased.extend(_leased_in(one))
+            canary = outbox.mark_sent(sending)
+            if canary is not None:
+                self.desk.retain(outbox.CANARY_TOPIC, str(canary).encode())
+        return leased
+
+    def _send(self, one: outbox.Sending) -> None:
+        left_ms = None if one.expiry_s is None else one.expiry_s * 1000
+        expires_ms = None if left_ms is None else self._world.now_ms + left_ms
+        if one.retain:
+            self.desk.retain(one.topic, one.payload, expires_ms)
+        else:
+            self.desk.send(one.topic, one.payload, expires_ms=expires_ms)
 
 
 @contextmanager
-def services(home: Path, street: Street, terms: Terms, ids: list[str]) -> Iterator[Services]:
-    """Yield the services with *ids* enrolled, in an app context; *home* takes one key."""
-    key = Ed25519PrivateKey.generate()
-    (home / "keys").mkdir()
-    pem = home / "keys" / "director.pem"
-    pem.write_bytes(
-        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
-    )
-    pem.chmod(0o600)
-    (home / "keys" / "secret_key").write_text(secrets.token_hex(32))
-    config = replace(settings.load(home, {}), database_url="sqlite:///:memory:")
-    app = create_app(config, WITHOUT_PAGES)
-    director = RoleKeys({keyid_of(key.public_key()): key.public_key()}, 1)
-    with app.app_context():
-        _fill(terms, ids, street.world)
-        yield Services(street, director, terms)
-        db.session.remove()
-        db.engine.dispose()
+def services(street: Street, terms: Terms, versions: Mapping[str, str]) -> Iterator[Services]:
+    """Yield the services with the boxes of *versions* enrolled, in an app context.
+
+    Raises:
+        ScenarioError: a wave covers no box.
+    """
+    members(terms, list(versions))
+    with services_app.app(terms.hardware_model, versions) as database:
+        looking = Looking(database, street.world, street.tell, terms.in_flight_max)
+        yield Services(street, terms, looking)
 
 
-def _fill(terms: Terms, ids: list[str], world: World) -> None:
-    db.create_all()
-    model, now = terms.hardware_model, world.now
-    db.session.add(HardwareModel(name=model, title=model))
-    db.session.flush()
-    db.session.add_all(
-        Device(
-            id=device_id,
-            serial=f"SN-{device_id}",
-            hardware_model=model,
-            zone="UTC",
-            enrolled_at=now,
-            version="1.0.0",
-            security_version=SECURITY_VERSION,
+def _spec(terms: Terms) -> RolloutSpec:
+    limits = terms.limits
+    waves = tuple(
+        WaveSpec(
+            name=f"wave {number}",
+            share_until=share,
+            success_share_min=limits.success_share_min,
+            failed_share_max=limits.failed_share_max,
+            silent_share_max=limits.silent_share_max,
+            sample_min=limits.sample_min,
+            soak_s=int(limits.soak.total_seconds()),
         )
-        for device_id in ids
+        for number, share in enumerate(terms.shares, 1)
     )
-    image = terms.image
-    db.session.add(
-        Release(
-            hardware_model=model,
-            version=image.version,
-            security_version=SECURITY_VERSION,
-            target_path=f"{model}/{image.version}.img",
-            sha256=image.sha256,
-            size_bytes=len(image.data),
-            provides=[],
-            fixes=[],
-            notes={"en": "Better."},
-            signed_by=[],
-            state=ReleaseState.PUBLISHED,
-            published_at=now,
-            published_by=ACTOR,
-        )
+    return RolloutSpec(
+        hardware_model=terms.hardware_model,
+        version=terms.image.version,
+        waves=waves,
+        silent_after_s=int(terms.silent_after.total_seconds()),
+        in_flight_max=terms.in_flight_max,
+        attempts_max=terms.attempts_max,
+        spread_s=terms.spread_s,
+        lease_s=int(terms.lease.total_seconds()),
+        window=terms.window,
+        salt=SALT,
     )
-    db.session.commit()
 
 
-def _spelt(payload: Any) -> bytes:
-    return payload if isinstance(payload, bytes) else messages.encode(payload)
+def _leased_in(one: outbox.Sending) -> Iterator[str]:
+    """Yield the box that is granted a lease by *one*, whoever has signed it."""
+    if one.topic.endswith(f"/{Down.LEASE}"):
+        said = json.loads(base64.b64decode(json.loads(one.payload)["payload"]))
+        if said["granted"]:
+            yield said["device_id"]
+
+
+def _bytes_of(message: Message) -> bytes:
+    assert isinstance(message.payload, bytes), "boxes of a signed street say bytes"  # noqa: S101
+    return message.payload
+
+
+def _health_in(found: list[inbox.Incoming], counted: Mapping[str, list[str]]) -> Iterator[str]:
+    """Yield the ids of the health messages of a batch that were counted."""
+    for one in found:
+        topic = topics.parse(one.topic)
+        if isinstance(topic, DeviceTopic) and topic.kind is Up.HEALTH:
+            said = messages.decode(messages.Health, one.payload)
+            if said.header.id in counted.get(topic.device_id, ()):
+                yield said.header.id

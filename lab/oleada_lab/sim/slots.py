@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from oleada_agent.boot.choice import Choice
 from oleada_agent.boot.control import FileBootControl
@@ -11,9 +11,7 @@ from oleada_agent.errors import ImageError, StorageError
 from oleada_agent.slots import FileSlots, slot_path
 
 from oleada_lab.check import facts
-
-if TYPE_CHECKING:
-    from oleada_lab.sim.box import SimBox
+from oleada_lab.sim.home import Home
 
 SLOT_BYTES: Final = 1 << 20
 
@@ -21,7 +19,7 @@ SLOT_BYTES: Final = 1 << 20
 class WatchedSlots(FileSlots):
     """The slots of *box*; the first write to one is a fact."""
 
-    def __init__(self, box: "SimBox", found: Choice) -> None:
+    def __init__(self, box: Home, found: Choice) -> None:
         super().__init__(
             box.disk,
             running_slot=found.slot,
@@ -56,7 +54,7 @@ class WatchedSlots(FileSlots):
 class WatchedControl(FileBootControl):
     """The boot control of *box*; what is armed or called good is a fact."""
 
-    def __init__(self, box: "SimBox", found: Choice) -> None:
+    def __init__(self, box: Home, found: Choice) -> None:
         super().__init__(box.disk)
         self._box, self._found = box, found
 
@@ -74,7 +72,7 @@ class WatchedControl(FileBootControl):
         self._box.street.tell(facts.SlotProven(self._box.device_id, slot, version))
 
 
-def digest_of(box: "SimBox", slot: str) -> str:
+def digest_of(box: Home, slot: str) -> str:
     """Return the SHA-256 of the image that lies in *slot*; empty if it is none."""
     try:
         first = box.disk.read(slot_path(slot), 0, FIRST_BLOCK_BYTES)
@@ -84,8 +82,8 @@ def digest_of(box: "SimBox", slot: str) -> str:
         return ""
 
 
-def _work(box: "SimBox") -> Iterator[tuple[str, int]]:
-    agent = box.agent
+def _work(box: Home) -> Iterator[tuple[str, int]]:
+    agent = box.living
     work = getattr(agent.shell.state.stage, "work", None) if agent is not None else None
     if work is not None:
         yield work.assignment.assignment_id, work.assignment.attempt

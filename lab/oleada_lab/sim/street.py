@@ -23,6 +23,7 @@ class Street:
         health_ms: Between two health messages; None for none.
         boot_ms: Least and most from power to the agent.
         settle_ms: Least and most from the agent to a verdict of the player.
+        is_signed: The server signs what it says, and boxes check it.
     """
 
     world: World
@@ -36,6 +37,7 @@ class Street:
     health_ms: int | None = 3_600_000
     boot_ms: tuple[int, int] = (20_000, 60_000)
     settle_ms: tuple[int, int] = (30_000, 90_000)
+    is_signed: bool = False
 
 
 @dataclass(slots=True)

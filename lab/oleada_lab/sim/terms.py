@@ -11,6 +11,7 @@ from oleada_server.rollouts.preview import share_parts
 from oleada_wire.cohort import place
 from oleada_wire.messages import Assignment, Header, Lease, LeaseRequest, Window
 
+from oleada_lab.scenario_read import ScenarioError
 from oleada_lab.sim.images import Image
 from oleada_lab.sim.rows import Row
 
@@ -38,7 +39,11 @@ class Terms:
 
 
 def members(terms: Terms, device_ids: list[str]) -> list[Row]:
-    """Return a row for each box that a wave covers, in the order of their names."""
+    """Return a row for each box that a wave covers, in the order of their names.
+
+    Raises:
+        ScenarioError: a wave covers no box.
+    """
     parts = [share_parts(share) for share in terms.shares]
     found = []
     for device_id in sorted(device_ids):
@@ -46,6 +51,13 @@ def members(terms: Terms, device_ids: list[str]) -> list[Row]:
         wave = next((number for number, below in enumerate(parts, 1) if at < below), None)
         if wave is not None:
             found.append(Row(device_id, wave))
+    covered = {row.wave for row in found}
+    for number in range(1, len(parts) + 1):
+        if number not in covered:
+            raise ScenarioError(
+                f"rollout.waves: wave {number} covers none of {len(device_ids)} boxes; "
+                "it would prove nothing, and the server refuses it."
+            )
     return found
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from oleada_agent.boot.choice import Choice
 from oleada_agent.boot.image import ImageHeader
@@ -13,8 +13,7 @@ from oleada_wire.messages import Header, Health, Hello
 from oleada_wire.topics import Up
 from oleada_wire.words import BootReason
 
-if TYPE_CHECKING:
-    from oleada_lab.sim.box import SimBox
+from oleada_lab.sim.home import Home
 
 AGENT_VERSION: Final = "0.1.0"
 Look = Callable[[str], ImageHeader | None]
@@ -24,7 +23,7 @@ Look = Callable[[str], ImageHeader | None]
 class Voice:
     """Puts facts of one boot into messages; decides nothing."""
 
-    box: "SimBox"
+    box: Home
     found: Choice
     reason: BootReason
     look: Look

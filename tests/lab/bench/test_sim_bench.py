@@ -21,8 +21,9 @@ def test_a_day_repeats_itself() -> None:
 def test_the_real_services_on_sqlite_update_a_fleet_in_virtual_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(sim.DAYS, "update", (0.5, 1.0))
-    found = sim.services_day(8, seed=1, hours=4)
+    monkeypatch.setitem(sim.DAYS, "services", (0.5, 1.0))
+    found = sim.day("services", 8, seed=1, hours=4)
 
     assert found["updated"] == 8
+    assert found["is_signed"]
     assert found["broken"] == 0

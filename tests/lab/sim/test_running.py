@@ -19,10 +19,12 @@ def wrong(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_seed_is_the_same_run_under_two_hash_seeds() -> None:
-    wanted = [running.Wanted(SMALL, 1)]
+@pytest.mark.parametrize("server", ["services", "rows"])
+def test_a_seed_is_the_same_run_under_two_hash_seeds(server: str, tmp_path: Path) -> None:
+    path = tmp_path / "twice.toml"
+    path.write_text(SMALL.read_text().replace("duration", f'server = "{server}"\nduration', 1))
 
-    assert running.run_all(wanted, 2, twice=True)[0]["wrong"] == []
+    assert running.run_all([running.Wanted(path, 1)], 2, twice=True)[0]["wrong"] == []
 
 
 def test_an_order_that_depends_on_the_hash_seed_is_caught() -> None:

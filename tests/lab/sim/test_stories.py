@@ -18,9 +18,9 @@ FILES = sorted(path for path in SCENARIOS.glob("*.toml") if not ROW.match(path.n
 
 
 def small(name: str, **changed: Any) -> Scenario:
-    """Return the scenario *name* with few boxes."""
+    """Return the scenario *name* with few boxes, over rows; test_rows.py has the services."""
     found = load(SCENARIOS / f"{name}.toml")
-    return replace(found, fleet=replace(found.fleet, count=20), **changed)
+    return replace(found, fleet=replace(found.fleet, count=20), server="rows", **changed)
 
 
 @pytest.mark.parametrize("file", [pytest.param(file, id=file.stem) for file in FILES])

@@ -1,0 +1,161 @@
+"""Reads what the real services have done, row by row, and tells the judges.
+
+Below the services: what is true is what stands in the database after a commit. Looked at
+after each batch, tick and deed, each of which is one moment of the story.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from oleada_server.db import time_text
+from oleada_server.rollouts.states import IN_FLIGHT, BoxState, RolloutState, WaveState
+
+from oleada_lab.check import facts
+from oleada_lab.check.facts import Fact
+from oleada_lab.sim.world import World
+
+ENDS: Final = frozenset({RolloutState.HALTED, RolloutState.STOPPED, RolloutState.FINISHED})
+TOLD: Final = {
+    "wave.open": "{}",
+    "wave.soak": "{} and soaks",
+    "wave.pass": "{}",
+    "wave.hold": "held: {}",
+    "wave.go_on": "{}",
+    "rollout.halt": "halted: {}",
+    "rollout.finish": "finished",
+}
+"""Lines of the story, by deed of the audit trail; its reason goes where the braces are."""
+BOXES: Final = """
+    SELECT box.device_id, wave.position, box.state, box.attempt, box.reason,
+           box.deadline_at IS NOT NULL, box.lease_expires_at > ?
+    FROM box_in_wave AS box JOIN wave ON wave.id = box.wave_id
+"""
+
+
+class Seen(NamedTuple):
+    """One box in its wave, as its row says."""
+
+    wave: int
+    state: BoxState
+    attempt: int
+    reason: str | None
+    is_expected: bool
+    has_lease: bool
+
+    @property
+    def is_in_flight(self) -> bool:
+        """Whether it takes one of the places that the plan leaves."""
+        return self.state in IN_FLIGHT and self.has_lease
+
+
+@dataclass(slots=True)
+class Looking:
+    """What was seen last.
+
+    Args:
+        in_flight_max: Boxes that may be at work at a time.
+
+    Attributes:
+        boxes: By device id.
+        waves: State of each wave, in order.
+        state: Of the rollout.
+        reason: Why it ended early.
+    """
+
+    database: sqlite3.Connection
+    world: World
+    tell: Callable[[Fact], None]
+    in_flight_max: int
+    boxes: dict[str, Seen] = field(default_factory=dict)
+    waves: list[WaveState] = field(default_factory=list)
+    state: RolloutState = RolloutState.DRAFT
+    reason: str = ""
+    _deeds: int = 0
+    _samples: int = 0
+    _versions: dict[str, str] = field(default_factory=dict)
+    _sizes: Counter[int] = field(default_factory=Counter)
+
+    def after_batch(self, now: datetime, leased: list[str]) -> None:
+        """Tell what a batch has changed; *leased* were granted a lease in it."""
+        for number, box in self.database.execute(
+            "SELECT id, device_id FROM health_sample WHERE id > ? ORDER BY id", (self._samples,)
+        ):
+            self._samples = number
+            self.tell(facts.HealthCounted(box))
+        for box, version in self.database.execute("SELECT id, version FROM device ORDER BY id"):
+            if self._versions.get(box) != version:
+                self._versions[box] = version
+                self.tell(facts.Shown(box, "", version))
+        before = self.boxes
+        self._look_at_boxes(now)
+        others = sum(box.is_in_flight for box in self.boxes.values()) - 1
+        for box in leased:
+            had = before.get(box)
+            is_new = had is None or not had.is_in_flight
+            self.tell(facts.LeaseGiven(box, others if is_new else 0, self.in_flight_max))
+
+    def after_tick(self, now: datetime) -> None:
+        """Tell what the scheduler or a person has changed."""
+        self._look_at_rollout()
+        self._look_at_boxes(now)
+
+    def is_over(self) -> bool:
+        """Return whether the rollout has ended and nothing is expected of any box."""
+        return self.state in ENDS and not any(box.is_expected for box in self.boxes.values())
+
+    def _look_at_rollout(self) -> None:
+        ((state, reason),) = self.database.execute("SELECT state, state_reason FROM rollout")
+        was, self.state = self.state, RolloutState(state)
+        self.reason = reason or "" if self.state in ENDS else ""
+        found = self.database.execute("SELECT state, boxes FROM wave ORDER BY position").fetchall()
+        was_waiting = {at for at, one in enumerate(self.waves) if one is WaveState.WAITING}
+        self.waves = [WaveState(one) for one, _ in found]
+        self._say_deeds()
+        if self.state is not was:
+            self.tell(facts.RolloutMoved(str(self.state)))
+        for at, (_, boxes) in enumerate(found):
+            is_first = at in was_waiting or at not in self._sizes
+            if is_first and self.waves[at] is not WaveState.WAITING:
+                self._sizes[at] = boxes
+                self.tell(facts.WaveOpened(at + 1, boxes))
+
+    def _say_deeds(self) -> None:
+        query = "SELECT id, action, reason FROM audit_event WHERE id > ? ORDER BY id"
+        for number, action, reason in self.database.execute(query, (self._deeds,)):
+            self._deeds = number
+            if action in TOLD:
+                self.world.tell(TOLD[action].format(reason))
+
+    def _look_at_boxes(self, now: datetime) -> None:
+        before, self.boxes = self.boxes, {}
+        for box, wave, state, attempt, reason, is_expected, has_lease in self.database.execute(
+            BOXES + "ORDER BY box.id", (time_text(now),)
+        ):
+            seen = Seen(wave, BoxState(state), attempt, reason, bool(is_expected), bool(has_lease))
+            self.boxes[box] = seen
+            had = before.get(box)
+            if had == seen:
+                continue
+            if attempt and (had is None or had.attempt != attempt):
+                self.tell(facts.Commanded(box, wave, attempt))
+            if had is not None and had.state is not seen.state:
+                self._tell_state(box, seen)
+
+    def _tell_state(self, box: str, seen: Seen) -> None:
+        if seen.state is BoxState.SILENT:
+            self.world.note(box, "is silent")
+        version = self._reported(box) if seen.state is BoxState.UPDATED else ""
+        self.tell(facts.Shown(box, str(seen.state), version))
+
+    def _reported(self, box: str) -> str:
+        """Return the version in the newest report of *box* that was counted."""
+        query = (
+            "SELECT report.version FROM report JOIN box_in_wave ON box_in_wave.id = report.box_id "
+            "WHERE box_in_wave.device_id = ? ORDER BY report.id DESC LIMIT 1"
+        )
+        found = self.database.execute(query, (box,)).fetchone()
+        return str(found[0]) if found is not None else ""
