@@ -36,7 +36,7 @@ POLL_S: Final = 0.05
 STOP_LIMIT_S: Final = 10.0
 RESTART_PAUSE_S: Final = 1.0
 PR_SET_PDEATHSIG: Final = 1
-CRASH: Final = (sys.executable, "-c", "import os; os.abort()")
+CRASH: Final = (sys.executable, "-c", "import os; os.write(2, b'the system died\\n'); os.abort()")
 HANG: Final = ("sleep", "infinity")
 
 
