@@ -8,13 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from oleada_lab.bench import assignment, footprint, gateway, pages, screen, sim
+from oleada_lab.bench import assignment, footprint, gateway, identity, pages, screen, sim
 from oleada_lab.bench.report import command_line, store
 from oleada_lab.clock import now_utc
 
 FOLDER: Final = Path("bench-results")
 SEED: Final = 20_261_121
-PARTS: Final = ("assignment", "gateway", "footprint", "pages", "screen", "sim")
+PARTS: Final = ("assignment", "gateway", "footprint", "identity", "pages", "screen", "sim")
 
 
 def add_commands(commands: Any) -> None:
@@ -36,6 +36,7 @@ def _run(options: argparse.Namespace) -> int:
         "assignment": lambda home: assignment.measure(home, options.boxes),
         "gateway": lambda home: gateway.measure(home, options.seed, options.messages),
         "footprint": lambda home: footprint.measure(home, options.idle_s),
+        "identity": lambda home: identity.measure(home, options.seed),
         "pages": lambda home: pages.measure(home, options.seed),
         "screen": lambda home: screen.measure(home, options.seed),
         "sim": lambda _home: sim.measure(options.sim_boxes, options.seed),

@@ -34,6 +34,15 @@ OTHER = {
     "/tuf/targets/<hardware_model>/<name>": ("both doors", "an image by its TUF path"),
     "/artifacts/<sha256>": ("both doors", "an image by its digest; Range, never changes"),
     "/device/v1/enrol": ("both doors", "enrolment of a box by its claim token"),
+    "/.well-known/est/cacerts": ("both doors", "EST: the service CA and the device CA"),
+    "/.well-known/est/simpleenroll": (
+        "both doors",
+        "EST: a box's first certificate; its serial and claim token as HTTP Basic",
+    ),
+    "/.well-known/est/simplereenroll": (
+        "device door",
+        "EST: a box's next certificate; the last one, expired or not, in TLS",
+    ),
 }
 
 
