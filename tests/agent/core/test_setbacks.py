@@ -1,5 +1,7 @@
 """What goes wrong on the way, and what the box makes of it."""
 
+from dataclasses import replace
+
 import pytest
 from oleada_agent.machine_events import (
     AskLease,
@@ -27,12 +29,14 @@ from oleada_agent.machine_events import (
     StartTrial,
     StopFetch,
     StorageFailed,
+    Tidied,
     TrustChanged,
     WakeIn,
     Woken,
 )
 from oleada_agent.machine_states import (
     Armed,
+    Assigned,
     Committed,
     Declined,
     Downloading,
@@ -42,15 +46,17 @@ from oleada_agent.machine_states import (
     RolledBack,
     Trial,
 )
-from oleada_wire.words import LeasePhase, Phase, Reason
+from oleada_wire.words import BootReason, LeasePhase, Phase, Reason
 
 from tests.agent.core.events import ASSIGNMENT, NAME
 from tests.agent.core.test_stories import (
     NEW,
+    OLD,
     TO_COMMITTED,
     TO_DOWNLOAD,
     TO_REBOOT,
     TO_WRITTEN,
+    another,
     reports,
     told,
 )
@@ -203,3 +209,14 @@ def test_clearing_away_that_the_disk_refuses_keeps_no_box_from_its_next_update()
     state, _ = told(*TO_COMMITTED, ReportAcked(*NAME, 6), StorageFailed())
 
     assert state.stage == Idle()
+
+
+def test_an_image_that_was_put_back_for_the_disk_is_not_to_blame_and_tried_again() -> None:
+    put_back = replace(OLD, boot_id="boot-9", boot_reason=BootReason.FALLBACK, put_back=True)
+    state, commands = told(*TO_REBOOT, put_back)
+    assert reports(commands)[-1] == (5, Phase.ROLLED_BACK, Reason.STORAGE)
+
+    retry = AssignReceived(2, another(attempt=2))
+    state, _ = told(ReportAcked(*NAME, 5), Tidied(), retry, start=state)
+
+    assert isinstance(state.stage, Assigned)

@@ -303,17 +303,6 @@ def test_an_image_rolled_back_here_is_never_tried_again() -> None:
     assert state.stage.verdict.reason is Reason.QUARANTINED
 
 
-def test_an_image_that_was_put_back_for_the_disk_is_not_to_blame_and_tried_again() -> None:
-    put_back = replace(OLD, boot_id="boot-9", boot_reason=BootReason.FALLBACK, put_back=True)
-    state, commands = told(*TO_REBOOT, put_back)
-    assert reports(commands)[-1] == (5, Phase.ROLLED_BACK, Reason.STORAGE)
-
-    retry = AssignReceived(2, another(attempt=2))
-    state, _ = told(ReportAcked(*NAME, 5), Tidied(), retry, start=state)
-
-    assert isinstance(state.stage, Assigned)
-
-
 def test_a_trial_without_the_server_is_rolled_back_and_told_from_the_old_slot() -> None:
     state, commands = told(*TO_REBOOT, NEW, Woken())
     assert commands[-2:] == [MarkBad("B"), Reboot()]
