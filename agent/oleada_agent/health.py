@@ -42,6 +42,7 @@ class _Trial:
     assignment_id: str
     attempt: int
     since_ms: int
+    had_room: bool
     well_since_ms: int | None = None
     told_contact: bool = False
 
@@ -55,6 +56,7 @@ class BoxProbes:
         now: Aware UTC, not before the time floor.
         feed: Gives an event to the machine.
         machine: Root of the file system with ``proc`` and ``sys``.
+        free_bytes: Returns how much room the disk of a box has; None when it can not say.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class BoxProbes:
         steady_ms: Callable[[], int],
         feed: Callable[[Event], None],
         machine: Path = Path("/"),
+        free_bytes: Callable[[Path], int | None] = telemetry.free_bytes,
     ) -> None:
         self._box = box
         self._config = config
@@ -75,6 +78,7 @@ class BoxProbes:
         self._steady_ms = steady_ms
         self._feed = feed
         self._machine = machine
+        self._free_bytes = free_bytes
         self._trial: _Trial | None = None
         self._has_contact = False
         self._look_at_ms = 0
@@ -106,7 +110,9 @@ class BoxProbes:
         known = self._trial
         if known is not None and (known.assignment_id, known.attempt) == (assignment_id, attempt):
             return
-        self._trial, self._is_watching = _Trial(assignment_id, attempt, self._steady_ms()), False
+        had_room = self._lacks_room() is None
+        self._trial = _Trial(assignment_id, attempt, self._steady_ms(), had_room)
+        self._is_watching = False
         self._look_at_ms = self._steady_ms() + LOOK_MS
 
     def server_answered(self) -> None:
@@ -131,10 +137,10 @@ class BoxProbes:
             trial.told_contact = True
             self._feed(ServerContacted())
         now_ms = self._steady_ms()
-        failure = self._failure(now_ms - trial.since_ms)
+        failure = self._failure(trial, now_ms - trial.since_ms)
         if failure is not None:
             self._trial = None
-            self._feed(HealthFailed(Reason.HEALTH_CHECK, failure))
+            self._feed(failure)
         elif not self._is_well():
             trial.well_since_ms = None
         elif trial.well_since_ms is None:
@@ -154,15 +160,22 @@ class BoxProbes:
     def _is_well(self) -> bool:
         return self._has_contact and (self._box / PLAYER_READY).exists()
 
-    def _failure(self, passed_ms: int) -> str | None:
+    def _failure(self, trial: _Trial, passed_ms: int) -> HealthFailed | None:
         """Return why the slot can not pass any more, None while it can."""
-        free = telemetry.free_bytes(self._box)
-        if free is not None and free < self._config.free_bytes_min:
-            return f"Only {free} bytes are free; {self._config.free_bytes_min} are needed."
+        if (lack := self._lacks_room()) is not None:
+            # A disk that was full before the image began says nothing against the image.
+            return HealthFailed(Reason.HEALTH_CHECK if trial.had_room else Reason.STORAGE, lack)
         is_late = passed_ms >= self._config.player_s * 1000
         if is_late and not (self._box / PLAYER_READY).exists():
-            return f"The media player is not ready after {self._config.player_s} s."
+            sentence = f"The media player is not ready after {self._config.player_s} s."
+            return HealthFailed(Reason.HEALTH_CHECK, sentence)
         return None
+
+    def _lacks_room(self) -> str | None:
+        free = self._free_bytes(self._box)
+        if free is None or free >= self._config.free_bytes_min:
+            return None
+        return f"Only {free} bytes are free; {self._config.free_bytes_min} are needed."
 
 
 def utc(now_ms: int) -> datetime:

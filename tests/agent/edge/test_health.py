@@ -16,6 +16,7 @@ from oleada_agent.machine_events import (
     ServerContacted,
 )
 from oleada_wire.messages import Window
+from oleada_wire.words import RETRYABLE, Reason
 
 LEAST = {"serial": "SN-1", "hardware_model": "VX-410", "enrol_url": "https://door.example"}
 
@@ -28,6 +29,7 @@ class Bench:
     steady_ms: int = 0
     now: datetime = datetime(2026, 11, 21, 12, tzinfo=UTC)
     events: list[Event] = field(default_factory=list)
+    free_bytes: int = 1 << 30
 
     def probes(self, **settings: int) -> BoxProbes:
         """Return the probes as a start of the agent makes them."""
@@ -40,6 +42,7 @@ class Bench:
             steady_ms=lambda: self.steady_ms,
             feed=self.events.append,
             machine=self.path,
+            free_bytes=lambda path: self.free_bytes,
         )
 
     def ready(self) -> None:
@@ -170,13 +173,31 @@ def test_silence_of_the_server_is_not_health(bench: Bench) -> None:
     assert bench.events == []
 
 
-def test_a_full_disk_fails_the_trial(bench: Bench) -> None:
-    probes = bench.probes(free_bytes_min=1 << 40)
+def test_an_image_that_fills_the_disk_fails_its_trial(bench: Bench) -> None:
+    probes = bench.probes(free_bytes_min=1_000)
+    bench.free_bytes = 1_000
+    bench.ready()
+    probes.start_trial("A-1", 1)
+    bench.free_bytes = 999
+    probes.server_answered()
+
+    said = "Only 999 bytes are free; 1000 are needed."
+    assert bench.events[-1] == HealthFailed(Reason.HEALTH_CHECK, said)
+
+
+def test_a_disk_that_was_full_before_the_trial_says_nothing_against_the_image(
+    bench: Bench,
+) -> None:
+    probes = bench.probes(free_bytes_min=1_000)
+    bench.free_bytes = 999
     bench.ready()
     probes.start_trial("A-1", 1)
     probes.server_answered()
 
-    assert isinstance(bench.events[-1], HealthFailed)
+    failed = bench.events[-1]
+    assert isinstance(failed, HealthFailed)
+    assert failed.reason is Reason.STORAGE
+    assert failed.reason in RETRYABLE
 
 
 def test_a_trial_that_is_begun_twice_is_one_trial(bench: Bench) -> None:
