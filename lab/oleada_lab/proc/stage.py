@@ -122,7 +122,6 @@ class Stage:
             stack.enter_context(self.lines)
             stack.enter_context(self.house.open())
             self._build()
-            stack.callback(self._all_off)
             for number in range(self.run.boxes):
                 self._move_in(number, stack)
             self._enrol()
@@ -178,6 +177,8 @@ class Stage:
         stack.enter_context(at_home(box, home, disk_kind(self.run.scenario)))
         dweller = Dweller(number, "", home, line, BoxReader(home), BoxHistory(""))
         self.boxes.append(dweller)
+        # The last thing that is entered is the first that ends: a box before its disk.
+        stack.callback(_switch_off, home)
         home.power_on()
 
     def _settings(self) -> dict[str, str | int]:
@@ -377,10 +378,11 @@ class Stage:
         if has_faults and not self.struck:
             yield "no fault has struck anybody"
 
-    def _all_off(self) -> None:
-        for box in self.boxes:
-            box.home.wake()
-            box.home.power_cut()
+
+def _switch_off(home: Home) -> None:
+    """Let nothing of a box run on, also if it sleeps."""
+    home.wake()
+    home.power_cut()
 
 
 def disk_kind(scenario: Scenario) -> DiskKind:
