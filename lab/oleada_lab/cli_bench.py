@@ -8,13 +8,33 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from oleada_lab.bench import assignment, footprint, gateway, identity, pages, screen, sim
+from oleada_lab.bench import (
+    assignment,
+    footprint,
+    gateway,
+    identity,
+    pages,
+    screen,
+    signing,
+    sim,
+    trail,
+)
 from oleada_lab.bench.report import command_line, store
 from oleada_lab.clock import now_utc
 
 FOLDER: Final = Path("bench-results")
 SEED: Final = 20_261_121
-PARTS: Final = ("assignment", "gateway", "footprint", "identity", "pages", "screen", "sim")
+PARTS: Final = (
+    "assignment",
+    "gateway",
+    "footprint",
+    "identity",
+    "pages",
+    "screen",
+    "signing",
+    "sim",
+    "trail",
+)
 
 
 def add_commands(commands: Any) -> None:
@@ -23,7 +43,9 @@ def add_commands(commands: Any) -> None:
     found.add_argument("--only", choices=PARTS, action="append", help="a part; repeatable")
     found.add_argument("--boxes", type=int, default=assignment.BOXES, help="light boxes")
     found.add_argument("--messages", type=int, default=gateway.MESSAGES, help="health messages")
+    found.add_argument("--assignments", type=int, default=signing.COUNT, help="assignments to sign")
     found.add_argument("--sim-boxes", type=int, default=sim.BOXES, help="boxes in virtual time")
+    found.add_argument("--entries", type=int, default=trail.ENTRIES, help="of the audit trail")
     found.add_argument("--json", action="store_true", help="print the numbers as JSON alone")
     found.add_argument("--idle-s", type=float, default=footprint.WATCH_S, help="seconds watched")
     found.add_argument("--seed", type=int, default=SEED, help="of the numbers in the messages")
@@ -39,7 +61,9 @@ def _run(options: argparse.Namespace) -> int:
         "identity": lambda home: identity.measure(home, options.seed),
         "pages": lambda home: pages.measure(home, options.seed),
         "screen": lambda home: screen.measure(home, options.seed),
+        "signing": lambda _home: signing.measure(options.assignments),
         "sim": lambda _home: sim.measure(options.sim_boxes, options.seed),
+        "trail": lambda home: trail.measure(home, options.entries),
     }
     results = {}
     for name in options.only or PARTS:

@@ -31,6 +31,7 @@ PAGES = (
     "/users", "/users/v.dvorak", "/rollouts", "/rollouts/R-1", "/rollouts/R-2", "/rollouts/R-3",
     "/rollouts/R-2/pause", "/rollouts/R-2/stop", "/rollouts/R-3/start", "/rollouts/R-3/ask",
     "/rollouts/new?release=VX-240/5.7.9", "/audit/chain",
+    "/security", "/security/app", "/keys",
 )  # fmt: skip
 """Pages that an administrator opens; their forms are sent."""
 REASON = {"reason": "a reason", "seen": "999999"}
@@ -45,6 +46,19 @@ MADE = {
     "/sign-in": {"name": "a.torres", "password": "wrong", "next": "/fleet"},
     "/sign-in/link/none": {},
     "/sign-out": {},
+    "/second-factor": {"code": "000000", "next": "/fleet"},
+    "/second-factor/ask": {},
+    "/security/passkeys": {"passkey": "{}", "name": "Stick"},
+    "/security/passkeys/ask": {},
+    "/security/factors/1/remove": {},
+    "/security/codes": {},
+    "/security/sessions/none/end": {},
+    "/security/sessions/end": {},
+    "/security/tokens/none/revoke": {},
+    "/users/v.dvorak/reset-factors": {"seen": "999999"},
+    "/keys/owner": {"key_id": "0" * 64, "user": "a.torres", "reason": "a reason"},
+    "/keys/asked/1/confirm": {},
+    "/keys/asked/1/decline": {},
     "/releases/check": {},
     "/releases": {},
 }
@@ -55,8 +69,11 @@ FORM_TEXTS = (
 )  # fmt: skip
 FEW_TEXTS = ("control characters",)
 """For a field that another form has been asked all of."""
-TELLS_NOBODY = ("/sign-in", "/sign-in/link/none")
-"""Vain tries are counted: a refusal here writes."""
+TELLS_NOBODY = (
+    "/sign-in", "/sign-in/link/none", "/second-factor", "/second-factor/ask", "/security/passkeys",
+    "/security/passkeys/ask",
+)  # fmt: skip
+"""Vain tries are counted, and what a passkey has to sign waits: an answer here writes."""
 LISTS = ("/devices", "/audit", "/rollouts", "/search")
 """Pages that read their query; each is asked for every name that any of them reads."""
 ARGUMENT = re.compile(r"""args(?:\.get)?[(\[]\s*"(\w+)\"""")
