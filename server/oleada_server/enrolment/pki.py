@@ -67,16 +67,20 @@ class Authority:
 def make_authority(directory: Path, name: str, now: datetime) -> None:
     """See to a CA *name* (``device-ca``, ``service-ca``) in *directory*.
 
-    One that ends soon gets a new certificate for its old key: what it signed stays good.
+    One that ends soon, or whose certificate was damaged, gets a new certificate for its old
+    key: what it signed stays good, and who pins the old certificate trusts it on.
+
+    Raises:
+        NoCertificateAuthorityError: its key is missing or damaged; that can not be mended.
     """
-    if not (directory / f"{name}.pem").exists():
+    path = directory / f"{name}.pem"
+    if not path.exists():
         key = ec.generate_private_key(ec.SECP256R1())
-    elif (held := load_authority(directory, name)).certificate.not_valid_after_utc <= (
-        now + RENEW_AUTHORITY_BEFORE
-    ):
-        key = held.key
     else:
-        return
+        key = _authority_key(path)
+        ends = _end_of(path)
+        if ends is not None and ends > now + RENEW_AUTHORITY_BEFORE:
+            return
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Oleada {name}")])
     builder = (
         _builder(subject, subject, key.public_key(), now, CA_DAYS)
@@ -85,6 +89,24 @@ def make_authority(directory: Path, name: str, now: datetime) -> None:
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
     _write(directory, name, key, builder.sign(key, hashes.SHA256()))
+
+
+def _authority_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    try:
+        key = load_pem_private_key(path.with_suffix(".key").read_bytes(), None)
+    except (OSError, ValueError, TypeError) as error:
+        raise NoCertificateAuthorityError(path) from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise NoCertificateAuthorityError(path)
+    return key
+
+
+def _end_of(path: Path) -> datetime | None:
+    """Return when the certificate at *path* ends; None for one that can not be read."""
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
+    except ValueError:
+        return None
 
 
 def load_authority(directory: Path, name: str) -> Authority:
@@ -96,12 +118,9 @@ def load_authority(directory: Path, name: str) -> Authority:
     path = directory / f"{name}.pem"
     try:
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
-        key = load_pem_private_key((directory / f"{name}.key").read_bytes(), None)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise NoCertificateAuthorityError(path) from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise NoCertificateAuthorityError(path)
-    return Authority(certificate, key)
+    return Authority(certificate, _authority_key(path))
 
 
 def make_server_end(directory: Path, name: str, hosts: list[str], now: datetime) -> None:

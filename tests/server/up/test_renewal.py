@@ -68,14 +68,59 @@ def test_one_that_was_damaged_is_made_anew(config: Config) -> None:
     assert _ends(config, "door") > NOON
 
 
-def test_an_authority_that_can_not_be_read_is_told_and_ends_nothing(config: Config) -> None:
+@pytest.mark.parametrize("name", ["device-ca", "service-ca"])
+def test_an_authority_whose_certificate_was_damaged_gets_another_for_its_old_key(
+    config: Config, name: str
+) -> None:
+    before = pki.load_authority(config.pki_dir, name)
+    door = x509.load_pem_x509_certificate((config.pki_dir / "door.pem").read_bytes())
+    renewal = Renewal(config, 0.0)
+    (config.pki_dir / f"{name}.pem").write_text("damaged")
+
+    assert renewal.turn(0.2, lambda: NOON, lambda _: None)
+
+    after = pki.load_authority(config.pki_dir, name)
+    assert after.key.public_key() == before.key.public_key()
+    assert after.certificate.subject == before.certificate.subject
+    if name == "service-ca":
+        door.verify_directly_issued_by(after.certificate)
+        door.verify_directly_issued_by(before.certificate)
+
+
+@pytest.mark.parametrize("name", ["device-ca", "service-ca"])
+def test_an_authority_that_can_not_be_mended_is_told_and_ends_nobody(
+    config: Config, name: str
+) -> None:
     said: list[str] = []
     renewal = Renewal(config, 0.0)
-    (config.pki_dir / "service-ca.pem").write_text("damaged")
-    (config.pki_dir / "door.pem").unlink()
+    for kind in ("key", "pem"):
+        (config.pki_dir / f"{name}.{kind}").write_text("damaged")
 
-    assert "door" in renewal.turn(0.2, lambda: NOON, said.append)
+    assert renewal.turn(0.2, lambda: NOON, said.append) == set()
     assert said[0].startswith("Certificates can not be looked after")
+    assert f"Certificate {name} can not be read" in said[1]
+    assert renewal.turn(0.4, lambda: NOON, said.append) == set()
+    assert len(said) == 2, "it is said once, and again in an hour"
+
+
+def test_one_that_was_taken_away_and_can_not_be_made_ends_nobody(config: Config) -> None:
+    renewal = Renewal(config, 0.0)
+    kept = (config.pki_dir / "service-ca.key").read_bytes()
+    (config.pki_dir / "service-ca.key").write_text("damaged")
+    (config.pki_dir / "door.pem").unlink()
+    assert renewal.turn(0.2, lambda: NOON, lambda _: None) == set()
+
+    (config.pki_dir / "service-ca.key").write_bytes(kept)
+
+    assert renewal.turn(EVERY_S + 1, lambda: NOON, lambda _: None) == {"door"}
+
+
+def test_one_that_was_written_again_as_it_was_ends_nobody(config: Config) -> None:
+    renewal = Renewal(config, 0.0)
+    path = config.pki_dir / "door.pem"
+    path.write_bytes(path.read_bytes())
+
+    assert renewal.turn(0.2, lambda: NOON, lambda _: None) == set()
 
 
 def test_an_authority_that_ends_soon_is_signed_anew_with_its_old_key(config: Config) -> None:
