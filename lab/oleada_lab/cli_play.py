@@ -14,6 +14,7 @@ TWICE: Final = "each seed also under another PYTHONHASHSEED; traces must be equa
 CANARY: Final = "let an order depend on PYTHONHASHSEED, which --twice must catch"
 
 SERVER: Final = "services: the real ones, signed; rows: in memory, unsigned; or as a story says"
+KEPT: Final = "add runs that went well there, and go on from it while code and story are the same"
 LEVEL: Final = "sim: virtual time; proc: a real server, real boxes and real faults"
 KEEP: Final = "leave the folder of each run of real processes; that of a failure always stays"
 SCENARIOS: Final = Path("lab/scenarios")
@@ -34,7 +35,10 @@ def add_commands(commands: Any) -> None:
     many.add_argument("--all", action="store_true", help="every scenario that has this level")
     many.add_argument("--keep", action="store_true", help=KEEP)
     many.add_argument("--seed", metavar="N[..M]", help="instead of the scenario's own")
-    many.add_argument("-j", type=int, default=1, dest="children", help="processes at a time")
+    many.add_argument(
+        "-j", "--jobs", type=int, default=1, dest="children", help="processes at a time"
+    )
+    many.add_argument("--kept", type=Path, metavar="FILE", help=KEPT)
     many.add_argument("--server", choices=(scenario.SERVICES, scenario.ROWS), help=SERVER)
     many.add_argument("--twice", action="store_true", help=TWICE)
     many.add_argument("--plant-canary", action="store_true", help=CANARY)
@@ -77,20 +81,28 @@ def _run(options: argparse.Namespace) -> int:
         for path in files
         for seed in (seeds if seeds is not None else scenario.load(path).seeds)
     ]
-    runs = running.run_all(wanted, options.children, twice=options.twice)
+    runs = running.run_all(
+        wanted, options.children, twice=options.twice, said=_tell, kept=options.kept
+    )
     failed = [run for run in runs if run["wrong"]]
     if options.json:
         print(json.dumps({"runs": runs, "failed": len(failed)}, indent=2))
         return 1 if failed else 0
-    for run in runs:
-        print(
-            f"{run['scenario']} seed {run['seed']}: {'ok' if not run['wrong'] else 'FAILED'}, "
-            f"trace {run['trace'][:16]}, {run['events']} events, {run['cpu_s']} CPU s"
-        )
     for run in failed:
         print(running.told(run))
     print(f"{len(runs) - len(failed)} of {len(runs)} runs are well")
     return 1 if failed else 0
+
+
+def _tell(run: dict[str, Any]) -> None:
+    """Say at once what became of a run; apart from JSON, which comes when all have ended."""
+    became = "ok" if not run["wrong"] else "FAILED"
+    print(
+        f"{run['scenario']} seed {run['seed']}: {became}, {run['server']}, "
+        f"trace {run['trace'][:16]}, {run['events']} events, {run['cpu_s']} CPU s",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def _run_real(files: list[Path], options: argparse.Namespace) -> int:

@@ -5,16 +5,25 @@ four give the same trace. With *twice* each seed is played in two more processes
 different ``PYTHONHASHSEED``, because an order that depends on it would be no proof.
 """
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+import oleada_agent
+import oleada_server
+import oleada_store
+import oleada_wire
+
+import oleada_lab
 from oleada_lab import scenario, stories
 from oleada_lab.errors import LabError
 from oleada_lab.plant import first_bad_step
@@ -71,16 +80,68 @@ def run(wanted: Wanted) -> dict[str, Any]:
     }
 
 
-def run_all(wanted: Sequence[Wanted], children: int, *, twice: bool) -> list[dict[str, Any]]:
+def run_all(
+    wanted: Sequence[Wanted],
+    children: int,
+    *,
+    twice: bool,
+    said: Callable[[dict[str, Any]], None] = lambda _: None,
+    kept: Path | None = None,
+) -> list[dict[str, Any]]:
     """Return what became of every run, in their order; *children* processes at a time.
+
+    Args:
+        said: Called with each run that has ended.
+        kept: Where runs are kept that went well, a line each: they are not played again while
+            neither code nor scenario has changed.
 
     Raises:
         LabError: A process died.
     """
-    if children <= 1 and not twice:
-        return [run(one) for one in wanted]
+    before = _kept_in(kept)
+
+    def ask(one: Wanted) -> dict[str, Any]:
+        found = before.get(_name_of(one, twice=twice))
+        if found is None:
+            is_alone = children <= 1 and not twice
+            found = run(one) if is_alone else _elsewhere(one, twice=twice)
+            if kept is not None and not found["wrong"]:
+                line = json.dumps({"name": _name_of(one, twice=twice), "run": found})
+                with kept.open("a") as file:
+                    file.write("\n" + line)  # behind a line that was cut short, too
+        said(found)
+        return found
+
     with ThreadPoolExecutor(max_workers=max(1, children)) as pool:
-        return list(pool.map(lambda one: _elsewhere(one, twice=twice), wanted))
+        return list(pool.map(ask, wanted))
+
+
+def _kept_in(kept: Path | None) -> dict[str, dict[str, Any]]:
+    if kept is None or not kept.exists():
+        return {}
+    found = {}
+    for line in kept.read_text().splitlines():
+        with suppress(ValueError):  # of a run that was killed while it wrote
+            one = json.loads(line)
+            found[one["name"]] = one["run"]
+    return found
+
+
+def _name_of(wanted: Wanted, *, twice: bool) -> str:
+    """Return what names a run: what is played, with which code."""
+    story = hashlib.sha256(wanted.path.read_bytes()).hexdigest()
+    parts = (wanted.path.name, wanted.seed, wanted.server, wanted.with_canary, twice)
+    return "/".join(map(str, (*parts, story[:16], _code())))
+
+
+@cache
+def _code() -> str:
+    """Return the hash of every module that a story runs."""
+    found = hashlib.sha256()
+    for package in (oleada_agent, oleada_lab, oleada_server, oleada_store, oleada_wire):
+        for path in sorted(Path(package.__path__[0]).rglob("*.py")):
+            found.update(path.read_bytes())
+    return found.hexdigest()[:16]
 
 
 def _elsewhere(wanted: Wanted, *, twice: bool) -> dict[str, Any]:

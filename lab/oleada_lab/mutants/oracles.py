@@ -29,6 +29,8 @@ PATIENCE_CPU_S: Final = 20
 CPU_FACTOR: Final = 3
 WALL_FACTOR: Final = 50
 SAID_CHARS_MAX: Final = 200
+DIES_TOO: Final = ("setpriv", "--pdeathsig", "KILL")
+"""The kernel kills the program that follows when the thread ends that has started it."""
 _DOES_NOT_RUN: Final = re.compile(r"^(?:ImportError|ModuleNotFoundError|SyntaxError|NameError)\b")
 
 
@@ -86,7 +88,9 @@ def ask(
         MutantError: the copy does not even run, which proves nothing.
     """
     wall_s = str(WALL_FACTOR * cpu_s_max)
-    limits = ("prlimit", f"--cpu={cpu_s_max}", "timeout", "-s", "KILL", wall_s)
+    # Whoever is killed takes what it began along: the last word of each line starts the next.
+    limits = (*DIES_TOO, "prlimit", f"--cpu={cpu_s_max}", "timeout", "-s", "KILL", wall_s,
+              *DIES_TOO)  # fmt: skip
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
             [*limits, sys.executable, "-m", module, json.dumps(list(names))],

@@ -1,16 +1,21 @@
 """The lab's own exam: a planted bug is found out, and one that proves nothing is refused."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import psutil
 import pytest
 from oleada_lab.errors import MutantError
 from oleada_lab.mutants import copies, exam, generated, oracles, patches
 from oleada_lab.mutants.exam import Bug, Result
 from oleada_lab.mutants.oracles import Oracle
 from oleada_lab.mutation import survivors
+from oleada_lab.operator import wait_until
 
 ROOT = Path(__file__).parents[3]
 PLANTED = patches.load(ROOT / "lab" / "mutants")
@@ -204,3 +209,28 @@ def test_why_a_drawn_bug_may_live_is_read_from_its_explanation() -> None:
 
     assert bug.lives == "nobody can see it"
     assert replace(bug, lives="") != bug
+
+
+def test_an_exam_that_is_killed_leaves_nobody_behind(tmp_path: Path) -> None:
+    (tmp_path / "lives.py").write_text(
+        'import os, signal\nprint(f\'["asked", "{os.getpid()}", ""]\', flush=True)\n'
+        "signal.pause()\n"
+    )
+    ask = (
+        "from pathlib import Path; from oleada_lab.mutants import oracles; "
+        f"oracles.ask([], Path({str(tmp_path)!r}), 60, 'lives')"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(tmp_path)])}
+    with subprocess.Popen([sys.executable, "-c", ask], env=environment) as asker:
+        wait_until(lambda: bool(asked_by(asker.pid)), 60, "the exam asks")
+        left = asked_by(asker.pid)
+        asker.kill()
+
+    gone, alive = psutil.wait_procs(left, timeout=60)
+    assert (len(gone), alive) == (1, [])
+
+
+def asked_by(pid: int) -> list[psutil.Process]:
+    """Return the process that answers the exam of process *pid*, once it has begun."""
+    found = psutil.Process(pid).children(recursive=True)
+    return [one for one in found if one.cmdline()[:3] == [sys.executable, "-m", "lives"]]

@@ -86,3 +86,28 @@ def test_a_swarm_leaves_out_some_faults_and_the_first_seed_none() -> None:
     planted = [run["drawn"]["faults"] for run in runs]
     assert len(planted[1]) < len(planted[0]) == 8
     assert [run["wrong"] for run in runs] == [[], []]
+
+
+def test_a_run_that_was_cut_short_goes_on_behind_what_went_well(tmp_path: Path) -> None:
+    kept = tmp_path / "kept.jsonl"
+    first = running.run_all([running.Wanted(SMALL, 1, server="rows")], 1, twice=False, kept=kept)
+    with kept.open("a") as file:
+        file.write('{"name": "cut sho')
+    said: list[object] = []
+
+    again = running.run_all(
+        [running.Wanted(SMALL, seed, server="rows") for seed in (1, 2)],
+        1, twice=False, kept=kept, said=said.append,
+    )  # fmt: skip
+
+    assert again[0] == first[0]
+    assert [run["seed"] for run in again] == [1, 2]
+    assert said == again
+    assert kept.read_text().count('"run": ') == 2
+
+
+def test_what_went_wrong_is_played_again(wrong: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept.jsonl"
+    running.run_all([running.Wanted(wrong, 3, server="rows")], 1, twice=False, kept=kept)
+
+    assert not kept.exists()
