@@ -6,8 +6,7 @@ the same second, and a server that is down is asked ever more rarely.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 DOUBLINGS_MAX: Final = 20
 
@@ -15,8 +14,7 @@ Below = Callable[[int], int]
 """Returns a number from 0 to its argument - 1, each as likely as the next."""
 
 
-@dataclass(frozen=True, slots=True)
-class Backoff:
+class Backoff(NamedTuple):
     """The pauses of one thing that is tried.
 
     Attributes:

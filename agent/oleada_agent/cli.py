@@ -22,6 +22,8 @@ BACKOFF_MAX_MS: Final = 600_000
 REFUSED_MS: Final = 60_000
 """A refusal is for a person to mend, so the first pause after it is longer."""
 INTERRUPTED_CODE: Final = 130
+ZONES: Final = "/usr/share/zoneinfo:/usr/lib/zoneinfo:/usr/share/lib/zoneinfo:/etc/zoneinfo"
+"""Where Python looks for time zones anyway (PEP 615); to ask it costs 120 kB of memory."""
 
 EPILOG: Final = """\
 A box is one directory: slots/ and boot/ hold the images and say which one starts, data/
@@ -100,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
+    os.environ.setdefault("PYTHONTZPATH", ZONES)
     settings = config.load(options.box)
     if not identity.is_enrolled(RealDisk(options.box)):
         _enrol_patiently(options.box, settings)

@@ -7,31 +7,34 @@ signed (identity.judge_time).
 
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from oleada_agent import identity
 from oleada_agent.trust.authority import Authority
 from oleada_agent.trust.floor import BEHIND_MAX_MS
 
 
-@dataclass(slots=True)
 class Dates:
     """The judgement for one TLS *context*.
 
-    Attributes:
+    Args:
         now_ms: The wall clock.
+
+    Attributes:
         is_doubtful: By the wall clock the server's certificate was not valid. Until the server
             has confirmed that clock in this boot, it may as well be wrong itself.
     """
 
-    context: ssl.SSLContext
-    authority: Authority
-    now_ms: Callable[[], int]
-    is_doubtful: bool = False
+    def __init__(
+        self, context: ssl.SSLContext, authority: Authority, now_ms: Callable[[], int]
+    ) -> None:
+        self._context = context
+        self._authority = authority
+        self._now_ms = now_ms
+        self.is_doubtful = False
 
     def use(self, context: ssl.SSLContext) -> None:
         """Judge for another *context* from now on."""
-        self.context = context
+        self._context = context
         self.judge()
 
     def hear(self, detail: str) -> None:
@@ -44,7 +47,7 @@ class Dates:
 
     def judge(self) -> None:
         """Let the context look at dates, or not, from now on."""
-        now_ms, time = self.now_ms(), self.authority.time
-        is_likely = self.authority.floor.is_likely(now_ms) and not time.is_off(BEHIND_MAX_MS)
+        now_ms, time = self._now_ms(), self._authority.time
+        is_likely = self._authority.floor.is_likely(now_ms) and not time.is_off(BEHIND_MAX_MS)
         is_right = is_likely and (time.is_proven or not self.is_doubtful)
-        identity.judge_time(self.context, is_clock_right=is_right, now_ms=now_ms)
+        identity.judge_time(self._context, is_clock_right=is_right, now_ms=now_ms)

@@ -20,7 +20,7 @@ from oleada_agent.http_range import retry_after_s
 from oleada_agent.identity import Identity, IdentityError
 from oleada_agent.journal import write_whole
 from oleada_agent.ports import Disk
-from oleada_agent.trust import client, reading
+from oleada_agent.trust import client, reading, store
 from oleada_agent.trust.errors import TrustError
 from oleada_agent.trust.floor import TimeFloor
 from oleada_agent.trust.store import MetadataStore
@@ -34,7 +34,7 @@ TIMEOUT_S: Final = 120
 with a thousand others makes the server's work for it vain, and the line longer."""
 RETRY_AFTER_S_MAX: Final = 3_600
 """Longer requests to wait are cut to this."""
-TRUST: Final = "data/trust"
+TRUST: Final = store.TRUST
 FILE_BYTES_MAX: Final = 1024 * 1024
 """Of the key, the token and the door's authorities."""
 PATH: Final = "/device/v1/enrol"

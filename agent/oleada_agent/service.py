@@ -18,7 +18,7 @@ from oleada_wire import messages
 from oleada_wire.messages import LeaseRequest
 from oleada_wire.topics import Up
 
-from oleada_agent import alive, booted, clock, enrol, health, identity, memory, renewal
+from oleada_agent import alive, booted, clock, health, identity, memory, renewal
 from oleada_agent.boot.control import FileBootControl
 from oleada_agent.commands import Commands
 from oleada_agent.config import Config
@@ -44,6 +44,7 @@ from oleada_agent.timers import Timers
 from oleada_agent.transport import Address, Connected, Disconnected, Received, Transport
 from oleada_agent.trust.authority import Authority, Box
 from oleada_agent.trust.errors import TrustError
+from oleada_agent.trust.store import TRUST
 from oleada_agent.voice import Voice
 
 REBOOT_CODE: Final = 75
@@ -90,7 +91,7 @@ class Service:
         self._authority = Authority(
             Box(self._identity.device_id, self._identity.hardware_model),
             self._disk,
-            enrol.TRUST,
+            TRUST,
             now_ms=clock.now_ms,
             steady_ms=clock.steady_ms,
             capacity_bytes=lambda: self._slots.room_bytes(other_slot(self._facts.slot)),

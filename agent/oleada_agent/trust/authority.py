@@ -80,7 +80,9 @@ class Authority:
         self._store = MetadataStore(disk, folder)
         self._denied_store = MetadataStore(disk, inside(folder, "denied"))
         self.floor = TimeFloor(disk, folder)
-        self.time = TrustedTime(self.floor, now_ms=now_ms, steady_ms=steady_ms)
+        self.time = TrustedTime(
+            floor_ms=lambda: self.floor.floor_ms, now_ms=now_ms, steady_ms=steady_ms
+        )
         self.ask_time: Callable[[], None] = lambda: None
         self._steady_ms = steady_ms
         self._capacity_bytes = capacity_bytes

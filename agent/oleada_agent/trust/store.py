@@ -15,6 +15,8 @@ from oleada_agent.errors import StorageError
 from oleada_agent.journal import write_whole
 from oleada_agent.ports import Disk
 
+TRUST: Final = "data/trust"
+"""Of a box."""
 SECOND_COPY: Final = "second"
 FILE_BYTES_MAX: Final = 8 * 1024 * 1024
 

@@ -11,7 +11,7 @@ reason to ask. Source: powerfail design, 4.4 to 4.6; trust design 8, rows 5 and 
 """
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 ANSWER_MS_MAX: Final = 300_000
 """An answer that took longer says too little about now; the server's own expire then."""
@@ -22,33 +22,28 @@ DOUBT_MS: Final = 600_000
 NEVER_MS: Final = 1 << 62
 
 
-class Floor(Protocol):
-    """A time that has certainly passed."""
-
-    @property
-    def floor_ms(self) -> int:
-        """UTC milliseconds."""
-        ...
-
-
 class TrustedTime:
     """The time of one boot.
 
     Args:
-        floor: Is heard anew with each question, as it may rise.
+        floor_ms: A time that has certainly passed, UTC milliseconds; it may rise.
         now_ms: The wall clock: UTC milliseconds, which may be wrong.
         steady_ms: A clock that never jumps.
     """
 
     def __init__(
-        self, floor: Floor, *, now_ms: Callable[[], int], steady_ms: Callable[[], int]
+        self,
+        *,
+        floor_ms: Callable[[], int],
+        now_ms: Callable[[], int],
+        steady_ms: Callable[[], int],
     ) -> None:
-        self._floor = floor
+        self._floor_ms = floor_ms
         self._now_ms = now_ms
         self._steady_ms = steady_ms
         self._questions: dict[str, int] = {}
         self._proof: tuple[int, int] | None = None
-        self._seen = (floor.floor_ms, steady_ms())
+        self._seen = (floor_ms(), steady_ms())
 
     @property
     def is_proven(self) -> bool:
@@ -69,7 +64,7 @@ class TrustedTime:
 
     def least_ms(self) -> int:
         """Return UTC milliseconds that have certainly passed; they pass, as time does."""
-        floor_ms = self._floor.floor_ms
+        floor_ms = self._floor_ms()
         if floor_ms > self._seen[0]:
             self._seen = (floor_ms, self._steady_ms())
         return self._told_ms(*self._seen) if floor_ms else 0

@@ -43,7 +43,7 @@ class SimAuthority:
         self._device_id = device_id
         self.covered = Covered("", ())
         self.floor_ms = 0
-        self.time = TrustedTime(self, now_ms=wall_ms, steady_ms=steady_ms)
+        self.time = TrustedTime(floor_ms=lambda: self.floor_ms, now_ms=wall_ms, steady_ms=steady_ms)
         self.questions = Questions(header, send, self.time, steady_ms=steady_ms, below=below)
 
     def now_ms(self) -> int:

@@ -1,6 +1,5 @@
 """A box with any clock: it finds out the time, obeys what is good, and believes nothing stale."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
@@ -280,20 +279,15 @@ def test_an_answer_from_the_year_2099_is_forgotten_with_the_next_one() -> None:
     assert home.decide(expires_ms=NOON_MS + 4 * DAY_MS) == Authorised("A-20418", 1)
 
 
-@dataclass
-class Level:
-    """A floor that somebody raises."""
-
-    floor_ms: int = 0
-
-
 def test_time_goes_on_from_the_floor_while_the_clock_stands_at_1970() -> None:
-    level, passed = Level(NOON_MS), [0]
-    time = TrustedTime(level, now_ms=lambda: passed[0], steady_ms=lambda: passed[0])
+    level, passed = [NOON_MS], [0]
+    time = TrustedTime(
+        floor_ms=lambda: level[0], now_ms=lambda: passed[0], steady_ms=lambda: passed[0]
+    )
 
     passed[0] = HOUR_MS
     assert time.now_ms() == NOON_MS + HOUR_MS
-    level.floor_ms = NOON_MS + 2 * HOUR_MS
+    level[0] = NOON_MS + 2 * HOUR_MS
     assert time.now_ms() == NOON_MS + 2 * HOUR_MS
     passed[0] += MINUTE_MS
     assert time.now_ms() == NOON_MS + 2 * HOUR_MS + MINUTE_MS
@@ -301,7 +295,7 @@ def test_time_goes_on_from_the_floor_while_the_clock_stands_at_1970() -> None:
 
 def test_what_was_told_is_doubted_again_after_a_while() -> None:
     passed = [0]
-    time = TrustedTime(Level(), now_ms=lambda: 0, steady_ms=lambda: passed[0])
+    time = TrustedTime(floor_ms=lambda: 0, now_ms=lambda: 0, steady_ms=lambda: passed[0])
     time.asked("q")
     assert time.answered("q", NOON_MS)
 
@@ -314,7 +308,7 @@ def test_what_was_told_is_doubted_again_after_a_while() -> None:
 
 
 def test_questions_without_an_answer_are_given_up_the_oldest_first() -> None:
-    time = TrustedTime(Level(), now_ms=lambda: 0, steady_ms=lambda: 0)
+    time = TrustedTime(floor_ms=lambda: 0, now_ms=lambda: 0, steady_ms=lambda: 0)
     for number in range(QUESTIONS_MAX + 1):
         time.asked(str(number))
 
@@ -323,7 +317,7 @@ def test_questions_without_an_answer_are_given_up_the_oldest_first() -> None:
 
 
 def test_a_clock_is_known_to_be_off_only_by_what_was_told() -> None:
-    time = TrustedTime(Level(NOON_MS), now_ms=lambda: 0, steady_ms=lambda: 0)
+    time = TrustedTime(floor_ms=lambda: NOON_MS, now_ms=lambda: 0, steady_ms=lambda: 0)
     assert not time.is_off(DAY_MS)
 
     time.asked("q")
