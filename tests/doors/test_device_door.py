@@ -1,21 +1,29 @@
 """Bad input at the device door as boxes meet it: gunicorn, TLS and a raw socket."""
 
+import base64
 import os
 import shutil
 import socket
+import sqlite3
 import ssl
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from oleada_server import config as settings
+from oleada_server.clock import now_utc
 from oleada_server.config import Config
+from oleada_server.enrolment import pki
 from oleada_server.up import door_command
 
-from tests.support.broker import wait_until
+from tests.support.broker import issue_box, wait_until
+from tests.support.certificates import a_key, a_request
 from tests.support.postgres import free_port
 
 pytestmark = pytest.mark.real
@@ -67,16 +75,21 @@ class Door:
         """Return a connection without TLS."""
         return socket.create_connection(("127.0.0.1", self.config.door_port), timeout=LIMIT_S)
 
-    def tls(self) -> ssl.SSLSocket:
-        """Return a connection with TLS; whose the certificate is, is not asked here."""
+    def tls(self, shown: tuple[Path, Path] | None = None) -> ssl.SSLSocket:
+        """Return a connection with TLS; whose the certificate is, is not asked here.
+
+        *shown* are the files of a certificate and its key, to be shown to the door.
+        """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if shown is not None:
+            context.load_cert_chain(*shown)
         return context.wrap_socket(self.plain())
 
-    def ask(self, data: bytes) -> bytes:
+    def ask(self, data: bytes, shown: tuple[Path, Path] | None = None) -> bytes:
         """Return all that is answered to *data*."""
         answer = b""
-        with self.tls() as link, suppress(ConnectionError, ssl.SSLError):
+        with self.tls(shown) as link, suppress(ConnectionError, ssl.SSLError):
             link.sendall(data)
             while part := link.recv(65_536):
                 answer += part
@@ -149,3 +162,34 @@ def test_a_box_that_hangs_up_in_its_request_is_forgotten(door: Door) -> None:
 
     assert _answers(door)
     assert "Traceback" not in door.log.read_text()
+
+
+def a_box(door: Door) -> str:
+    with closing(sqlite3.connect(door.config.data_dir / "oleada.db")) as rows:
+        return str(rows.execute("SELECT id FROM device ORDER BY id LIMIT 1").fetchone()[0])
+
+
+def a_renewal() -> bytes:
+    der = x509.load_pem_x509_csr(a_request(a_key()).encode()).public_bytes(Encoding.DER)
+    body = base64.encodebytes(der)
+    return (
+        b"POST /.well-known/est/simplereenroll HTTP/1.1\r\nHost: d\r\nConnection: close\r\n"
+        b"Content-Type: application/pkcs10\r\nContent-Length: %d\r\n\r\n" % len(body)
+    ) + body
+
+
+def test_an_expired_certificate_proves_who_calls_and_opens_the_renewal_alone(door: Door) -> None:
+    shown = issue_box(door.config, a_box(door), now_utc() - timedelta(days=400))
+
+    assert door.ask(a_renewal(), shown).startswith(b"HTTP/1.1 200")
+    assert door.ask(GOOD, shown).startswith(b"HTTP/1.1 403")
+    assert b"certificate-missing" in door.ask(a_renewal())
+
+
+def test_a_certificate_that_another_authority_signed_is_no_proof(
+    door: Door, tmp_path: Path
+) -> None:
+    pki.make_authority(tmp_path / "pki", "device-ca", now_utc())
+    strange = replace(door.config, data_dir=tmp_path)
+
+    assert door.ask(a_renewal(), issue_box(strange, a_box(door))) == b""

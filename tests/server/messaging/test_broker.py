@@ -1,6 +1,8 @@
 """The broker's doors, tried by boxes that hold a certificate and mean no good."""
 
 import socket
+import ssl
+import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -182,3 +184,42 @@ def test_a_message_larger_than_the_wire_allows_ends_the_connection(
 
     wait_until(box.lost.is_set, "the broker hung up")
     assert server.payloads(OWN_UP) == []
+
+
+@pytest.mark.parametrize(
+    ("version", "is_let_in"),
+    [(ssl.TLSVersion.TLSv1_1, False), (ssl.TLSVersion.TLSv1_2, True)],
+    ids=["TLS 1.1", "TLS 1.2"],
+)
+def test_old_tls_does_not_get_in(
+    broker: RunningBroker, version: ssl.TLSVersion, is_let_in: bool
+) -> None:
+    context = ssl.create_default_context(cafile=str(broker.config.pki_dir / "service-ca.pem"))
+    context.set_ciphers("ALL:@SECLEVEL=0")  # else OpenSSL itself would not even try
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = context.maximum_version = version
+    context.load_cert_chain(*issue_box(broker.config, BOX))
+
+    with socket.create_connection(("127.0.0.1", broker.config.broker_port), timeout=60) as plain:
+        try:
+            with context.wrap_socket(plain, server_hostname="127.0.0.1") as line:
+                agreed = line.version()
+        except (ssl.SSLError, ConnectionError):
+            agreed = None
+
+    assert (agreed is not None) == is_let_in
+
+
+def test_a_flood_from_one_box_delays_no_other(
+    broker: RunningBroker, server: Client, box: Client
+) -> None:
+    """What is too much is not stored by the server (tests/server/messaging/test_quota.py)."""
+    with box_client(broker.config, OTHER) as quiet:
+        for _ in range(2_000):
+            box.mqtt.publish(OWN_UP, b"x" * 200, qos=0)
+
+        assert quiet.publish(topics.up(OTHER, Up.REPORT), b"mine")
+
+        wait_until(lambda: server.payloads(topics.up(OTHER, Up.REPORT)), "the other one is heard")
+        assert not quiet.lost.is_set()
