@@ -7,7 +7,7 @@ it returns mends the box again. Faults that are over when they have struck retur
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from oleada_agent import journal
 from oleada_agent.boot import control
@@ -15,51 +15,49 @@ from oleada_agent.slots import slot_path
 
 from oleada_lab.check import facts
 from oleada_lab.scenario import Fault
+from oleada_lab.scene import Scene
 from oleada_lab.sim import disk as disks
 from oleada_lab.sim.box import SimBox
 from oleada_lab.sim.crash import Kept
 from oleada_lab.sim.door import Wrong
 from oleada_lab.sim.link import Way
 
-if TYPE_CHECKING:
-    from oleada_lab.stories import Stage
-
 Mend = Callable[[], None]
-Strike = Callable[["Stage", Fault, SimBox], Mend | None]
+Strike = Callable[[Scene, Fault, SimBox], Mend | None]
 BROWNOUT_MS: Final = 3_000
 READ_ONLY: Final = "Read-only file system"
 EVERY_FOLDER: Final = ("slots", "boot", "data", "run")
 
 
-def _power_cut(_stage: "Stage", fault: Fault, box: SimBox) -> Mend:
+def _power_cut(_stage: Scene, fault: Fault, box: SimBox) -> Mend:
     box.kept = Kept(fault.persistence)
     box.pull_the_plug()
     return box.plug_in
 
 
-def _unplug(stage: "Stage", fault: Fault, box: SimBox) -> None:
+def _unplug(stage: Scene, fault: Fault, box: SimBox) -> None:
     del fault
     box.pull_the_plug()
     stage.tell(facts.Unplugged(box.device_id))
 
 
-def _cut_in_write(_stage: "Stage", fault: Fault, box: SimBox) -> None:
+def _cut_in_write(_stage: Scene, fault: Fault, box: SimBox) -> None:
     box.kept = Kept(fault.persistence)
     box.cut_after_writes(fault.op, (fault.lasts or 0) * 1000)
 
 
-def _brownout(stage: "Stage", fault: Fault, box: SimBox) -> None:
+def _brownout(stage: Scene, fault: Fault, box: SimBox) -> None:
     box.kept = Kept(fault.persistence)
     for turn in range(fault.times):
         stage.world.after(2 * turn * BROWNOUT_MS, box.pull_the_plug)
         stage.world.after((2 * turn + 1) * BROWNOUT_MS, box.plug_in)
 
 
-def _watchdog(_stage: "Stage", _fault: Fault, box: SimBox) -> None:
+def _watchdog(_stage: Scene, _fault: Fault, box: SimBox) -> None:
     box.press_reset()
 
 
-def _disk_full(_stage: "Stage", _fault: Fault, box: SimBox) -> Mend:
+def _disk_full(_stage: Scene, _fault: Fault, box: SimBox) -> Mend:
     box.disk.full = True
 
     def mend() -> None:
@@ -69,7 +67,7 @@ def _disk_full(_stage: "Stage", _fault: Fault, box: SimBox) -> Mend:
 
 
 def _refusing(reason: str) -> Strike:
-    def strike(_stage: "Stage", fault: Fault, box: SimBox) -> Mend:
+    def strike(_stage: Scene, fault: Fault, box: SimBox) -> Mend:
         at = box.disk.changes + 1 + fault.op
         forever = fault.lasts is not None or reason == READ_ONLY
         box.disk.faults = (disks.Fault(at, reason, forever, fault.on),)
@@ -82,7 +80,7 @@ def _refusing(reason: str) -> Strike:
     return strike
 
 
-def _lying_disk(_stage: "Stage", fault: Fault, box: SimBox) -> Mend:
+def _lying_disk(_stage: Scene, fault: Fault, box: SimBox) -> Mend:
     box.disk.deaf_to = (fault.on,) if fault.on else EVERY_FOLDER
 
     def mend() -> None:
@@ -91,7 +89,7 @@ def _lying_disk(_stage: "Stage", fault: Fault, box: SimBox) -> Mend:
     return mend
 
 
-def _bit_rot(stage: "Stage", fault: Fault, box: SimBox) -> None:
+def _bit_rot(stage: Scene, fault: Fault, box: SimBox) -> None:
     """Flip a bit behind the file system's back, on the medium too."""
     running = box.running_slot
     slot = running if fault.on == "active" else ("A" if running == "B" else "B")
@@ -104,14 +102,14 @@ def _bit_rot(stage: "Stage", fault: Fault, box: SimBox) -> None:
     box.note(f"slot {slot} rots at byte {at}")
 
 
-def _journal_lost(_stage: "Stage", _fault: Fault, box: SimBox) -> None:
+def _journal_lost(_stage: Scene, _fault: Fault, box: SimBox) -> None:
     for name in box.disk.list("data"):
         if name.startswith("journal."):
             box.disk.rot(f"data/{name}", 1)
     box.press_reset()
 
 
-def _record_rot(stage: "Stage", _fault: Fault, box: SimBox) -> None:
+def _record_rot(stage: Scene, _fault: Fault, box: SimBox) -> None:
     """Flip one bit of the record that counts, of journal and of boot control."""
     dice = stage.world.stream(f"rot/{stage.world.now_ms}", box.device_id)
     for files, number in ((journal.FILES, "seq"), (control.FILES, "generation")):
@@ -127,7 +125,7 @@ def _number_in(record: bytes, name: str) -> int:
     return 0
 
 
-def _clock(stage: "Stage", fault: Fault, box: SimBox) -> Mend:
+def _clock(stage: Scene, fault: Fault, box: SimBox) -> Mend:
     box.senses.clock_ms = int(fault.by)
     box.note(f"has a clock that is wrong by {int(fault.by)} ms")
     stage.tell(facts.ClockSet(box.device_id, int(fault.by)))
@@ -138,7 +136,7 @@ def _clock(stage: "Stage", fault: Fault, box: SimBox) -> Mend:
     return mend
 
 
-def _drift(stage: "Stage", fault: Fault, box: SimBox) -> Mend:
+def _drift(stage: Scene, fault: Fault, box: SimBox) -> Mend:
     box.senses.drift_ppm = fault.amount
     stage.tell(facts.ClockSet(box.device_id, fault.amount))
 
@@ -148,12 +146,12 @@ def _drift(stage: "Stage", fault: Fault, box: SimBox) -> Mend:
     return mend
 
 
-def _suspend(_stage: "Stage", fault: Fault, box: SimBox) -> Mend:
+def _suspend(_stage: Scene, fault: Fault, box: SimBox) -> Mend:
     box.sleep((fault.lasts or 0) * 1000)
     return lambda: _set_silent(box, ())
 
 
-def _line_cut(_stage: "Stage", _fault: Fault, box: SimBox) -> Mend:
+def _line_cut(_stage: Scene, _fault: Fault, box: SimBox) -> Mend:
     box.link.is_cut = True
     box.line_changed()
 
@@ -164,7 +162,7 @@ def _line_cut(_stage: "Stage", _fault: Fault, box: SimBox) -> Mend:
 
 
 def _silent(*ways: Way) -> Strike:
-    def strike(_stage: "Stage", _fault: Fault, box: SimBox) -> Mend:
+    def strike(_stage: Scene, _fault: Fault, box: SimBox) -> Mend:
         _set_silent(box, ways)
         return lambda: _set_silent(box, ())
 
@@ -176,7 +174,7 @@ def _set_silent(box: SimBox, ways: tuple[Way, ...]) -> None:
     box.line_changed()
 
 
-def _no_names(_stage: "Stage", _fault: Fault, box: SimBox) -> Mend:
+def _no_names(_stage: Scene, _fault: Fault, box: SimBox) -> Mend:
     box.link.has_names = False
 
     def mend() -> None:
@@ -185,11 +183,11 @@ def _no_names(_stage: "Stage", _fault: Fault, box: SimBox) -> Mend:
     return mend
 
 
-def _limit_data(_stage: "Stage", fault: Fault, box: SimBox) -> None:
+def _limit_data(_stage: Scene, fault: Fault, box: SimBox) -> None:
     box.link.limit_bytes = fault.amount
 
 
-def _slow_line(_stage: "Stage", fault: Fault, box: SimBox) -> Mend:
+def _slow_line(_stage: Scene, fault: Fault, box: SimBox) -> Mend:
     box.link.slowdown = fault.amount
 
     def mend() -> None:
@@ -198,7 +196,7 @@ def _slow_line(_stage: "Stage", fault: Fault, box: SimBox) -> Mend:
     return mend
 
 
-def _move_house(stage: "Stage", fault: Fault, box: SimBox) -> None:
+def _move_house(stage: Scene, fault: Fault, box: SimBox) -> None:
     box.link.is_cut = True
     box.line_changed()
     box.link.profile = stage.profiles[fault.profile]
@@ -206,7 +204,7 @@ def _move_house(stage: "Stage", fault: Fault, box: SimBox) -> None:
 
 
 def _door(wrong: Wrong) -> Strike:
-    def strike(_stage: "Stage", _fault: Fault, box: SimBox) -> Mend:
+    def strike(_stage: Scene, _fault: Fault, box: SimBox) -> Mend:
         box.set_door(wrong)
         return lambda: box.set_door(Wrong.NOTHING)
 
@@ -214,19 +212,19 @@ def _door(wrong: Wrong) -> Strike:
 
 
 def _sense(blocked: str) -> Strike:
-    def strike(_stage: "Stage", _fault: Fault, box: SimBox) -> Mend:
+    def strike(_stage: Scene, _fault: Fault, box: SimBox) -> Mend:
         box.sense(blocked)
         return lambda: box.sense("")
 
     return strike
 
 
-def _factory_reset(stage: "Stage", fault: Fault, box: SimBox) -> None:
+def _factory_reset(stage: Scene, fault: Fault, box: SimBox) -> None:
     del stage, fault
     box.factory_reset()
 
 
-def _remote_spam(_stage: "Stage", _fault: Fault, box: SimBox) -> None:
+def _remote_spam(_stage: Scene, _fault: Fault, box: SimBox) -> None:
     if box.agent is not None:
         box.guard(box.agent.put_health)
 
@@ -268,7 +266,7 @@ STRIKE: Final[dict[str, Strike]] = {
 }
 
 
-def strike_service(stage: "Stage", fault: Fault) -> Mend | None:
+def strike_service(stage: Scene, fault: Fault) -> Mend | None:
     """Let *fault* strike the broker or the server; return what mends it."""
     server, broker = stage.server, stage.broker
     match fault.kind:

@@ -7,17 +7,15 @@ first leaves out some faults: what hides a bug is often another fault.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from oleada_lab.faults import STRIKE, Mend, strike_service
 from oleada_lab.scenario import Chance, Fault
 from oleada_lab.scenario_check import RATE
+from oleada_lab.scene import Scene
 from oleada_lab.sim.box import SimBox
 from oleada_lab.sim.crash import Kept
 from oleada_lab.sim.world import clock_time
-
-if TYPE_CHECKING:
-    from oleada_lab.stories import Stage
 
 WRITES_OF_AN_UPDATE: Final = 120
 """Flash writes of one update, about; a random power cut falls on one of them."""
@@ -39,7 +37,7 @@ class Plant:
         last_ms: When the last fault that has a time strikes.
     """
 
-    stage: "Stage"
+    stage: Scene
     last_ms: int = 0
     _over: bool = False
     _mends: dict[int, tuple[Mend, SimBox | None]] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 """What a scenario's values must be, beyond their types; every refusal is a sentence."""
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from oleada_agent.boot.choice import Behaviour
 from oleada_server.rollouts.states import RolloutState
@@ -11,10 +11,8 @@ from oleada_lab.check.watch import chosen
 from oleada_lab.errors import LabError
 from oleada_lab.fault_kinds import KINDS
 from oleada_lab.scenario_read import ScenarioError
+from oleada_lab.scenario_shapes import Chance, Fault, Scenario
 from oleada_lab.sim.crash import Kept
-
-if TYPE_CHECKING:
-    from oleada_lab.scenario import Chance, Fault, Scenario
 
 BOXES_MAX: Final = 100_000
 DURATION_S_MAX: Final = 400 * 86_400
@@ -25,7 +23,7 @@ TARGET: Final = re.compile(
 RATE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)/device/(hour|day)")
 
 
-def check(scenario: "Scenario") -> None:
+def check(scenario: Scenario) -> None:
     """Return if every value of *scenario* makes sense.
 
     Raises:
@@ -69,7 +67,7 @@ def check(scenario: "Scenario") -> None:
     _check_rest(scenario)
 
 
-def _check_rest(scenario: "Scenario") -> None:
+def _check_rest(scenario: Scenario) -> None:
     try:
         chosen(scenario.expect.invariants)
     except LabError as error:
@@ -81,7 +79,7 @@ def _check_rest(scenario: "Scenario") -> None:
             _check_mode(mode)
 
 
-def _check_fault(scenario: "Scenario", fault: "Fault") -> None:
+def _check_fault(scenario: Scenario, fault: Fault) -> None:
     _check_kind(scenario, fault.kind, fault.target, has_end=fault.lasts is not None)
     if (fault.at is None and fault.every is None) == (fault.when is None):
         raise ScenarioError("a fault needs either 'at' or 'when', and not both.")
@@ -95,7 +93,7 @@ def _check_fault(scenario: "Scenario", fault: "Fault") -> None:
     _check_mode(fault.persistence)
 
 
-def _check_chance(scenario: "Scenario", chance: "Chance") -> None:
+def _check_chance(scenario: Scenario, chance: Chance) -> None:
     _check_kind(scenario, chance.kind, chance.target, has_end=chance.lasts is not None)
     if RATE.fullmatch(chance.rate) is None:
         raise ScenarioError(f"random.rate is {chance.rate!r}; 0.1/device/day was expected.")
@@ -104,7 +102,7 @@ def _check_chance(scenario: "Scenario", chance: "Chance") -> None:
     _check_mode(chance.persistence)
 
 
-def _check_kind(scenario: "Scenario", name: str, target: str, *, has_end: bool) -> None:
+def _check_kind(scenario: Scenario, name: str, target: str, *, has_end: bool) -> None:
     kind = KINDS.get(name)
     if kind is None:
         raise ScenarioError(f"fault.kind is {name!r}; one of {', '.join(KINDS)} was expected.")
