@@ -294,8 +294,9 @@ class Deny:
 class AuditHead:
     """Signed: what the server's audit trail was at one moment, told to everybody alike.
 
-    A box keeps the newest one and says which in its health, so that a server that shows
-    one trail to its auditors and another one to some boxes is found.
+    It rides along with the metadata, so that whoever listens on any model's topic can keep
+    it and compare: a server that shows one trail to its auditors and another one elsewhere
+    would be found. Boxes do not keep it yet.
 
     Attributes:
         size: Entries under it.

@@ -22,6 +22,7 @@ from sqlalchemy import delete, func, select
 from tuf.api.metadata import Metadata, Snapshot, Targets, Timestamp
 
 from oleada_server import config as settings
+from oleada_server.audit import heads
 from oleada_server.clock import to_ms
 from oleada_server.db import db
 from oleada_server.messaging import service as messaging
@@ -35,8 +36,8 @@ from oleada_server.releases.models import TufFile
 
 META_BYTES_MAX: Final = messages.DOWN_BYTES_MAX - 4096
 """What a box takes in one message, less room for the topic and its properties."""
-ONLINE_GROWTH_BYTES: Final = 2048
-"""Room for snapshot and timestamp to name a few more models."""
+ONLINE_GROWTH_BYTES: Final = 3584
+"""Room for snapshot and timestamp to name a few more models, and for a head of the audit trail."""
 VERSIONS_KEPT: Final = 16
 """Of each role but root: a client that began with an older timestamp still ends well."""
 
@@ -168,6 +169,8 @@ def is_due(now: datetime) -> tuple[bool, bool]:
 def queue_meta(now: datetime) -> None:
     """Queue the metadata of every model for its boxes, in the caller's transaction.
 
+    The newest signed head of the audit trail rides along, the same for every box.
+
     Raises:
         MetadataTooLargeError: it does not fit into one message.
     """
@@ -175,9 +178,11 @@ def queue_meta(now: datetime) -> None:
     chain = roots()
     targets = repository.read(Targets, found["targets"], "targets")
     queued: list[messaging.Queued] = []
+    head = heads.newest()
     for model in repository.model_names(targets.signed):
         files = _files_for(model, found, chain)
-        payload = messages.encode(Meta(messaging.next_header(now), files))
+        meta = Meta(messaging.next_header(now), files, head.envelope if head else None)
+        payload = messages.encode(meta)
         _check_fits(len(payload))
         queued.append((topics.model(model, topics.Model.META), payload, None))
     messaging.queue_retained_many(queued)
