@@ -19,6 +19,8 @@ from oleada_lab.outages.scene import Scene
 
 EXPIRED: Final = "certificate of this box has expired"
 YEAR: Final = timedelta(days=365)
+COMES_BACK_S: Final = 600.0
+"""Three refusals of the broker, with the pauses between them, on a machine that is busy."""
 LONG_AGO: Final = timedelta(days=900)
 """More than a server certificate lives."""
 
@@ -91,6 +93,7 @@ def _comes_back(claims: Claims, scene: Scene, target: Box, device_id: str, who: 
     claims.become(
         f"{who} has another certificate",
         lambda: _ends_s(disk) > now_utc().timestamp() and "identity/" + keypairs.active(disk),
+        limit_s=COMES_BACK_S,
     )
     claims.become(f"{who} is heard again", lambda: scene.is_over("boxes-expired"))
     claims.become(f"{who} has said everything", lambda: scene.waiting() <= 1)

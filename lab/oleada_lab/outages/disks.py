@@ -112,12 +112,13 @@ def box(scene: Scene, version: str, outage_s: float) -> Claims:
     claims.hold("what it keeps to say is bounded", spool < 4 * MEGABYTE, spool)
     disk.make_room()
     claims.become(
-        "the update goes on by itself", lambda: scene.versions([target]) == {version}, limit_s=180
+        "the update goes on by itself", lambda: scene.versions([target]) == {version}, limit_s=600
     )
     rest = scene.operator.server.client
     claims.become(
         "the rollout finishes without a person",
         lambda: rest.get(f"/api/v1/rollouts/{rollout}")["state"] == "finished",
+        limit_s=600,
     )
     return claims
 
