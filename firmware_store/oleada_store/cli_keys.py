@@ -7,6 +7,7 @@ import click
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from oleada_store import ceremony, keys
+from oleada_store.cli_succession import rehearse, rotate, sign
 from oleada_store.clock import now_utc
 from oleada_store.files import write_whole
 from oleada_store.options import (
@@ -22,6 +23,10 @@ from oleada_store.options import (
 @click.group("keys", cls=StoreGroup)
 def keys_group() -> None:
     """Make and renew the offline keys that say what boxes may run."""
+
+
+for command in (rotate, sign, rehearse):
+    keys_group.add_command(command)
 
 
 @keys_group.command("init")
