@@ -1,0 +1,64 @@
+"""Assignments signed by the director's key, as the server signs them: how many a second.
+
+Only the words and the signature: no database, no broker (``assignment`` measures those).
+"""
+
+import time
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from oleada_wire import messages
+from oleada_wire.cohort import merkle_proofs, merkle_root
+from oleada_wire.envelope import KeySigner
+from oleada_wire.ids import BootId
+from oleada_wire.messages import Assign, Assignment, Header
+
+COUNT: Final = 100_000
+FLEET: Final = 1_000_000
+LIMIT_S: Final = 60
+NOW_MS: Final = 1_795_000_000_000
+WEEK_MS: Final = 7 * 24 * 3_600_000
+
+
+def measure(count: int) -> dict[str, Any]:
+    """Return what *count* assignments cost, and what a million would, in seconds of one core."""
+    signer = KeySigner.of(Ed25519PrivateKey.generate())
+    size_bytes, begun_s = 0, time.process_time()
+    for number in range(count):
+        size_bytes = len(messages.seal(_assign(number), [signer]))
+    cpu_s = time.process_time() - begun_s
+    million_s = cpu_s * FLEET / count
+    return {
+        "assignments": count,
+        "cpu_s": round(cpu_s, 2),
+        "per_s_a_core": round(count / cpu_s),
+        "bytes_each": size_bytes,
+        "million_cpu_s": round(million_s, 1),
+        "limit_s": LIMIT_S,
+        "met": million_s <= LIMIT_S,
+        "merkle": _merkle(count),
+    }
+
+
+def _assign(number: int) -> Assign:
+    header = Header(f"{number:032x}", NOW_MS, BootId(1, "0badcafe"), number + 1)
+    assignment = Assignment(
+        f"AS-{number}", 1, "R-107", 31, "VX-410/5.8.2.img", "ab" * 32, 123_456_789, "5.8.2", 3,
+        NOW_MS, NOW_MS + WEEK_MS, spread_s=3600,
+    )  # fmt: skip
+    return Assign(header, f"VX41{number:08d}", number + 1, assignment)
+
+
+def _merkle(count: int) -> dict[str, Any]:
+    """Return what the tree of a list of *count* boxes costs: its root, then every proof."""
+    ids = [f"VX41{number:08d}" for number in range(count)]
+    begun_s = time.process_time()
+    merkle_root(ids)
+    root_s = time.process_time() - begun_s
+    proofs = merkle_proofs(ids)
+    return {
+        "boxes": count,
+        "root_cpu_s": round(root_s, 2),
+        "proofs_cpu_s": round(time.process_time() - begun_s - root_s, 2),
+        "hashes_a_proof": max(map(len, proofs.values())),
+    }
