@@ -76,7 +76,7 @@ class Mount:
 
     def strike(self, *faults: Fault) -> None:
         """Refuse *faults* from now on."""
-        self._ask("strike", faults=[asdict(fault) for fault in faults])
+        self._ask("strike", faults=[_told(fault) for fault in faults])
 
     def cut_in(self, operations: int) -> None:
         """Kill the process group that does the operation so many from now, right after it."""
@@ -84,7 +84,7 @@ class Mount:
 
     def strike_in(self, fault: Fault) -> None:
         """Refuse *fault*, whose number counts from now: 1 is the next operation."""
-        self._ask("strike_in", fault=asdict(fault))
+        self._ask("strike_in", fault=_told(fault))
 
     def remount_read_only(self) -> None:
         """Refuse every change from now on, as a kernel does after an error."""
@@ -118,6 +118,11 @@ class Mount:
         if "error" in answer:
             raise MountError(f"The mount at {self.folder.name} refused {order}: {answer['error']}.")
         return answer["ok"]
+
+
+def _told(fault: Fault) -> dict[str, Any]:
+    """Return *fault* as JSON has it, which knows no sets."""
+    return {**asdict(fault), "kinds": sorted(fault.kinds)}
 
 
 @contextmanager

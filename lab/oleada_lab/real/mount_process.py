@@ -85,7 +85,7 @@ class Mounted:
         medium = self.medium
         match name:
             case "strike":
-                medium.strike(tuple(Fault(**one) for one in asked["faults"]))
+                medium.strike(tuple(_fault(one) for one in asked["faults"]))
             case "forget_syncs":
                 medium.forget_syncs(tuple(asked["paths"]))
             case "full_after" | "read_only_after":
@@ -104,7 +104,7 @@ class Mounted:
             case "cut_in":
                 medium.cut_after = medium.changes + asked["operations"]
             case "strike_in":
-                fault = Fault(**asked["fault"])
+                fault = _fault(asked["fault"])
                 medium.strike((replace(fault, at=medium.changes + fault.at),))
             case "remount_read_only":
                 medium.is_read_only = True
@@ -117,6 +117,10 @@ class Mounted:
         if group != os.getpgrp():
             with suppress(ProcessLookupError):
                 os.killpg(group, signal.SIGKILL)
+
+
+def _fault(told: dict[str, Any]) -> Fault:
+    return Fault(**{**told, "kinds": frozenset(told["kinds"])})
 
 
 def main() -> None:

@@ -14,8 +14,10 @@ from oleada_lab.proc.home import HOT_MC, NAME, ROOM, DiskKind, Home, at_home
 from oleada_lab.proc.old_agent import agent_at
 from oleada_lab.proc.reading import BoxReader
 from oleada_lab.proc.strikes import flip
+from oleada_lab.real.mount import mounted
 from oleada_lab.real.tools import BY_NAME, missing
 from oleada_lab.scenario import load
+from oleada_lab.sim.disk import IO_ERROR, Fault
 
 from tests.support.not_run import MARK
 
@@ -57,6 +59,27 @@ def test_a_box_knows_its_server_by_its_own_file_of_names(home: Home) -> None:
     assert str(HOT_MC) in done.stdout or not Path("/sys/class/thermal").is_dir()
     assert done.stdout.rstrip().endswith(f"{home.room}/clock")
     assert NAME not in Path("/etc/hosts").read_text()
+
+
+@pytest.mark.real
+def test_the_medium_of_a_box_fails_from_the_next_operation_on(tmp_path: Path) -> None:
+    if why := missing("fuse"):
+        pytest.skip(f"{MARK}{why}")
+    (tmp_path / "factory" / "data").mkdir(parents=True)
+
+    with mounted(tmp_path / "box") as mount:
+        mount.load(tmp_path / "factory")
+        mount.strike_in(Fault(1, IO_ERROR))
+        with pytest.raises(OSError, match=IO_ERROR):
+            (mount.folder / "data" / "a").touch()
+        (mount.folder / "data" / "a").touch()
+        mount.remount_read_only()
+        with pytest.raises(OSError, match="Read-only file system"):
+            (mount.folder / "data" / "b").touch()
+        mount.mend()
+        (mount.folder / "data" / "b").touch()
+
+        assert sorted(path.name for path in (mount.folder / "data").iterdir()) == ["a", "b"]
 
 
 def test_names_can_go_and_come_back_in_the_file_that_is_mounted(home: Home) -> None:
