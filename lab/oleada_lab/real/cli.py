@@ -15,7 +15,7 @@ from oleada_lab.real.kinds import DOUBLE, JOBS, KILLED_EVERY, KINDS, Book, Choic
 from oleada_lab.sim.crash import Kept
 from oleada_lab.sweep.bugs import Bug
 
-NEEDS: Final = {"strace": ("strace",), "faults-strace": ("strace",)}
+NEEDS: Final = {"strace": ("strace",), "faults-strace": ("strace", "loop")}
 """What of the machine a kind needs, by the names of ``oleada-lab doctor``; FUSE, where none."""
 DOUBLE_WORDS: Final = {"none": 0, "sample": DOUBLE, "all": None}
 

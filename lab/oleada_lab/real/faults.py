@@ -106,26 +106,54 @@ def suffer(place: Stand, trouble: Trouble, number: int) -> tuple[Verdict, str]:
     """Return what becomes of a box whose disk is in *trouble* from operation *number* on."""
     box = place.new_box()
     trouble.begin(place.mount, number)
-    said = ""
+
+    def mended() -> Box:
+        place.mount.mend()
+        return box
+
     try:
         box.power_on()
-        said = _until_told(place.scene, box, _words(trouble))
-        verdict = judge(place.scene.look(box), place.scene.goal)
-        was_helped = verdict.fate is not Fate.WELL
-        if was_helped:
-            box.power_off()
-            place.mount.mend()
-            verdict = _again(place.scene, box)
-            said += _log(box) + box.console()
+        return endure(place.scene, box, trouble.code, mended)
     finally:
         box.power_cut()
         place.mount.mend()
-    if why := unclear(trouble, said, was_helped):
+
+
+def endure(
+    scene: Scene, box: Box, code: int | None, mended: Callable[[], Box]
+) -> tuple[Verdict, str]:
+    """Return what becomes of *box*, which runs on a disk that fails.
+
+    Args:
+        code: What the system calls it; None when nothing is refused.
+        mended: Mends the disk of the box, which is off, and returns the box.
+    """
+    words = clear_words(code)
+    said = _until_told(scene, box, words)
+    verdict = judge(scene.look(box), scene.goal)
+    was_helped = verdict.fate is not Fate.WELL
+    if was_helped:
+        box.power_off()
+        box = mended()
+        try:
+            verdict = _again(scene, box)
+            said += _log(box) + box.console()
+        finally:
+            box.power_cut()
+    if why := unclear(words, said, was_helped):
         verdict = Verdict(Fate.STUCK, why)
     return verdict, "" if verdict.fate is Fate.WELL else said[-SAID_CHARS:]
 
 
-def _until_told(scene: Scene, box: Box, words: str) -> str:
+def clear_words(code: int | None) -> tuple[str, ...]:
+    """Return what a box may say of *code* so that a person knows; nothing if none is needed."""
+    if code is None:
+        return ()
+    looked = ("bytes are free",) if code == errno.ENOSPC else ()  # it looked before it wrote
+    return (os.strerror(code), *looked)
+
+
+def _until_told(scene: Scene, box: Box, words: Sequence[str]) -> str:
     """Return what *box* says until it is at its goal, off, has failed, or has said *words*."""
     patience = Patience(LIMIT_S, monotonic_s())
     heard = ""
@@ -134,10 +162,11 @@ def _until_told(scene: Scene, box: Box, words: str) -> str:
             break
         heard = max(heard, _log(box), key=len)
         details = " ".join(report.detail for report in scene.known().reports)
-        if words and words in heard + details:
+        if any(one in heard + details for one in words):
             return heard + details
         sleep_s(POLL_S)
-    return heard + box.console()
+    details = " ".join(report.detail for report in scene.known().reports)
+    return heard + box.console() + details
 
 
 def _again(scene: Scene, box: Box) -> Verdict:
@@ -148,17 +177,13 @@ def _again(scene: Scene, box: Box) -> Verdict:
     return judge(scene.wait(box) or scene.look(box), scene.goal)
 
 
-def unclear(trouble: Trouble, said: str, was_helped: bool) -> str:
+def unclear(words: Sequence[str], said: str, was_helped: bool) -> str:
     """Return why what the box said is no clear word; empty when it is one, or none was needed."""
     if TRACE in said:
         return "The box answered with the trace of a programming error."
-    if was_helped and _words(trouble) not in said:
-        return f"The box did not come to its goal, and did not say {_words(trouble)!r}."
+    if was_helped and not any(one in said for one in words):
+        return f"The box did not come to its goal, and did not say {' or '.join(words)!r}."
     return ""
-
-
-def _words(trouble: Trouble) -> str:
-    return "" if trouble.code is None else os.strerror(trouble.code)
 
 
 def _log(box: Box) -> str:

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from oleada_lab.clock import monotonic_s
 from oleada_lab.errors import LabError
-from oleada_lab.real import cuts, faults, traced
+from oleada_lab.real import cuts, faults, traced, traced_faults
 from oleada_lab.real.cuts import Cut, Recording, Stand
 from oleada_lab.real.kept import Keep
 from oleada_lab.real.report import Swept
@@ -194,6 +194,23 @@ def with_faults(home: Path, choice: Choice, book: Book) -> Swept:
     return Swept("faults", len(life.log), len(numbers), done, steps(life.log), a_twin())
 
 
+def with_faults_of_ext4(home: Path, choice: Choice, book: Book) -> Swept:
+    """Return what became of boxes on a plain disk that failed and was mended."""
+    kind, keep = "faults-strace", book.keep
+    with traced_faults.stands(home, choice.jobs) as places:
+        log, points, verdict = places[0].record()
+        _must_be_well(verdict)
+        chosen = _chosen(points, choice)
+        wanted = [
+            (failure, point)
+            for failure, point in traced_faults.tasks(chosen)
+            if not keep.has(kind, point.title, Kept.ALL, failure.name, killed=False)
+        ]
+        book.take(kind, traced_faults.sweep(places, wanted, log), len(wanted))
+    done = keep.of(kind, {point.title: point.done for point in points})
+    return Swept(kind, len(log), len(chosen), done, None, a_twin())
+
+
 KINDS: Final[dict[str, Callable[[Path, Choice, Book], Swept]]] = {
     "fuse": partial(over_fuse, "fuse", UPDATED),
     "unhealthy": partial(over_fuse, "unhealthy", SICK),
@@ -201,6 +218,7 @@ KINDS: Final[dict[str, Callable[[Path, Choice, Book], Swept]]] = {
     "double": twice,
     "strace": by_strace,
     "faults": with_faults,
+    "faults-strace": with_faults_of_ext4,
 }
 """What can be asked for, in the order in which it is done."""
 

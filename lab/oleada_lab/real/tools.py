@@ -130,6 +130,10 @@ def _small_disk() -> str:
     )
 
 
+def _loop() -> str:
+    return _has("mke2fs", "e2fsck", "losetup")() or _tried("losetup", "--find")
+
+
 def _cgroup() -> str:
     root = Path("/sys/fs/cgroup")
     places = [root, *(root / name for name in ("memory", "cpu"))]
@@ -203,6 +207,14 @@ TOOLS: Final = (
         _apt("strace"),
         False,
         _strace,
+    ),
+    Tool(
+        "loop",
+        "a real ext4 in a file, which is filled or finds an error",
+        "'sweep power --real --kind faults-strace'",
+        "apt-get install e2fsprogs mount; be root, with the right to mount",
+        False,
+        _loop,
     ),
     Tool(
         "netns",

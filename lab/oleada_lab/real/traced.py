@@ -94,7 +94,7 @@ class TracedBox(Box):
     def command(self) -> list[str]:
         """Return what is started when the box gets power."""
         if self._start is None:
-            return [*self._strace, "-f", "--seccomp-bpf", "--", *DIES_WITH_PARENT, *self.program()]
+            return [*self._strace, "-f", "--", *DIES_WITH_PARENT, *self.program()]
         # Not with --seccomp-bpf, under which strace 6.1 counts calls but lets them pass; and
         # without -f, for the disk is written by one thread.
         alone = [*self._strace, "--", *DIES_WITH_PARENT]
@@ -119,21 +119,24 @@ class TracedStand:
     """One place where boxes are killed: a house and a plain folder.
 
     Args:
-        home: Where the box and what strace says of it lie.
+        home: Where lies what strace says of the box.
+        box: Where the box lies; beside that if not given.
     """
 
-    def __init__(self, scene: Scene, home: Path) -> None:
+    def __init__(self, scene: Scene, home: Path, box: Path | None = None) -> None:
         self.scene = scene
-        self._home = home
-        self._box = home / "box"
+        self.home = home
+        self.box = box or home / "box"
 
     def record(self) -> tuple[list[Op], list[Point], Verdict]:
         """Return the changes of one whole update, where to cut it, and how it ended."""
-        log = self._home / "recorded.log"
-        box = self._new_box(log, ["-y", "-s", "0", "-e", f"trace={','.join(calls.WATCHED)}"], None)
+        log = self.home / "recorded.log"
+        box = self.new_box(
+            log, ["--seccomp-bpf", "-y", "-s", "0", "-e", f"trace={','.join(calls.WATCHED)}"], None
+        )
         verdict, _ = recover(self.scene, box)
         found = list(calls.read(log.read_text(errors="replace").splitlines()))
-        return calls.changes(found, str(self._box)), points(found, str(self._box)), verdict
+        return calls.changes(found, str(self.box)), points(found, str(self.box)), verdict
 
     def cut(self, point: Point, before: Sequence[Op]) -> Cut:
         """Cut a new box's power at *point*; return what becomes of it.
@@ -142,20 +145,22 @@ class TracedStand:
             before: The changes of a whole update, to name the last one before the cut.
         """
         inject = f"inject={point.name}:signal=KILL:when={point.when}"
-        log = self._home / "cut.log"
-        box = self._new_box(log, ["-e", f"trace={point.name}", "-e", inject], point.start)
+        log = self.home / "cut.log"
+        box = self.new_box(log, ["-e", f"trace={point.name}", "-e", inject], point.start)
         until_dark(self.scene, box)
         self.scene.go_back(self.scene.known())
-        verdict, said = recover(self.scene, self.scene.box_in(self._box))
+        verdict, said = recover(self.scene, self.scene.box_in(self.box))
         was_cut = KILLED in log.read_text(errors="replace")
         after = before[point.done - 1] if was_cut and point.done else None
         return Cut(point.done, after, Kept.ALL, verdict, said, name=point.title)
 
-    def _new_box(self, log: Path, options: Sequence[str], start: int | None) -> Box:
-        shutil.rmtree(self._box, ignore_errors=True)
-        shutil.copytree(self.scene.factory, self._box)
-        self.scene.new_box(self._box)
-        return TracedBox(self.scene, self._box, log, options, start)
+    def new_box(self, log: Path, options: Sequence[str], start: int | None) -> Box:
+        """Return a box from the factory that runs under strace, as ``TracedBox`` has it."""
+        shutil.rmtree(self.box, ignore_errors=True)  # its run/ may be a disk of its own
+        shutil.copytree(self.scene.factory, self.box, dirs_exist_ok=True)
+        self.scene.new_box(self.box)
+        log.unlink(missing_ok=True)
+        return TracedBox(self.scene, self.box, log, options, start)
 
 
 def points(found: Sequence[calls.Call], box: str) -> list[Point]:

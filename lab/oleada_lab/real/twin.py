@@ -116,7 +116,10 @@ class Twin:
         first = _where(cut.first)
         if first is None:
             return frozenset()
-        return self._after(first).of(where, self.seed, self._ends)
+        found = self._after(first).of(where, self.seed, self._ends)
+        # A real life goes on where a simulated story ends: then the second cut is the first of
+        # the next story.
+        return found or self.life.of(where, self.seed, self._ends)
 
     def _after(self, first: Where) -> Cuts:
         """Return the recoveries of the cuts *first*, to be cut."""

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 from oleada_lab.clock import monotonic_s, sleep_s
-from oleada_lab.real import faults, tools
+from oleada_lab.real import faults, tools, traced_faults
 from oleada_lab.real.cuts import Stand
 from oleada_lab.real.mount import Mount, mounted
 from oleada_lab.real.scene import Scene, a_scene, recover
 from oleada_lab.real.steps import Logged, differences, names, role, steps
 from oleada_lab.real.tale import DEAD
-from oleada_lab.real.traced import TracedStand
+from oleada_lab.real.traced import Point, TracedStand
 from oleada_lab.real.twin import Twin, a_twin, disagreements
 from oleada_lab.real.verdict import Fate
 from oleada_lab.sim.crash import Kept
@@ -205,5 +205,21 @@ def test_a_disk_without_room_is_named_and_when_it_is_mended_the_update_succeeds(
     )
 
     assert verdict.fate is Fate.WELL, verdict.why + said
-    assert faults.unclear(full, "Traceback (most recent call last)", was_helped=False)
-    assert "did not say 'No space left on device'" in faults.unclear(full, "no", was_helped=True)
+    words = faults.clear_words(full.code)
+    assert faults.unclear(words, "Traceback (most recent call last)", was_helped=False)
+    assert "did not say 'No space left on device" in faults.unclear(words, "no", was_helped=True)
+    assert faults.unclear(words, "Only 5 bytes are free.", was_helped=True) == ""
+
+
+def test_an_ext4_that_turns_read_only_is_named_and_when_it_is_mended_the_update_succeeds(
+    home: Path,
+) -> None:
+    need("strace", "loop")
+    failure = next(one for one in traced_faults.FAILURES if one.name == "erofs")
+
+    with traced_faults.stands(home / "ext4", 1) as (place,):
+        found = place.suffer((failure, Point(1, "pwrite64", 60, 0)), [])
+        struck = traced_faults.STOPPED in (place.home / "fault.log").read_text()
+
+    assert struck
+    assert found.verdict.fate is Fate.WELL, found.verdict.why + found.said
