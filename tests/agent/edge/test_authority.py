@@ -194,17 +194,6 @@ def test_the_director_can_not_open_a_wave(bench: Bench) -> None:
     assert isinstance(bench.decide(bench.assignment()), AuthorityUnknown)
 
 
-def test_a_wave_that_is_not_to_be_believed_is_named_when_it_comes(bench: Bench) -> None:
-    def refusal(signers: list[KeySigner]) -> str:
-        sealed = messages.seal(bench.wave(), list(signers)).decode()
-        error = bench.authority.accept_waves(Waves(a_header(), (sealed,)))
-        return "" if error is None else error.code
-
-    assert refusal([bench.repository.director]) == "bad-signature"
-    assert refusal(bench.repository.approvers[:1]) == "bad-signature"
-    assert refusal(bench.repository.approvers) == ""
-
-
 def test_a_wave_that_does_not_come_is_waited_for_but_not_for_ever(bench: Bench) -> None:
     bench.authority.accept_waves(Waves(a_header(), ()))
 
