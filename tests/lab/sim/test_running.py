@@ -92,7 +92,7 @@ def test_a_run_that_was_cut_short_goes_on_behind_what_went_well(tmp_path: Path) 
     kept = tmp_path / "kept.jsonl"
     first = running.run_all([running.Wanted(SMALL, 1, server="rows")], 1, twice=False, kept=kept)
     with kept.open("a") as file:
-        file.write('{"name": "cut sho')
+        file.write('\n{"name": "cut sho')
     said: list[object] = []
 
     again = running.run_all(
