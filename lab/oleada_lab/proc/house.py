@@ -24,6 +24,7 @@ from oleada_lab.boxes import Box
 from oleada_lab.chaos.schedule import Victim
 from oleada_lab.chaos.victims import Lab
 from oleada_lab.clock import now_utc
+from oleada_lab.errors import OperatorError
 from oleada_lab.firmware.image import BuiltImage, ImageSpec, build_small_image
 from oleada_lab.operator import Operator, Places
 from oleada_lab.proc.ear import Ear
@@ -33,6 +34,8 @@ from oleada_lab.real.house import free_port
 
 PORTS: Final = ("web_port", "door_port", "broker_port", "broker_services_port")
 SYSTEM_BYTES: Final = 256 * 1024
+START_TRIES: Final = 3
+"""Of a minute each; a second start goes on where the first one was."""
 COMMAND_VALID: Final = timedelta(minutes=10)
 
 
@@ -65,7 +68,8 @@ class House:
         Raises:
             OperatorError: It does not start; says why.
         """
-        with self.operator.server:
+        try:
+            self._start()
             self.operator.establish([self.model])
             self._app = create_app(self.operator.server.config, WITHOUT_PAGES)
             with self._app.app_context(), Ear(self.operator.server.config) as self._ear:
@@ -75,6 +79,16 @@ class House:
                     with suppress(DBAPIError):
                         db.session.remove()
                     db.engine.dispose()
+        finally:
+            self.operator.server.stop()
+
+    def _start(self) -> None:
+        """Start the server; a machine that is busy for a minute is asked again."""
+        for _ in range(START_TRIES - 1):
+            with suppress(OperatorError):
+                self.operator.server.start()
+                return
+        self.operator.server.start()
 
     def build(self, version: str, behaviour: str = "good", agent_of: str = "") -> BuiltImage:
         """Return an image of *version*, with the agent of commit *agent_of* if it is given.
