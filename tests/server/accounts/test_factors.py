@@ -74,6 +74,8 @@ def test_a_phone_half_a_minute_off_is_good_enough(sqlite_app: Flask, late: int) 
 
     factors.prove_code(user_id, code_at(later + late * STEP), now=later)
 
+    assert factors.list_factors(user_id)[0].last_used_at == later
+
 
 def test_a_minute_off_is_not(sqlite_app: Flask) -> None:
     user_id, _ = enrolled()
