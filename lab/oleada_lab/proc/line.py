@@ -200,7 +200,8 @@ class Line:
         sent_s = arrives_s = 0.0
         while data := await reader.read(READ_BYTES):
             now_s = loop.time()
-            self._judge(one, len(data), way, now_s)
+            timeout_s = self.profile.nat_timeout
+            one.is_dead = one.is_dead or (timeout_s is not None and now_s - one.last_s > timeout_s)
             sent_s = max(now_s, sent_s) + len(data) * self.slowdown / self.profile.rate
             late_ms = self._half_way_ms() + self._loss_ms(1 + len(data) // SEGMENT_BYTES)
             arrives_s = max(arrives_s, sent_s + late_ms / 1000)
@@ -215,6 +216,7 @@ class Line:
         while data:
             arrives_s, data = await road.get()
             await asyncio.sleep(max(0.0, arrives_s - loop.time()))
+            self._falls(one, len(data), way)
             while way in self.silent or one.is_dead:
                 await asyncio.sleep(POLL_S)
             one.last_s = loop.time()
@@ -224,16 +226,12 @@ class Line:
             await writer.drain()
         writer.write_eof()
 
-    def _judge(self, one: Connection, size_bytes: int, way: Way, now_s: float) -> None:
-        """Let *one* be forgotten, if the line does that to it."""
-        profile = self.profile
-        other = Way.DOWN if way is Way.UP else Way.UP
+    def _falls(self, one: Connection, size_bytes: int, way: Way) -> None:
+        """Let *one* be lost for good when an answer grows too large for somebody on the way."""
+        hole = self.profile.blackhole_over
         one.unanswered[way] = one.unanswered.get(way, 0) + size_bytes
-        one.unanswered[other] = 0
-        if profile.nat_timeout is not None and now_s - one.last_s > profile.nat_timeout:
-            one.is_dead = True
-        if profile.blackhole_over is not None and one.unanswered[way] > profile.blackhole_over:
-            one.is_dead = True
+        one.unanswered[Way.DOWN if way is Way.UP else Way.UP] = 0
+        one.is_dead = one.is_dead or (hole is not None and one.unanswered[way] > hole)
 
     def _is_spent(self, one: Connection, size_bytes: int, way: Way) -> bool:
         """Return whether this download dies now."""

@@ -103,6 +103,19 @@ def hear(peer: socket.socket, size_bytes: int) -> bytes:
     return found
 
 
+def hear_what_comes(peer: socket.socket) -> bytes:
+    """Return what is heard until nothing comes any more."""
+    found, part = b"", b" "
+    peer.settimeout(10 * SOON_S)
+    while part:
+        try:
+            part = peer.recv(65_536)
+        except TimeoutError:
+            return found
+        found += part
+    return found
+
+
 def is_silent(peer: socket.socket) -> bool:
     """Return whether nothing comes, not even an end, for a while."""
     peer.settimeout(SOON_S)
@@ -193,8 +206,19 @@ def test_an_answer_that_is_too_large_vanishes_and_a_small_one_does_not(
         peer.sendall(b"small")
         assert hear(peer, 5) == b"small"
 
-        peer.sendall(bytes(4000))
+        peer.sendall(bytes(400_000))
         assert is_silent(peer)
+
+
+def test_what_was_said_before_the_hole_arrives(line: Line, echo: Echo) -> None:
+    line.profile = Profile(rtt=Moment(2), jitter=Moment(0), blackhole_over=Size(100_000))
+
+    with call(line, echo.port) as peer:
+        peer.sendall(bytes(60_000))
+        hear(peer, 60_000)
+        threading.Thread(target=_say_until_dead, args=(peer, 300_000), daemon=True).start()
+
+        assert len(hear_what_comes(peer)) > 50_000
 
 
 def test_a_download_dies_after_the_bytes_that_it_was_given(
