@@ -28,7 +28,7 @@ def test_a_row_names_a_test_that_is_there_or_says_when_one_comes(number: str, ro
 
 
 def test_the_page_counts_the_attacks_as_they_are() -> None:
-    source = (ROOT / "tests" / "e2e" / "test_red_team.py").read_text()
+    source = (ROOT / "tests" / "support" / "attacks.py").read_text()
     attacks = re.findall(r"^    Attack\((\w+), \"", source, re.MULTILINE)
 
     assert len(set(attacks)) == len(attacks)
