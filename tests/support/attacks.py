@@ -238,7 +238,7 @@ ATTACKS = [
     Attack(widen_by_another_box_s_wave, "report not-covered"),
     Attack(widen_by_another_box_s_proof, "report not-covered"),
     Attack(widen_by_the_director, "log refused 'wave' (bad-signature)"),
-    Attack(a_shell, "result refused"),
+    Attack(a_shell, "result Refused"),
     Attack(a_stranger_s_command, "log refused 'cmd' (bad-signature)"),
     Attack(older_metadata, "log refused 'meta' (rollback)"),
     Attack(endless_metadata, "log refused 'meta' (endless-data)"),
