@@ -23,7 +23,7 @@ from tests.web.forms import csrf_of, use_link
 SignIn = Callable[..., FlaskClient]
 KEY = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 GRAVE = {
-    "claims.Revocation", "device_deeds.revoke",
+    "claims.revoke", "device_deeds.revoke",
     "firmware_pages.withdraw", "people_pages.add", "people_pages.change_role",
     "people_pages.disable", "people_pages.link", "people_pages.reset_factors",
     "releases.withdraw", "rollout_pages.go_on", "rollouts.approve", "rollouts.go_on",

@@ -123,17 +123,14 @@ class Claims(MethodView):
         return {"serial": asked["serial"], "token": token, "enrol_url": url}
 
 
-@desk.route("/devices/<device_id>/revoke")
-class Revocation(MethodView):
-    """Revocation of one box."""
-
-    @desk.arguments(RevokeRequest)
-    @desk.response(200, RevokeAnswer)
-    @require_scope("devices:revoke")
-    @steps_up
-    def post(self, asked: dict[str, Any], device_id: str) -> Device:
-        """Revoke a box: nothing it holds opens a door any more; a new claim token mends it."""
-        return revocations.revoke(device_id, asked["reason"], actor=identity().actor, now=now_utc())
+@desk.post("/devices/<device_id>/revoke")
+@desk.arguments(RevokeRequest)
+@desk.response(200, RevokeAnswer)
+@require_scope("devices:revoke")
+@steps_up
+def revoke(asked: dict[str, Any], device_id: str) -> Device:
+    """Revoke a box: nothing it holds opens a door any more; a new claim token mends it."""
+    return revocations.revoke(device_id, asked["reason"], actor=identity().actor, now=now_utc())
 
 
 def _root() -> str:
