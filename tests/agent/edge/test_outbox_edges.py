@@ -231,3 +231,41 @@ def test_a_first_number_and_one_for_each_of_64_more_cost_one_write(box: Box) -> 
 
     kept.put_report(replace(UPDATED, step=66))
     assert disk.writes == 2
+
+
+def the_file(box: Box) -> Path:
+    """Return the one message that is kept."""
+    [found] = (box.path / outbox.DIRECTORY).iterdir()
+    return found
+
+
+def test_an_agent_of_before_reads_what_is_kept_now_and_finds_its_sum(box: Box) -> None:
+    box.start().put_report(UPDATED)
+
+    found = canonical.loads(the_file(box).read_bytes(), "message", outbox.KEPT_BYTES_MAX)
+
+    said = found.pop(outbox.CRC)
+    assert said == zlib.crc32(canonical.dumps(found))
+    assert canonical.dumps(found) == box.start().due()[0][1]
+
+
+def test_what_an_agent_of_before_has_kept_is_sent_to_the_byte(box: Box) -> None:
+    first = box.start()
+    first.put_report(UPDATED)
+    [(_, data)] = first.due()
+    kept = canonical.loads(the_file(box).read_bytes(), "message", outbox.KEPT_BYTES_MAX)
+    the_file(box).write_bytes(canonical.dumps(kept))
+    assert not the_file(box).read_bytes().endswith(b'"crc32":%d}' % zlib.crc32(data))
+
+    assert box.start().due() == [(Up.REPORT, data)]
+
+
+def test_no_byte_of_a_kept_message_rots_without_being_seen_before_it_is_sent(box: Box) -> None:
+    box.start().put_crash("player", "SIGSEGV", "5.8.1")
+    path = the_file(box)
+    whole = path.read_bytes()
+
+    for at in range(0, whole.index(b',"crc32"'), 9):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+
+        assert box.start().due() == []
