@@ -18,7 +18,7 @@ from oleada_wire.words import BootReason
 from oleada_lab.check import facts
 from oleada_lab.sim.agent import SimAgent
 from oleada_lab.sim.crash import Kept
-from oleada_lab.sim.disk import Op, PowerCutError, SimDisk
+from oleada_lab.sim.disk import PowerCutError, SimDisk
 from oleada_lab.sim.door import Wrong
 from oleada_lab.sim.images import Kit
 from oleada_lab.sim.link import SimLink, Way
@@ -71,7 +71,7 @@ class SimBox:
         self._boots = 0
         self._found: Choice | None = None
         self.disk = factory.fork()
-        self.disk.watch = self._count_flash
+        self.disk.wrote = self._count_flash
         street.tell(facts.BoxMade(device_id, street.kit.factory.version))
 
     # -- power -------------------------------------------------------------------------
@@ -90,7 +90,7 @@ class SimBox:
             making = self.agent.making if self.agent is not None else ""
             self._end_life()
             self.disk = self.disk.after_cut(self.kept, Random(self.pace.bits()))
-            self.disk.watch = self._count_flash
+            self.disk.wrote = self._count_flash
             if making and making not in self.stored_health():
                 self.street.tell(facts.HealthLost(self.device_id, 1))
 
@@ -256,10 +256,9 @@ class SimBox:
         behaviour = self.senses.behaviours.get(header.version, Behaviour.GOOD)
         return Found(ReleaseFile(header.version, self.model, SECURITY_VERSION, behaviour), b"")
 
-    def _count_flash(self, op: Op) -> None:
-        if op.kind == "pwrite":
-            day = self.street.world.now_ms // DAY_MS
-            self.flash_bytes[day] = self.flash_bytes.get(day, 0) + op.size_bytes
+    def _count_flash(self, size_bytes: int) -> None:
+        day = self.street.world.now_ms // DAY_MS
+        self.flash_bytes[day] = self.flash_bytes.get(day, 0) + size_bytes
 
     # -- time --------------------------------------------------------------------------
 

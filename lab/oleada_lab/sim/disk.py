@@ -89,11 +89,13 @@ class SimDisk:
         faults: Operations to refuse.
         misdeeds: How often it has refused, or let a bit rot.
         watch: Hears each change when it is done, before the plug is pulled.
+        wrote: Hears of how many bytes a write was; a fleet that is counted needs no more.
     """
 
     def __init__(self, folders: Iterable[str] = FOLDERS) -> None:
         self._names: dict[str, Inode] = {}
         self._durable_names: dict[str, Inode] = {}
+        self._moved: dict[str, None] = {}
         self._folders = {"", *folders}
         self._durable_folders = set(self._folders)
         self.cut_after: int | None = None
@@ -104,6 +106,7 @@ class SimDisk:
         self.faults: tuple[Fault, ...] = ()
         self.misdeeds = 0
         self.watch: Callable[[Op], None] | None = None
+        self.wrote: Callable[[int], None] | None = None
 
     # -- the plug ----------------------------------------------------------------------
 
@@ -113,6 +116,7 @@ class SimDisk:
         copies = {id(i): i.copy() for i in (*self._names.values(), *self._durable_names.values())}
         found._names = {path: copies[id(i)] for path, i in self._names.items()}
         found._durable_names = {path: copies[id(i)] for path, i in self._durable_names.items()}
+        found._moved = dict(self._moved)
         found._folders = set(self._folders)
         found._durable_folders = set(self._durable_folders)
         found.changes, found.forbidden = self.changes, self.forbidden
@@ -165,6 +169,7 @@ class SimDisk:
         self._make_folder(_folder(path))
         self._refuse("create", path)
         self._names[path] = Inode()
+        self._moved[path] = None
         self._changed("create", path)
 
     def exists(self, path: str) -> bool:
@@ -186,6 +191,8 @@ class SimDisk:
         inode = self._file(path)
         self._refuse("pwrite", path)
         inode.write(offset, data, self.changes + 1)
+        if self.wrote is not None:
+            self.wrote(len(data))
         self._changed("pwrite", path, offset, len(data))
 
     def truncate(self, path: str, size_bytes: int) -> None:
@@ -213,10 +220,7 @@ class SimDisk:
             raise StorageError(f"{path}: No such file or directory.")
         self._refuse("fsync_dir", path)
         if not path.startswith(self.deaf_to):
-            kept = {n: i for n, i in self._durable_names.items() if _folder(n) != path}
-            inside = {n: i for n, i in self._names.items() if _folder(n) == path}
-            self._durable_names = kept | inside
-            self._durable_folders |= {f for f in self._folders if f and _folder(f) == path}
+            self._sync_names(path)
         self._changed("fsync_dir", path)
 
     def rename(self, old: str, new: str) -> None:
@@ -225,6 +229,7 @@ class SimDisk:
         self._refuse("rename", old)
         self._names[new] = inode
         del self._names[old]
+        self._moved[old] = self._moved[new] = None
         self._changed("rename", old, to=new)
 
     def unlink(self, path: str) -> None:
@@ -232,6 +237,7 @@ class SimDisk:
         if path in self._names:
             self._refuse("unlink", path)
             del self._names[path]
+            self._moved[path] = None
             self._changed("unlink", path)
 
     def list(self, path: str) -> list[str]:
@@ -244,8 +250,20 @@ class SimDisk:
 
     # -- inside ------------------------------------------------------------------------
 
+    def _sync_names(self, folder: str) -> None:
+        """Make durable what has come into *folder* and what has gone since it was last synced."""
+        for name in [name for name in self._moved if _folder(name) == folder]:
+            del self._moved[name]
+            if name in self._names:
+                self._durable_names[name] = self._names[name]
+            else:
+                self._durable_names.pop(name, None)
+        if len(self._durable_folders) < len(self._folders):
+            self._durable_folders |= {f for f in self._folders if f and _folder(f) == folder}
+
     def _settle_names(self) -> None:
         self._durable_names = dict(self._names)
+        self._moved.clear()
         self._durable_folders = set(self._folders)
 
     def _file(self, path: str) -> Inode:
@@ -265,6 +283,8 @@ class SimDisk:
 
     def _refuse(self, kind: str, path: str) -> None:
         """Raise StorageError if this operation is not to be done."""
+        if not self.full and not self.faults:
+            return
         if self.full and kind in {"create", "mkdir", "pwrite"}:
             raise StorageError(f"{path}: {NO_SPACE}.")
         for fault in self.faults:
