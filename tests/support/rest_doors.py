@@ -31,6 +31,13 @@ BODIES: dict[str, dict[str, Any]] = {
     "RetryPlan": {"reason": "a reason", "device_ids": ["AAAA00000000"], "ended_for": "too-large"},
     "RevokeRequest": {"reason": "a reason"},
     "RolloutPlan": PLAN,
+    "SignedWaves": {
+        "format": "oleada.waves/1",
+        "rollout": "R-2",
+        "threshold": 2,
+        "may_sign": ["a" * 64],
+        "waves": [],
+    },
     "WithdrawSchema": {"reason": "a reason"},
 }
 """By the name of a schema: a body in which every field of it is good."""

@@ -162,12 +162,13 @@ def to_sign(rollout_ref: str) -> ResponseReturnValue:
 
 
 @blueprint.post("/<rollout_ref>/signatures")
+@blueprint.arguments(schemas.SignedWaves)
 @blueprint.response(200)
 @require_scope("rollouts:approve")
-def sign(rollout_ref: str) -> ResponseReturnValue:
+def sign(body: dict[str, Any], rollout_ref: str) -> ResponseReturnValue:
     """Hand in the file with signatures; a wave that has enough of them may open."""
     try:
-        given = waves.from_json(request.get_json())
+        given = waves.from_json(body)
     except StoreError as error:
         raise BadPlanError(str(error), "waves") from error
     return _do(rollout_ref, service.add_signatures, given=given)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from marshmallow import Schema, fields, validate
+from oleada_store import waves
 from oleada_wire.ids import normalise_device_id
 from oleada_wire.messages import Window
 
@@ -65,6 +66,16 @@ class GivenReason(Schema):
     """Why a person does it; must be said."""
 
     reason = fields.String(required=True, validate=validate.Length(min=1, max=500))
+
+
+class SignedWaves(Schema):
+    """The file of waves to sign, as it comes back from approvers (``oleada_store.waves``)."""
+
+    format = fields.String(required=True, validate=validate.Equal(waves.FORMAT))
+    rollout = fields.String(required=True, validate=validate.Length(min=1, max=40))
+    threshold = fields.Integer(required=True, strict=True, validate=validate.Range(1, 100))
+    may_sign = fields.List(fields.String(), required=True, validate=validate.Length(max=100))
+    waves = fields.List(fields.Dict(keys=fields.String()), required=True)
 
 
 class RetryPlan(Reason):
