@@ -12,9 +12,18 @@ from pathlib import Path
 from oleada_lab import scenario, stories
 from oleada_lab.clock import cpu_s
 from oleada_lab.errors import LabError
-from oleada_lab.mutants.oracles import ASKED, RESUME, SAID_CHARS_MAX, SWEEP, TOOK, WRONG
+from oleada_lab.mutants.oracles import (
+    ASKED,
+    RESUME,
+    SAID_CHARS_MAX,
+    SCHEDULERS,
+    SWEEP,
+    TOOK,
+    WRONG,
+)
 from oleada_lab.sweep.power import Double, Plan, run_sweep
 from oleada_lab.sweep.resume import run_resume
+from oleada_lab.sweep.schedulers import run_paused
 
 RESUMED_BYTES, RESUMED_CUTS = 8_000_000, 6
 
@@ -36,6 +45,8 @@ def _ask(name: str) -> str:
     kind, _, what = name.partition(" ")
     if kind == RESUME:
         return _resumed()
+    if kind == SCHEDULERS:
+        return next(iter(run_paused().wrong), "")
     return _swept(what) if f"{kind} " == SWEEP else _played(Path(what))
 
 

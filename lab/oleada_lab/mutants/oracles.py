@@ -23,6 +23,7 @@ from oleada_lab.sweep.story import STORIES
 SWEEP, STORY = "sweep ", "story "
 """How names of oracles begin; a story's goes on with its path, from the root of the copy."""
 RESUME: Final = "resume"
+SCHEDULERS: Final = "schedulers"
 ASKED, TOOK, WRONG = "asked", "took", "wrong"
 """Lines of the process: ``[word, name, more]`` in JSON."""
 PATIENCE_CPU_S: Final = 20
@@ -68,9 +69,10 @@ class Judgement:
 
 
 def known(root: Path) -> list[Oracle]:
-    """Return the oracles of the lab under *root*: each sweep of power cuts, and each story."""
+    """Return the oracles of the lab under *root*: each sweep, and each story."""
     sweeps = [Oracle(SWEEP + name, ("agent/",)) for name in STORIES]
     sweeps.append(Oracle(RESUME, ("agent/",)))
+    sweeps.append(Oracle(SCHEDULERS, ("server/",)))
     paths = sorted(root.glob("lab/scenarios/*.toml"))
     return sweeps + [Oracle(f"{STORY}{path.relative_to(root)}") for path in paths]
 

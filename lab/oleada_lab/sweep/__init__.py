@@ -3,4 +3,6 @@
 ``kit`` has what is signed and installed, ``desk`` the server by the wire, ``world`` all
 that outlives a cut, ``agent`` and ``box`` the real cores over the simulated disk,
 ``story`` what happens, ``judge`` what must be true, ``power`` and ``resume`` the sweeps.
+``schedulers`` pauses the server's leader before every transaction instead, and wakes it
+when another one leads.
 """

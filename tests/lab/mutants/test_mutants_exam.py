@@ -105,6 +105,16 @@ def test_three_planted_bugs_are_noticed_by_a_story_and_the_clean_code_is_not(
     assert exam.report(results)["wrong"] == []
 
 
+def test_a_leader_that_nobody_checks_is_noticed_by_two_schedulers() -> None:
+    chosen = [bug for bug in bugs() if bug.name == "epoch-not-checked"]
+    asked = [Oracle(oracles.SCHEDULERS)]
+
+    [result] = exam.judge(ROOT, chosen, asked, children=1, said=lambda _: None)
+
+    assert result.by == oracles.SCHEDULERS
+    assert result.said.startswith("tick fleet over time: a leader that slept")
+
+
 def a_module(folder: Path, text: str) -> str:
     """Write a module that is run in place of the oracles; return its name."""
     for name in copies.PACKAGES:
@@ -148,7 +158,10 @@ def test_a_sweep_is_shown_bugs_of_the_box_and_a_story_every_bug() -> None:
         "resume",
         "story",
     }
-    assert {one.name.split()[0] for one in known if one.runs_any(of_server)} == {"story"}
+    assert {one.name.split()[0] for one in known if one.runs_any(of_server)} == {
+        "schedulers",
+        "story",
+    }
 
 
 @pytest.mark.parametrize(
