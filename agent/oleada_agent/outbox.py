@@ -184,6 +184,8 @@ class DiskOutbox:
 
         At most ``IN_FLIGHT_MAX`` messages wait for an acknowledgement at a time.
         """
+        if not self._entries:
+            return []
         now_ms = self._steady_ms()
         recent = sum(not _is_due(entry, now_ms) for entry in self._entries.values())
         found: list[tuple[Up, bytes]] = []
@@ -226,7 +228,8 @@ class DiskOutbox:
 
     def _put(self, kind: Up, message: Kept, report: tuple[str, int, int] | None = None) -> None:
         data = messages.encode(message)
-        order = max((entry.order for entry in self._entries.values()), default=0) + 1
+        # Entries stand in the order in which they were put, also after a start.
+        order = next((entry.order for entry in reversed(self._entries.values())), 0) + 1
         stored = _with_crc(data)
         entry = Entry(order, kind, message.header.id, len(stored), report)
         try:

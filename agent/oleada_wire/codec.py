@@ -62,9 +62,9 @@ def to_json(value: Any) -> Any:
     if isinstance(value, StrEnum):
         return str(value)
     if isinstance(value, list | tuple):
-        return [to_json(item) for item in value]
+        return [item if type(item) in _PLAIN else to_json(item) for item in value]
     if isinstance(value, dict):
-        return {key: to_json(item) for key, item in value.items()}
+        return {key: item if type(item) in _PLAIN else to_json(item) for key, item in value.items()}
     return value
 
 
@@ -231,11 +231,11 @@ def _scalar_reader(hint: Any) -> Reader:
 
 def _text_reader(chars_max: int) -> Reader:
     def read(value: Any) -> Any:
+        if type(value) is str and len(value) <= chars_max:
+            return value
         if type(value) is not str:
             _refuse_type(str, value)
-        if len(value) > chars_max:
-            raise _UnfitError(f"longer than {chars_max} characters.")
-        return value
+        raise _UnfitError(f"longer than {chars_max} characters.")
 
     return read
 
