@@ -26,13 +26,12 @@ from oleada_lab.sim.slots import digest_of
 from oleada_lab.sim.street import Senses, Street
 from oleada_lab.sim.trust import enrol_disk
 from oleada_lab.sim.voice import lost_health
-from oleada_lab.sim.world import DAY_S, START
+from oleada_lab.sim.world import DAY_S, START_MS
 
 SECURITY_VERSION: Final = 1
 WATCHDOG_MS: Final = 60_000
 BOOT_PROGRAM_SHARE: Final = 4
 """A fourth of the time from power to the agent passes before the slot is chosen."""
-START_MS: Final = int(START.timestamp() * 1000)
 DAY_MS: Final = DAY_S * 1000
 
 

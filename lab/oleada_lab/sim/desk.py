@@ -15,7 +15,7 @@ from oleada_wire.messages import Header
 
 from oleada_lab.sim.broker import Delivery, Message, RefusedError, SimBroker
 from oleada_lab.sim.plain import PLAIN_BYTES, UP_FILTER
-from oleada_lab.sim.world import World
+from oleada_lab.sim.world import START_MS, World
 
 NAME: Final = "server"
 BATCH_MS: Final = 50
@@ -76,7 +76,7 @@ class Desk:
     def header(self) -> Header:
         """Return the header of the server's next message."""
         self._numbers += 1
-        at_ms = int(self._world.now.timestamp() * 1000)
+        at_ms = START_MS + self._world.now_ms
         return Header(f"{self._numbers:032x}", at_ms, BootId(self.boots, "0badc0de"), self._numbers)
 
     def retain(self, topic: str, payload: object, expires_ms: int | None = None) -> None:

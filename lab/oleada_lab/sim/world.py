@@ -14,6 +14,7 @@ from typing import Final, TextIO
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 """The first moment of every story; a story says times since then."""
+START_MS: Final = int(START.timestamp()) * 1000
 EVENTS_MAX: Final = 200_000_000
 DAY_S: Final = 86_400
 LINES_AT_ONCE: Final = 4096
