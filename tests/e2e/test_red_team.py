@@ -33,7 +33,7 @@ from tests.support.processes import own_ports, processes_of
 from tests.support.thief import stolen
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
-SETTINGS = {"health_s": 60, "connect_spread_s": 1, "trial_s": 5}
+SETTINGS = {"health_s": 60, "connect_spread_s": 1, "trial_s": 30}
 LIMIT_S = 300
 
 
@@ -58,7 +58,10 @@ def test_a_stolen_server_makes_no_box_run_anything_that_people_have_not_signed(
     assert len(failed) == len(ATTACKS) == 21
     assert scene.boxes["A"].slot_path("B").stat().st_size == 0  # nothing was ever written
     assert runs(scene, "A") == RUNS
-    assert {report.phase for report in scene.thief.reports(scene.ids["A"])} == {Phase.DECLINED}
+    reports = scene.thief.reports(scene.ids["A"])
+    # One that waited for a better wave is dropped for the next assignment.
+    assert all(one.phase is Phase.DECLINED or one.reason == "cancelled" for one in reports)
+    assert sum(one.done_bytes for one in reports) == 0
 
     # Box B is covered: the thief may assign it what was approved, and not one byte else.
     approved, evil = scene.images[NEW], scene.images["evil"]
@@ -69,8 +72,7 @@ def test_a_stolen_server_makes_no_box_run_anything_that_people_have_not_signed(
     scene.boxes["B"].power_on()
     scene.assign(NEW, "B")
     b = scene.ids["B"]
-    wait_until(lambda: Phase.FAILED in phases(scene, b), LIMIT_S, "box B refuses other bytes")
-    assert scene.thief.reports(b)[-1].reason == "wrong-digest"
+    wait_until(lambda: "wrong-digest" in reasons(scene, b), LIMIT_S, "box B refuses other bytes")
     del scene.thief.images[approved.sha256]
     scene.assign(NEW, "B")
     wait_until(lambda: Phase.UPDATED in phases(scene, b), LIMIT_S, "box B is updated")
@@ -95,6 +97,10 @@ class Pressing:
         self.hellos = said_hello(self.scene)
         self.attack.act(self.scene)
         return False
+
+
+def reasons(scene: Scene, device_id: str) -> set[str | None]:
+    return {report.reason for report in scene.thief.reports(device_id)}
 
 
 def phases(scene: Scene, device_id: str) -> set[Phase]:

@@ -124,7 +124,8 @@ def own_targets(scene: Scene) -> None:
     role.signed.add_key(director.public_key, "wave-approvers")
     role.signed.delegations.roles["wave-approvers"].threshold = 1
     body = signed_role(role, scene.thief.director.key)
-    scene.thief.publish_metadata({"targets.json": body})
+    own = scene.with_evil(scene.thief.director.key)  # as new as what was named before
+    scene.thief.publish_metadata({"targets.json": body, **own})
 
 
 def older_metadata(scene: Scene) -> None:
@@ -248,7 +249,7 @@ ATTACKS = [
     Attack(widen_with_one_key_twice, "log refused 'wave' (bad-signature)"),
     # The last ones name newer roles in a snapshot that is believed: from then on this box waits
     # for them until the online keys are rotated. That is the delay that a thief may cause.
-    Attack(own_targets, "log refused 'meta' (signature)"),
     Attack(own_code_with_one_insider, "log refused 'meta' (signature)"),
     Attack(own_code, "log refused 'meta' (signature)"),
+    Attack(own_targets, "log refused 'meta' (signature)"),
 ]
