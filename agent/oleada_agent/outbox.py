@@ -182,12 +182,13 @@ class DiskOutbox:
     def due(self) -> list[tuple[Up, bytes]]:
         """Return what to send now, most important first, and take note that it is sent.
 
-        At most ``IN_FLIGHT_MAX`` messages wait for an acknowledgement at a time.
+        At most ``IN_FLIGHT_MAX`` messages wait for an acknowledgement at a time; one that
+        got none for ``RESEND_MS`` is lost and makes room, however late it is sent again.
         """
         if not self._entries:
             return []
         now_ms = self._steady_ms()
-        recent = sum(not _is_due(entry, now_ms) for entry in self._entries.values())
+        recent = len(self._in_flight_ms(now_ms))
         found: list[tuple[Up, bytes]] = []
         for entry in self._by_importance():
             if recent + len(found) >= IN_FLIGHT_MAX:
@@ -200,9 +201,13 @@ class DiskOutbox:
         return found
 
     def next_due_ms(self) -> int | None:
-        """Return in how many milliseconds something is due again; None when empty."""
+        """Return in how many milliseconds something can be sent again; None when empty."""
         now_ms = self._steady_ms()
-        return min((self._wait_ms(entry, now_ms) for entry in self._entries.values()), default=None)
+        waits = [self._wait_ms(entry, now_ms) for entry in self._entries.values()]
+        in_flight = self._in_flight_ms(now_ms)
+        if len(in_flight) >= IN_FLIGHT_MAX:
+            return max(min(waits), min(in_flight))
+        return min(waits, default=None)
 
     def forget_sent(self) -> None:
         """Take it that nothing sent has arrived: the connection is a new one."""
@@ -262,6 +267,14 @@ class DiskOutbox:
         for entry in self._entries.values():
             if entry.kind not in VITAL:
                 entry.sent_ms = None
+
+    def _in_flight_ms(self, now_ms: int) -> list[int]:
+        """Return how much longer each message that was just sent is waited for."""
+        return [
+            left_ms
+            for entry in self._entries.values()
+            if entry.sent_ms is not None and (left_ms := entry.sent_ms + RESEND_MS - now_ms) > 0
+        ]
 
     def _is_paused(self, entry: Entry, now_ms: int) -> bool:
         return entry.kind not in VITAL and now_ms < self._paused_until_ms

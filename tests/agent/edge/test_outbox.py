@@ -160,6 +160,29 @@ def test_a_pause_holds_back_no_verdict_even_if_every_place_was_taken(box: Box) -
     assert len(sent_reports(kept)) == 1
 
 
+def test_while_every_place_is_taken_nobody_looks_again_before_one_is_free(box: Box) -> None:
+    kept = box.start()
+    for _ in range(outbox.IN_FLIGHT_MAX + 1):
+        kept.put_health(a_health)
+    kept.due()
+
+    assert kept.due() == []
+    assert kept.next_due_ms() == outbox.RESEND_MS
+
+
+def test_what_nobody_answers_holds_back_a_verdict_for_half_a_minute_at_most(box: Box) -> None:
+    kept = box.start()
+    for _ in range(outbox.IN_FLIGHT_MAX):
+        kept.put_health(a_health)
+    kept.due()
+    kept.put_report(UPDATED)
+
+    box.clock.ms += outbox.RESEND_MS
+
+    assert kept.next_due_ms() == 0
+    assert len(sent_reports(kept)) == 1
+
+
 def test_a_pause_is_no_reason_to_forget_what_is_acknowledged_with_it(box: Box) -> None:
     kept = box.start()
     kept.put_report(UPDATED)
