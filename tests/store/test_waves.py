@@ -82,7 +82,7 @@ def test_every_wave_is_said_in_words_before_the_key_is_asked_for(
     refused = type_sign(keyboard="n\n")
 
     for words in ("Wave 1 of R-7", "VX-410/5.8.2.img", "5 % of every VX-410", "ab" * 32,
-                  "Wave 2 of R-7", "100 % of every VX-410", "2026-12-23 13:20 UTC"):  # fmt: skip
+                  "Wave 2 of R-7", "100 % of every VX-410", "2026-12-23 04:26 UTC"):  # fmt: skip
         assert words in refused.output
     assert refused.exit_code == 1
     assert file.read_bytes() == before
