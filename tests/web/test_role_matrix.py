@@ -30,6 +30,8 @@ VIEWER, OPERATOR, APPROVER = Role.VIEWER, Role.OPERATOR, Role.APPROVER
 AUDITOR, SIGNER, USERS = Role.AUDITOR, Role.RELEASE_SIGNER, Role.USER_ADMIN
 DEVICE_CA = Role.DEVICE_CA_ADMIN
 REASON = {"reason": "a reason"}
+NO_WAVES = {"format": "oleada.waves/1", "rollout": "R-999", "threshold": 2, "may_sign": [],
+            "waves": []}  # fmt: skip
 PLAN = {
     "hardware_model": "VX-410",
     "version": "9.9.9",
@@ -150,7 +152,7 @@ MATRIX = [
     Row("GET", "/api/v1/rollouts/R-2", VIEWER),
     Row("GET", "/api/v1/rollouts/R-2/boxes", VIEWER),
     Row("GET", "/api/v1/rollouts/R-2/signatures", VIEWER),
-    Row("POST", "/api/v1/rollouts/R-999/signatures", APPROVER, {}),
+    Row("POST", "/api/v1/rollouts/R-999/signatures", APPROVER, NO_WAVES),
     *(
         Row("POST", f"/api/v1/rollouts/R-999/{verb}", OPERATOR, REASON)
         for verb in ("ask", "start", "pause", "resume", "stop", "retry")

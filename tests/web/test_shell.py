@@ -85,7 +85,7 @@ def test_a_half_filled_form_survives_the_end_of_its_session(console: Console, pa
     page.get_by_label("Password").fill("correct horse battery")
     page.get_by_label("The same again").fill("correct horse battery")
     page.get_by_role("button", name="Set the password").click()
-    page.wait_for_url("**/rollouts")
+    page.wait_for_url("**/security")  # where a second factor is offered
     page.goto(f"{console.address}/rollouts/R-2")
     page.get_by_role("link", name="Pause…").click()
     page.get_by_label("Reason, for the audit trail").fill("see <F-123>")

@@ -68,13 +68,13 @@ NO_RIGHT = {
             "Ana Torres, Elena Prieto",
         ),
         Case("/rollouts/R-2/stop", "role <b>Operátor</b>; vy máte Pozorovatel", "Ana Torres"),
-        Case("/releases/VX-410/5.8.2/withdraw", "role <b>Operátor</b>", "Luis Ruiz"),
-        Case("/users", "role <b>Správce</b>", "ji má: Marek Novák."),
-        Case("/users/a.torres", "role <b>Správce</b>", "ji má: Marek Novák."),
+        Case("/releases/VX-410/5.8.2/withdraw", "role <b>Podepisující vydání</b>", "Marek Novák"),
+        Case("/users", "role <b>Auditor</b>", "ji má: Marek Novák."),
+        Case("/users/a.torres", "role <b>Auditor</b>", "ji má: Marek Novák."),
         Case("/rollouts/R-2", "Ke změně je třeba role Operátor", "Vlna 3"),
         Case("/releases", "K vydání je třeba role Operátor", "5.8.2"),
     ],
-    "e.prieto": [Case("/users", "the role <b>Administrator</b>; you have Approver", "Novák")],
+    "e.prieto": [Case("/users", "the role <b>Auditor</b>; you have Approver", "Novák")],
 }
 LIVE = ["/rollouts", "/rollouts/R-2"]
 

@@ -63,7 +63,7 @@ def _verdict(file: Path | None, key: Path | None) -> verify.Verdict:
     role = heads.public_key(key) if key is not None else heads.director_role()
     lines = [heads.line_of(head) for head in heads.list_heads()]
     if file is not None:
-        lines += file.read_text().splitlines()
+        lines += file.read_text(errors="replace").splitlines()
     known: dict[str, AuditHead] = {}
     for head in heads.read(lines, role):
         known[head.header.id] = head

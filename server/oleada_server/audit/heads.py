@@ -99,7 +99,7 @@ def append(path: Path) -> int:
     Raises:
         OSError: The place can not be written.
     """
-    held = set(path.read_text().splitlines()) if path.exists() else set()
+    held = set(path.read_text(errors="replace").splitlines()) if path.exists() else set()
     lines = [line_of(head) for head in reversed(list_heads())]
     db.session.rollback()
     new = [line for line in lines if line not in held]

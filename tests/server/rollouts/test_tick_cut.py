@@ -13,7 +13,7 @@ from oleada_server.messaging.models import RetainedMessage
 from oleada_server.rollouts import service
 from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
 from oleada_wire.words import Phase
-from sqlalchemy import event, select
+from sqlalchemy import event, select, text
 from sqlalchemy.orm import Session
 
 from tests.server.rollouts.fleet import MINUTE, NOON, a_fleet, a_plan, a_release, say, started
@@ -112,6 +112,9 @@ def test_a_tick_that_lost_its_lease_midway_writes_nothing_more(app: Flask) -> No
 def _empty() -> None:
     """Forget every row, as a new server has none."""
     db.session.rollback()
+    guards = "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+    for name in db.session.scalars(text(guards)).all():  # the audit trail is only added to
+        db.session.execute(text(f"DROP TRIGGER {name}"))
     for table in reversed(db.metadata.sorted_tables):
         db.session.execute(table.delete())
     db.session.commit()
