@@ -18,14 +18,15 @@ from oleada_server.enrolment.errors import (
     BoxRevokedError,
     ClaimExpiredError,
 )
-from oleada_server.enrolment.peer import Peer, read_peer
+from oleada_server.enrolment.models import Certificate
+from oleada_server.enrolment.peer import Peer, demand_not_revoked, read_peer
 from oleada_server.enrolment.renewals import renew
 from oleada_server.errors import BadInputError
 from oleada_server.messaging import inbox
 from oleada_server.messaging import service as messaging
 from oleada_server.messaging.models import RetainedMessage
 from oleada_wire import messages, topics
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from tests.support.certificates import a_key, a_request
 from tests.support.fleet import a_hello
@@ -180,6 +181,20 @@ def test_neither_in_time_nor_late_is_its_certificate_renewed(app: Flask, days: i
 
     with pytest.raises(BoxRevokedError):
         renew(peer_of(certificate), a_key().public_key(), NOON + days * DAY)
+
+
+def test_a_certificate_that_a_restore_has_lost_opens_nothing_for_a_revoked_box(app: Flask) -> None:
+    device_id, certificate = a_box()
+    db.session.execute(delete(Certificate))
+    db.session.commit()
+    demand_not_revoked(peer_of(certificate))  # it is of our authority all the same
+
+    revoke(device_id)
+
+    with pytest.raises(BoxRevokedError):
+        demand_not_revoked(peer_of(certificate))
+    with pytest.raises(BoxRevokedError):
+        renew(peer_of(certificate), a_key().public_key(), NOON + 60 * DAY)
 
 
 def test_a_token_that_was_made_before_does_not_undo_it(app: Flask) -> None:
