@@ -297,8 +297,7 @@ def _booted_after_return(
         case Armed() if same_boot or event.boot_reason is not BootReason.FALLBACK:
             return to(state, Written(work), ReadBack(work.assignment, work.target))
         case _ if event.put_back:  # the disk's fault, which says nothing against the image
-            detail = "a start of the new version could not be counted"
-            return moves.roll_back(state, work, Reason.STORAGE, detail)
+            return moves.roll_back(state, work, Reason.STORAGE, "a start could not be counted")
         case _:
             detail = "the new version never came up"
             return moves.roll_back(state, work, Reason.UNBOOTABLE, detail)
@@ -390,8 +389,7 @@ def _woken(state: State, stage: Gated, now_ms: int, draw: int) -> Step:
     expired = now_ms >= work.assignment.expires_ms
     match stage:
         case Assigned() if expired:  # says this clock; whether it is right others know
-            asking = replace(stage, gate=Gate.AUTHORITY)
-            return to(state, asking, moves.authorise(state, work))
+            return to(state, replace(stage, gate=Gate.AUTHORITY), moves.authorise(state, work))
         case Assigned(_, Gate.AUTHORITY) | Written(_, Gate.AUTHORITY):
             return to(state, stage, moves.authorise(state, work))
         case Written(_, Gate.READ_BACK):
