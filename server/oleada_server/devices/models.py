@@ -69,6 +69,29 @@ class Device(Base):
     cmd_seq: Mapped[int] = mapped_column(BigInteger, default=0)
 
 
+class DeviceGroup(Base):
+    """A named set of boxes: those that were put into it, or those that *rule* is true of.
+
+    *rule* is a filter over boxes as JSON (``rollouts/cover.py``); None for a group whose
+    boxes are named one by one.
+    """
+
+    __tablename__ = "device_group"
+    name: Mapped[str] = mapped_column(String(40), primary_key=True)
+    note: Mapped[str] = mapped_column(String(200), default="")
+    rule: Mapped[dict[str, Any] | None]
+    created_at: Mapped[datetime]
+    created_by: Mapped[str] = mapped_column(String(120))
+
+
+class DeviceGroupMember(Base):
+    """One box in one group whose boxes are named."""
+
+    __tablename__ = "device_group_member"
+    group_name: Mapped[str] = mapped_column(ForeignKey("device_group.name"), primary_key=True)
+    device_id: Mapped[str] = mapped_column(ForeignKey("device.id"), primary_key=True, index=True)
+
+
 class FleetCount(Base):
     """The fleet as it was counted at one moment; kept for some weeks.
 

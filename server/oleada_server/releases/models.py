@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, LargeBinary, String, Text, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, LargeBinary, String, Text, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from oleada_server.db import Base
@@ -18,7 +18,11 @@ class ReleaseState(StrEnum):
 
 
 class Release(Base):
-    """One signed image for one hardware model; *size_bytes* and *sha256* of the whole."""
+    """One signed image for one hardware model; *size_bytes* and *sha256* of the whole.
+
+    *depends* is what a box must be able to do before it; *must_pass* says that a box below
+    it goes through it before anything newer.
+    """
 
     __tablename__ = "release"
     __table_args__ = (UniqueConstraint("hardware_model", "version"),)
@@ -31,6 +35,8 @@ class Release(Base):
     sha256: Mapped[str] = mapped_column(String(64), index=True)
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     provides: Mapped[list[str]]
+    depends: Mapped[list[str] | None]
+    must_pass: Mapped[bool] = mapped_column(default=False, server_default=false())
     fixes: Mapped[list[str]]
     notes: Mapped[dict[str, Any]]
     signed_by: Mapped[list[str]]

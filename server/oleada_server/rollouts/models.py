@@ -6,6 +6,7 @@ because (assignment, attempt, step) is unique.
 """
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -21,7 +22,9 @@ class Rollout(Base):
     """One release on its way to boxes of its model; people call it ``R-<id>``.
 
     *needs_approval* is decided when it is planned; *asked_* and *ask_remark* say who
-    asked a second person for approval, *approved_* who gave it.
+    asked a second person for approval, *approved_* who gave it. *rules* is JSON that
+    ``rules.read`` reads; *newcomers_at* is when boxes that came later were last looked for.
+    *is_forced* says that a person lets it disturb boxes that are else left alone.
     """
 
     __tablename__ = "rollout"
@@ -44,6 +47,9 @@ class Rollout(Base):
     in_flight_max: Mapped[int]
     spread_s: Mapped[int]
     lease_s: Mapped[int]
+    rules: Mapped[dict[str, Any] | None]
+    newcomers_at: Mapped[datetime | None]
+    is_forced: Mapped[bool] = mapped_column(default=False, server_default=false())
     needs_approval: Mapped[bool] = mapped_column(default=False, server_default=false())
     asked_at: Mapped[datetime | None]
     asked_by: Mapped[str | None] = mapped_column(String(120))
@@ -57,8 +63,9 @@ class Rollout(Base):
 class Wave(Base):
     """One group of boxes that gets the release at one time.
 
-    Covers boxes whose place lies under *share_until* (of 0 to 1, cumulative) or that
-    are on an explicit list; *success_share_min* and *failed_share_max* are judged from
+    Covers boxes whose place lies under *share_until* (of 0 to 1, cumulative), that are on
+    an explicit list, or that *box_filter* (JSON that ``cover.where_from`` reads) and
+    *box_count* choose; *success_share_min* and *failed_share_max* are judged from
     *sample_min* outcomes on. *authorised_until* is when the signed wave runs out.
     *sign_request* is the envelope that approvers are asked to sign, with the signatures so
     far, *authorisation* the one that enough of them have signed; a wave that has neither is
@@ -78,6 +85,8 @@ class Wave(Base):
     name: Mapped[str] = mapped_column(String(80))
     share_until: Mapped[float | None]
     device_ids: Mapped[list[str] | None]
+    box_count: Mapped[int | None]
+    box_filter: Mapped[dict[str, Any] | None]
     merkle_root: Mapped[str | None] = mapped_column(String(64))
     boxes: Mapped[int] = mapped_column(default=0)
     success_share_min: Mapped[float]
