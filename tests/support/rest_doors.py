@@ -27,6 +27,8 @@ PLAN = {
 BODIES: dict[str, dict[str, Any]] = {
     "ClaimRequest": {"serial": "SN-9", "hardware_model": "VX-410", "zone": "UTC", "region": "Brno"},
     "GivenReason": {"reason": "a reason"},
+    "NewApp": {"key": "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", "code": "123456", "name": "a phone"},
+    "NewToken": {"label": "ci", "scopes": ["devices:read"], "days": 7},
     "Reason": {"reason": "a reason"},
     "RetryPlan": {"reason": "a reason", "device_ids": ["AAAA00000000"], "ended_for": "too-large"},
     "RevokeRequest": {"reason": "a reason"},
@@ -53,9 +55,11 @@ QUERIES: dict[str, dict[str, str]] = {
 """By the name of a schema: a query in which every field of it is good."""
 PLACES = {
     "device_id": "AAAA00000000",
+    "factor_id": "999",
     "hardware_model": "VX-410",
     "name": "timestamp.json",
     "position": "3",
+    "ref": "0123456789ab",
     "rollout_ref": "R-2",
     "sha256": "0" * 64,
     "version": "5.8.2",

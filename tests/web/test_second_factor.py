@@ -24,7 +24,8 @@ SignIn = Callable[..., FlaskClient]
 KEY = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 GRAVE = {
     "claims.revoke", "device_deeds.revoke",
-    "firmware_pages.withdraw", "people_pages.add", "people_pages.change_role",
+    "firmware_pages.withdraw", "me.make_token", "me.remove_factor",
+    "me.renew_codes", "people_pages.add", "people_pages.change_role",
     "people_pages.disable", "people_pages.link", "people_pages.reset_factors",
     "releases.withdraw", "rollout_pages.go_on", "rollouts.approve", "rollouts.go_on",
     "rollouts.stop", "security_pages.add_token", "security_pages.remove_factor",

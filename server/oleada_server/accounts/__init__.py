@@ -5,7 +5,7 @@ from flask_smorest import Api
 
 
 def register(app: Flask, api: Api) -> None:
-    """Add sign-in, sign-out and preferences to *app*, ``/api/v1/me`` to *api*."""
+    """Add sign-in, sign-out and preferences to *app*, ``/api/v1/me…`` to *api*."""
     from oleada_server.accounts import api as rest  # noqa: PLC0415 - models alone stay light
     from oleada_server.accounts import factor_views, forgery, views  # noqa: PLC0415
 

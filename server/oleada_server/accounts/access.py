@@ -93,8 +93,8 @@ def demand_fresh() -> None:
         raise StepUpRequiredError
     db.session.rollback()
     factors.prove_code(found.user_id, code, now=now)
-    if found.scopes is not None and request.authorization is not None:
-        tokens.note_factor(request.authorization.token or "", now)
+    if token := bearer():
+        tokens.note_factor(token, now)
 
 
 def steps_up(view: Callable[_P, _R]) -> Callable[_P, _R]:
@@ -115,6 +115,12 @@ def steps_up(view: Callable[_P, _R]) -> Callable[_P, _R]:
 def session_secret() -> str | None:
     """Return the secret in the session's cookie, None without one."""
     return request.cookies.get(SESSION_COOKIE)
+
+
+def bearer() -> str | None:
+    """Return the API token that asks, None if a browser does."""
+    found = request.authorization
+    return (found.token or "") if found is not None and found.type == "bearer" else None
 
 
 def require_role(role: Role) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
@@ -149,10 +155,9 @@ def require_scope(scope: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
 
 
 def _from_bearer() -> Identity | None:
-    authorization = request.authorization
-    if authorization is None or authorization.type != "bearer":
+    token, now = bearer(), now_utc()
+    if token is None:
         return None
-    token, now = authorization.token or "", now_utc()
     read_only()
     found = tokens.find_token(token, now)
     tokens.count_request(found, token, now)

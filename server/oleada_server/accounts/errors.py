@@ -10,11 +10,14 @@
     │   ├── RoleMissingError           the role does not include this
     │   ├── ScopeMissingError          the token lacks a scope
     │   ├── NotYoursError              the role is enough, but not for this very thing
+    │   ├── FirstFactorError           a token enrols no first second factor
     │   ├── FactorMissingError         the role needs a second factor, and none is enrolled
     │   └── StepUpRequiredError        this deed needs a second factor proved just now
     ├── NotFoundError 404
     │   ├── UserNotFoundError
     │   ├── FactorNotFoundError
+    │   ├── SessionNotFoundError
+    │   ├── TokenNotFoundError
     │   └── AskedDeedNotFoundError
     ├── ConflictError 409
     │   ├── UserExistsError
@@ -126,6 +129,36 @@ class StepUpRequiredError(NotAllowedError):
             "asked for it; a program sends the code of the authenticator app in the header "
             "Oleada-Second-Factor, the command line takes it from OLEADA_FACTOR_CODE."
         )
+
+
+class FirstFactorError(NotAllowedError):
+    """A token asks to enrol the first second factor of its owner."""
+
+    code = "first-factor-in-console"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A first second factor is enrolled in the console, by whoever signs in there: a "
+            "token that was stolen could shut its owner out. Open the page Security."
+        )
+
+
+class SessionNotFoundError(NotFoundError):
+    """Nobody who asks has such a browser, or it was signed out already."""
+
+    code = "session-not-found"
+
+    def __init__(self, ref: str) -> None:
+        super().__init__(f"You are signed in in no browser {ref[:40]!r}.")
+
+
+class TokenNotFoundError(NotFoundError):
+    """Nobody who asks has such an API token, or it was revoked already."""
+
+    code = "token-not-found"
+
+    def __init__(self, ref: str) -> None:
+        super().__init__(f"You have no API token {ref[:40]!r} that still works.")
 
 
 class FactorNotFoundError(NotFoundError):

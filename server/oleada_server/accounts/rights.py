@@ -50,8 +50,13 @@ SCOPES: Final[Mapping[str, Role]] = {
     "rollouts:approve": Role.APPROVER,
     "rollouts:read": Role.VIEWER,
     "rollouts:write": Role.OPERATOR,
+    "security:read": Role.VIEWER,
+    "security:write": Role.VIEWER,
 }
-"""Every scope, and the role that has it."""
+"""Every scope, and the role that has it.
+
+``security:`` is about its owner alone: second factors, browsers, tokens.
+"""
 
 
 def includes(has: Role, needed: Role) -> bool:

@@ -15,6 +15,7 @@ from sqlalchemy import func, or_, select, update
 from oleada_server import config
 from oleada_server.accounts import service
 from oleada_server.accounts.errors import (
+    ScopeMissingError,
     TokenNotValidError,
     TokenTooOftenError,
     UserNotFoundError,
@@ -82,6 +83,33 @@ def create_token(
     audit.record(actor, "token.create", f"user:{user_name}", now=now, after=after)
     db.session.commit()
     return token
+
+
+def demand_no_wider(
+    token: str | None, maker: Identity, scopes: Iterable[str], days: int, now: datetime
+) -> None:
+    """Let *token* make another one for its owner, unless that would give it more; None may.
+
+    A token that nobody proved a second factor for makes none that outlives it, else one
+    that was stolen would live for ever. The server's own token is not asked.
+
+    Raises:
+        ScopeMissingError: It lacks one of *scopes*.
+        BadInputError: The new one would live longer.
+    """
+    if token is None or maker.is_local:
+        return
+    for scope in scopes:
+        if scope in SCOPES and scope not in (maker.scopes or ()):
+            raise ScopeMissingError(scope)
+    held = db.session.get_one(ApiToken, service.digest(token))
+    outlives = now + timedelta(days=days) > held.expires_at
+    if outlives and not maker.has_factor:
+        raise BadInputError(
+            f"This token ends at {held.expires_at:%Y-%m-%d %H:%M} UTC; one that lives longer is "
+            "made in the console, or by who has a second factor.",
+            "days",
+        )
 
 
 def find_token(token: str, now: datetime) -> Identity:
