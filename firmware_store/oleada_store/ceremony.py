@@ -7,6 +7,7 @@
     DIR/public.json                          the public halves, by name
     DIR/tuf/1.root.json targets.json <model>.json
 
+A key that is made in a security token leaves its name there instead (``root-1.uri``).
 Each ``.pem`` then goes to its holder; the server gets ``tuf/`` alone.
 """
 
@@ -20,9 +21,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from oleada_wire.ids import is_hardware_model
 from tuf.api.metadata import Metadata, Root, Targets
 
-from oleada_store import keys, repository, roles
+from oleada_store import key_places, keys, repository, roles, token_keys
 from oleada_store.errors import BadMetadataError, KeyFileError, MisnamedReleaseError
 from oleada_store.files import write_whole
+from oleada_store.keys import PassphraseSource, SigningKey
+from oleada_store.token_keys import PinOf
+from oleada_store.token_uri import TokenUri
 
 ROOT_KEYS: Final = ("root-1", "root-2", "root-3")
 TARGETS_KEY: Final = "targets"
@@ -40,6 +44,17 @@ Passphrases = Callable[[str], bytes]
 
 
 @dataclass(frozen=True, slots=True)
+class InTokens:
+    """Which keys are made in security tokens, by name, and who knows the PINs.
+
+    A key that a token holds already under that name is used as it is.
+    """
+
+    uris: Mapping[str, TokenUri]
+    pin_of: PinOf
+
+
+@dataclass(frozen=True, slots=True)
 class WaveApprovers:
     """Who signs waves: public keys, and how many of them must."""
 
@@ -47,6 +62,8 @@ class WaveApprovers:
     threshold: int
 
     def __post_init__(self) -> None:
+        if len({key.public_bytes_raw() for key in self.keys}) < len(self.keys):
+            raise KeyFileError("One key stands twice among the wave approvers; it is one person.")
         if not 1 <= self.threshold <= len(self.keys):
             raise KeyFileError(
                 f"{self.threshold} of {len(self.keys)} wave approvers can not sign; the "
@@ -62,6 +79,7 @@ def make(
     *,
     now: datetime,
     wave_approvers: WaveApprovers | None = None,
+    tokens: InTokens | None = None,
 ) -> Path:
     """Make all offline keys and the first metadata in new directory *out*.
 
@@ -73,12 +91,14 @@ def make(
         now: The metadata is valid from then on.
         wave_approvers: Whose keys sign waves; by default two of three that are made here.
             The director's key among them would let a stolen server widen a rollout.
+        tokens: Which keys live in tokens; the others are files under a passphrase.
 
     Returns:
         The directory with the TUF files, which the server needs.
 
     Raises:
-        KeyFileError: a key is there already, an online key is missing, or no passphrase.
+        KeyFileError: a key is there already, an online key is missing, no passphrase, or a
+            token does not do its part; two keys that are one.
         MisnamedReleaseError: a model has a name that no model can have.
     """
     _require_models(hardware_models)
@@ -87,9 +107,7 @@ def make(
     _refuse_second_ceremony(out)
     out.mkdir(mode=0o700, parents=True, exist_ok=True)
     names = [name for name in OFFLINE_KEYS if wave_approvers is None or name not in WAVE_KEYS]
-    secret = {name: Ed25519PrivateKey.generate() for name in names}
-    for name, key in secret.items():
-        keys.write_encrypted(out / f"{name}.pem", key, passphrases(name))
+    secret = _made(out, names, passphrases, tokens, online)
     public = {name: key.public_key() for name, key in secret.items()}
     keys.write_public(out / PUBLIC_NAME, {**public, **{r: online[r] for r in keys.ONLINE_ROLES}})
     waves = wave_approvers or WaveApprovers([public[name] for name in WAVE_KEYS], WAVE_THRESHOLD)
@@ -115,7 +133,7 @@ def make(
     return folder
 
 
-def add_model(out: Path, hardware_model: str, passphrases: Passphrases, now: datetime) -> Path:
+def add_model(out: Path, hardware_model: str, source: PassphraseSource, now: datetime) -> Path:
     """Delegate *hardware_model* in the ceremony of directory *out*.
 
     Returns:
@@ -132,19 +150,19 @@ def add_model(out: Path, hardware_model: str, passphrases: Passphrases, now: dat
     if hardware_model in repository.model_names(targets.signed):
         raise BadMetadataError(f"{hardware_model} is delegated already; nothing to do.")
     public = keys.read_public(out / PUBLIC_NAME)
-    signers = [_open(out, name, passphrases) for name in MODEL_KEYS]
+    signers = [_open(out, name, source) for name in MODEL_KEYS]
     delegated = [public[name] for name in MODEL_KEYS]
     roles.delegate_model(targets.signed, hardware_model, delegated)
     targets.signed.version += 1
     targets.signed.expires = roles.whole_seconds(now + roles.TARGETS_VALID)
-    targets_key = _open(out, TARGETS_KEY, passphrases)
+    targets_key = _open(out, TARGETS_KEY, source)
     _sign_into(folder / f"{hardware_model}.json", roles.first_model(now), signers)
     _sign_into(folder / "targets.json", targets, [targets_key])
     return folder
 
 
 def renew(
-    data: bytes, signers: Sequence[Ed25519PrivateKey], valid: timedelta, now: datetime
+    data: bytes, signers: Sequence[SigningKey], valid: timedelta, now: datetime
 ) -> tuple[str, bytes]:
     """Return the next version of offline metadata *data*, valid for *valid* from *now*.
 
@@ -162,29 +180,61 @@ def renew(
     return f"{root.signed.version + 1}.", _next(root, signers, now + valid)
 
 
-def _next(
-    metadata: Metadata[Offline], signers: Sequence[Ed25519PrivateKey], expires: datetime
-) -> bytes:
+def _next(metadata: Metadata[Offline], signers: Sequence[SigningKey], expires: datetime) -> bytes:
     metadata.signed.version += 1
     metadata.signed.expires = roles.whole_seconds(expires)
     return _signed(metadata, signers)
 
 
-def _signed(metadata: Metadata[Offline], signers: Sequence[Ed25519PrivateKey]) -> bytes:
+def _signed(metadata: Metadata[Offline], signers: Sequence[SigningKey]) -> bytes:
     metadata.signatures.clear()
     for key in signers:
         metadata.sign(keys.tuf_signer(key), append=True)
     return repository.write(metadata)
 
 
-def _sign_into(
-    path: Path, metadata: Metadata[Offline], signers: Sequence[Ed25519PrivateKey]
-) -> None:
+def _sign_into(path: Path, metadata: Metadata[Offline], signers: Sequence[SigningKey]) -> None:
     write_whole(path, _signed(metadata, signers))
 
 
-def _open(out: Path, name: str, passphrases: Passphrases) -> Ed25519PrivateKey:
-    return keys.read_encrypted(out / f"{name}.pem", passphrases(name))
+def _open(out: Path, name: str, source: PassphraseSource) -> SigningKey:
+    return key_places.open_key(key_places.held_in(out, name), source)
+
+
+def _made(
+    out: Path,
+    names: Sequence[str],
+    passphrases: Passphrases,
+    tokens: InTokens | None,
+    online: Mapping[str, Ed25519PublicKey],
+) -> dict[str, SigningKey]:
+    """Return a key for each of *names*, made where it is to live; the tokens' come first."""
+    uris = tokens.uris if tokens is not None else {}
+    found: dict[str, SigningKey] = {}
+    for name in names:
+        if tokens is not None and name in uris:
+            found[name] = token_keys.make_or_open(uris[name], tokens.pin_of(uris[name]))[0]
+    held = {name: key.public_key() for name, key in found.items()}
+    _require_distinct([*online.items(), *held.items()] if held else [])
+    for name in names:
+        if name in uris:
+            key_places.write(out / f"{name}{key_places.SUFFIX}", uris[name])
+        else:
+            fresh = Ed25519PrivateKey.generate()
+            keys.write_encrypted(out / f"{name}.pem", fresh, passphrases(name))
+            found[name] = fresh
+    return found
+
+
+def _require_distinct(public: Sequence[tuple[str, Ed25519PublicKey]]) -> None:
+    """Refuse one key under two names: it would look like two people."""
+    names: dict[bytes, str] = {}
+    for name, key in public:
+        other = names.setdefault(key.public_bytes_raw(), name)
+        if other != name:
+            raise KeyFileError(
+                f"{other} and {name} are one and the same key; give each of them its own."
+            )
 
 
 def _bytes(path: Path) -> bytes:
@@ -195,7 +245,7 @@ def _bytes(path: Path) -> bytes:
 
 
 def _refuse_second_ceremony(out: Path) -> None:
-    there = [name for name in OFFLINE_KEYS if (out / f"{name}.pem").exists()]
+    there = [name for name in OFFLINE_KEYS if key_places.held_in(out, name).exists()]
     if there:
         raise KeyFileError(
             f"{out} holds the keys of a ceremony already ({', '.join(there)}); keys are never "

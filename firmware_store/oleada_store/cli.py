@@ -12,9 +12,10 @@ from oleada_wire.release import ReleaseInfo
 from oleada_store import signing, trust_files
 from oleada_store.cli_keys import keys_group
 from oleada_store.clock import now_utc
-from oleada_store.keys import read_encrypted
+from oleada_store.key_places import KeyPlace, name_of, open_key
 from oleada_store.options import (
     FILE,
+    KEY,
     THERE,
     StoreGroup,
     base_options,
@@ -101,14 +102,14 @@ def build(
 
 @release_group.command("sign")
 @click.argument("file", type=THERE)
-@click.option("--key", required=True, type=FILE, help="Your offline key.")
+@click.option("--key", required=True, type=KEY, help="Your offline key.")
 @click.option("--yes", is_flag=True, help="Do not ask; what is signed is printed all the same.")
 @passphrase_options
 @base_options(required=False)
 def sign(
     file: Path,
     *,
-    key: Path,
+    key: KeyPlace,
     yes: bool,
     passphrase_file: Path | None,
     passphrase_env: str | None,
@@ -125,11 +126,11 @@ def sign(
     click.echo("You sign:")
     for line in said.lines():
         click.echo(f"  {line}")
-    click.echo(f"  With the key      {key.name}")
+    click.echo(f"  With the key      {name_of(key)}")
     if not yes:
         click.confirm("Is this what boxes may run?", abort=True, err=True)
     source = passphrases(passphrase_file, passphrase_env)
-    signed = signing.sign(file, read_encrypted(key, source.read(key.stem)), trusted)
+    signed = signing.sign(file, open_key(key, source), trusted)
     missing = MODEL_THRESHOLD - len(signed.signed_by)
     rest = f"{missing} more is needed." if missing > 0 else "It can be published."
     click.echo(f"Signed: {len(signed.signed_by)} of {MODEL_THRESHOLD}. {rest}")

@@ -6,13 +6,15 @@ from pathlib import Path
 import click
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from oleada_store import ceremony, keys
+from oleada_store import ceremony, key_places, keys
 from oleada_store.cli_succession import rehearse, rotate, sign
 from oleada_store.clock import now_utc
 from oleada_store.files import write_whole
+from oleada_store.key_places import KeyPlace
 from oleada_store.options import (
     FILE,
     FOLDER,
+    KEY,
     THERE,
     StoreGroup,
     passphrase_options,
@@ -51,6 +53,14 @@ for command in (rotate, sign, rehearse):
     is_flag=True,
     help="Let the server's own key sign waves: whoever steals the server may then widen one.",
 )
+@click.option(
+    "--token",
+    "tokens",
+    multiple=True,
+    metavar="NAME=URI",
+    help="Keep key NAME in a security token, such as root-1='pkcs11:token=Alice;object=root-1'; "
+    "made there if it is not there yet. Repeatable.",
+)
 @passphrase_options
 def init(
     *,
@@ -60,6 +70,7 @@ def init(
     wave_keys: tuple[Path, ...],
     wave_threshold: int | None,
     waves_by_server: bool,
+    tokens: tuple[str, ...],
     passphrase_file: Path | None,
     passphrase_env: str | None,
 ) -> None:
@@ -71,8 +82,15 @@ def init(
     approvers = _wave_approvers(wave_keys, wave_threshold)
     if waves_by_server:
         approvers = ceremony.WaveApprovers([public["director"]], 1)
+    held = key_places.named(tokens, ceremony.OFFLINE_KEYS)
     folder = ceremony.make(
-        out, public, models, source.read, now=now_utc(), wave_approvers=approvers
+        out,
+        public,
+        models,
+        source.read,
+        now=now_utc(),
+        wave_approvers=approvers,
+        tokens=ceremony.InTokens(held, source.pin),
     )
     click.echo(f"Keys are in {out}; give each to its holder and keep none of them on the server.")
     click.echo(f"Carry {folder} to the server and run there: oleada release trust DIR")
@@ -87,13 +105,13 @@ def add_model(
 ) -> None:
     """Let the release signers of the ceremony in DIRECTORY sign for one more model."""
     source = passphrases(passphrase_file, passphrase_env)
-    folder = ceremony.add_model(directory, model, source.read, now_utc())
+    folder = ceremony.add_model(directory, model, source, now_utc())
     click.echo(f"{model} is delegated. Carry {folder} to the server: oleada release trust DIR")
 
 
 @keys_group.command("renew")
 @click.argument("file", type=THERE)
-@click.option("--key", "key_files", type=FILE, multiple=True, required=True, help="Repeatable.")
+@click.option("--key", "key_files", type=KEY, multiple=True, required=True, help="Repeatable.")
 @click.option(
     "--days",
     type=click.IntRange(1, 3650),
@@ -104,7 +122,7 @@ def add_model(
 @passphrase_options
 def renew(
     file: Path,
-    key_files: tuple[Path, ...],
+    key_files: tuple[KeyPlace, ...],
     days: int,
     passphrase_file: Path | None,
     passphrase_env: str | None,
@@ -114,7 +132,7 @@ def renew(
     A root gets a new file beside the old one, anything else takes the old one's place.
     """
     source = passphrases(passphrase_file, passphrase_env)
-    opened = [keys.read_encrypted(path, source.read(path.stem)) for path in key_files]
+    opened = [key_places.open_key(place, source) for place in key_files]
     prefix, content = ceremony.renew(file.read_bytes(), opened, timedelta(days=days), now_utc())
     target = file.with_name(f"{prefix}root.json") if prefix else file
     write_whole(target, content)

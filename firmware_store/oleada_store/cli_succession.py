@@ -8,11 +8,23 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from oleada_wire.envelope import keyid_of
 from tuf.api.metadata import Metadata, Root
 
-from oleada_store import ceremony, drill, keys, repository, succession, trust_files
+from oleada_store import (
+    ceremony,
+    drill,
+    key_places,
+    keys,
+    repository,
+    succession,
+    token_keys,
+    token_uri,
+    trust_files,
+)
 from oleada_store.clock import now_utc
 from oleada_store.errors import KeyFileError
 from oleada_store.files import write_whole
-from oleada_store.options import FILE, FOLDER, THERE, passphrase_options, passphrases
+from oleada_store.key_places import KeyPlace
+from oleada_store.keys import PassphraseSource, SigningKey
+from oleada_store.options import FOLDER, KEY, THERE, passphrase_options, passphrases
 from oleada_store.succession import Offline
 
 
@@ -24,7 +36,12 @@ from oleada_store.succession import Offline
     type=THERE,
     help="online-public.json of a new server: its keys replace the old server's.",
 )
-@click.option("--key", "key_files", type=FILE, multiple=True, required=True, help="Repeatable.")
+@click.option("--key", "key_files", type=KEY, multiple=True, required=True, help="Repeatable.")
+@click.option(
+    "--token",
+    metavar="URI",
+    help="Make the new root key in a security token: 'pkcs11:token=Alice;object=root-4'.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask; what is signed is printed all the same.")
 @passphrase_options
 def rotate(
@@ -32,7 +49,8 @@ def rotate(
     *,
     lost: str | None,
     online: Path | None,
-    key_files: tuple[Path, ...],
+    key_files: tuple[KeyPlace, ...],
+    token: str | None,
     yes: bool,
     passphrase_file: Path | None,
     passphrase_env: str | None,
@@ -44,23 +62,20 @@ def rotate(
     """
     if (lost is None) == (online is None):
         raise click.UsageError("Give --lost NAME or --online FILE.")
+    if token is not None and lost is None:
+        raise click.UsageError("--token is for the key that replaces a lost one: --lost NAME.")
     folder = directory / ceremony.TUF_FOLDER
     names = keys.read_public(directory / ceremony.PUBLIC_NAME)
     before_root = trust_files.read_directory(folder).roots[-1]
     before = repository.read(Root, before_root, "root")
     called = {keyid_of(key): name for name, key in names.items()}
     source = passphrases(passphrase_file, passphrase_env)
-    now, fresh = now_utc(), None
+    now = now_utc()
+    fresh: list[SigningKey] = []
     written: list[tuple[Path, Offline, Offline]] = []
     if lost is not None:
-        if lost not in names:
-            raise KeyFileError(f"{directory} knows no key {lost!r}; see {ceremony.PUBLIC_NAME}.")
-        fresh = Ed25519PrivateKey.generate()
-        name = _next_name(names)
-        root = succession.replaced_root_key(before_root, names.pop(lost), fresh.public_key(), now)
-        names[name] = fresh.public_key()
-        keys.write_encrypted(directory / f"{name}.pem", fresh, source.read(name))
-        click.echo(f"{directory / f'{name}.pem'} is new; give it to its holder.")
+        root, fresh_key = _without(directory, lost, names, token, source)
+        fresh.append(fresh_key)
         written.append((folder / f"{root.signed.version}.root.json", root, before))
     elif online is not None:
         found = keys.read_public(online)
@@ -71,15 +86,15 @@ def rotate(
         written.append((folder / "targets.json", targets, succession.read_offline(old)))
     called |= {keyid_of(key): name for name, key in names.items()}
     _say(written, called, yes=yes)
-    opened = [keys.read_encrypted(path, source.read(path.stem)) for path in key_files]
+    opened = [key_places.open_key(place, source) for place in key_files]
     for path, after, _ in written:
-        _sign_all(path, after, [*opened, *([fresh] if fresh else [])], before)
+        _sign_all(path, after, [*opened, *fresh], before)
     keys.write_public(directory / ceremony.PUBLIC_NAME, names)
 
 
 @click.command("sign")
 @click.argument("file", type=THERE)
-@click.option("--key", required=True, type=FILE, help="Your offline key.")
+@click.option("--key", required=True, type=KEY, help="Your offline key.")
 @click.option(
     "--public", type=THERE, help="public.json of the ceremony, to call the keys by their names."
 )
@@ -88,7 +103,7 @@ def rotate(
 def sign(
     file: Path,
     *,
-    key: Path,
+    key: KeyPlace,
     public: Path | None,
     yes: bool,
     passphrase_file: Path | None,
@@ -112,17 +127,26 @@ def sign(
     called = {keyid_of(one): name for name, one in names.items()}
     _say([(file, found, before if isinstance(found.signed, Root) else found)], called, yes=yes)
     source = passphrases(passphrase_file, passphrase_env)
-    _sign_all(file, found, [keys.read_encrypted(key, source.read(key.stem))], before)
+    _sign_all(file, found, [key_places.open_key(key, source)], before)
 
 
 @click.command("drill")
-def rehearse() -> None:
+@click.option(
+    "--token",
+    metavar="URI",
+    help="Make the root keys of the drill in this security token, and remove them at the end.",
+)
+def rehearse(token: str | None) -> None:
     """Rehearse the loss of a root key, with keys that are made for it and thrown away.
 
     Ends with 1 if a step does not end as it must. Nothing of yours is read or written.
     """
-    with tempfile.TemporaryDirectory(prefix="oleada-drill-") as home:
-        for step in drill.Drill(Path(home), now_utc()).play():
+    maker = drill.KeyMaker()
+    if token is not None:
+        uri = token_uri.parse(token)
+        maker = drill.TokenKeyMaker(uri, passphrases(None, None).pin(uri))
+    with tempfile.TemporaryDirectory(prefix="oleada-drill-") as home, maker:
+        for step in drill.Drill(Path(home), now_utc(), maker.make).play():
             click.echo(f"ok    {step}")
     click.echo("The drill has passed. Now find two of your own root keys, and open them.")
 
@@ -139,7 +163,7 @@ def _say(
 
 
 def _sign_all(
-    path: Path, found: Offline, signers: list[Ed25519PrivateKey], before: Metadata[Root]
+    path: Path, found: Offline, signers: list[SigningKey], before: Metadata[Root]
 ) -> None:
     role = "root" if isinstance(found.signed, Root) else "targets"
     named = {*before.signed.roles[role].keyids}
@@ -153,6 +177,43 @@ def _sign_all(
         click.echo(f"{path} is signed. Carry its directory to the server: oleada release trust DIR")
     else:
         click.echo(f"{path} needs more signatures: oleada keys sign {path} --key KEY.pem")
+
+
+def _without(
+    directory: Path,
+    lost: str,
+    names: dict[str, Ed25519PublicKey],
+    token: str | None,
+    source: PassphraseSource,
+) -> tuple[Metadata[Root], SigningKey]:
+    """Return the next root without key *lost*, and the key that stands there, kept by now.
+
+    *names* is brought to what is so then.
+
+    Raises:
+        KeyFileError: there is no such key, or the new one is one of the others.
+    """
+    if lost not in names:
+        raise KeyFileError(f"{directory} knows no key {lost!r}; see {ceremony.PUBLIC_NAME}.")
+    name = _next_name(names)
+    uri = token_uri.parse(token) if token is not None else None
+    fresh: SigningKey = Ed25519PrivateKey.generate()
+    if uri is not None:
+        fresh, _ = token_keys.make_or_open(uri, source.pin(uri))
+    raw = fresh.public_key().public_bytes_raw()
+    if raw in {key.public_bytes_raw() for key in names.values()}:
+        raise KeyFileError(f"The key {uri} is in use already; a new key is needed.")
+    before = trust_files.read_directory(directory / ceremony.TUF_FOLDER).roots[-1]
+    root = succession.replaced_root_key(before, names.pop(lost), fresh.public_key(), now_utc())
+    names[name] = fresh.public_key()
+    path = directory / f"{name}.pem"
+    if uri is not None:
+        path = path.with_suffix(key_places.SUFFIX)
+        key_places.write(path, uri)
+    elif isinstance(fresh, Ed25519PrivateKey):
+        keys.write_encrypted(path, fresh, source.read(name))
+    click.echo(f"{path} is new; give it to its holder.")
+    return root, fresh
 
 
 def _next_name(names: dict[str, Ed25519PublicKey]) -> str:

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import click
-from oleada_wire.envelope import KeySigner
 
 from oleada_store import trust_files, waves
 from oleada_store.clock import now_utc
-from oleada_store.keys import read_encrypted
+from oleada_store.key_places import KeyPlace, name_of, open_key
+from oleada_store.keys import EnvelopeSigner
 from oleada_store.options import (
-    FILE,
+    KEY,
     THERE,
     base_options,
     passphrase_options,
@@ -20,7 +20,7 @@ from oleada_store.options import (
 
 @click.command("sign")
 @click.argument("file", type=THERE)
-@click.option("--key", required=True, type=FILE, help="Your offline key.")
+@click.option("--key", required=True, type=KEY, help="Your offline key.")
 @click.option(
     "--until-wave",
     type=click.IntRange(min=1),
@@ -33,7 +33,7 @@ from oleada_store.options import (
 def sign(
     file: Path,
     *,
-    key: Path,
+    key: KeyPlace,
     until_wave: int | None,
     yes: bool,
     passphrase_file: Path | None,
@@ -58,11 +58,11 @@ def sign(
             click.echo(
                 f"    Signed as release {info.version} for {', '.join(info.hardware_models)}"
             )
-    click.echo(f"  With the key {key.name}")
+    click.echo(f"  With the key {name_of(key)}")
     if not yes:
         click.confirm("May the release go to these boxes?", abort=True, err=True)
     source = passphrases(passphrase_file, passphrase_env)
-    signer = KeySigner.of(read_encrypted(key, source.read(key.stem)))
+    signer = EnvelopeSigner(open_key(key, source))
     signed = waves.sign(request, signer)
     waves.write(file, signed)
     have = min(len(one.signed_by) for one in signed.waves)

@@ -2,6 +2,7 @@
 
     StoreError
     ├── KeyFileError               a key file can not be read, written or unlocked
+    │   └── KeyTokenError          a security token is away, locked, or holds no such key
     ├── BadMetadataError           bytes are not metadata of the role they stand for
     │   ├── NotSignedError         fewer than the threshold of the role's keys sign it
     │   ├── ExpiredMetadataError   signed, but no longer valid
@@ -28,6 +29,10 @@ class StoreError(Exception):
 
 class KeyFileError(StoreError):
     """A key file can not be read, written or unlocked."""
+
+
+class KeyTokenError(KeyFileError):
+    """A security token is away or locked, or does not hold the key that is named."""
 
 
 class BadMetadataError(StoreError):

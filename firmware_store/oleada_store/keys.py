@@ -1,4 +1,4 @@
-"""Ed25519 keys: offline ones under a passphrase, online ones as 0600 files of the server.
+"""Ed25519 keys: offline ones under a passphrase or in a token, online ones as 0600 files.
 
 An offline key never leaves the signer's machine and is never written unencrypted. A
 passphrase comes from the keyboard, a file or an environment variable, and is never a
@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
@@ -22,11 +22,12 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from oleada_wire import canonical, envelope
 from oleada_wire.errors import WireError
-from securesystemslib.signer import CryptoSigner
+from securesystemslib.signer import Key, SecretsHandler, Signature, Signer, SSlibKey
 
-from oleada_store import pkcs8
+from oleada_store import pkcs8, token_keys
 from oleada_store.errors import KeyFileError
 from oleada_store.files import write_whole
+from oleada_store.token_uri import TokenUri
 
 ONLINE_ROLES: Final = ("timestamp", "snapshot", "director")
 """Roles whose keys the server holds; none of them can make a box run new code."""
@@ -36,17 +37,42 @@ KEY_FILE_BYTES_MAX: Final = 16 * 1024
 PUBLIC_FILE_BYTES_MAX: Final = 64 * 1024
 
 
+class SigningKey(Protocol):
+    """An Ed25519 key that signs: one in memory, or one that never leaves its token."""
+
+    def public_key(self) -> Ed25519PublicKey:
+        """Return its public half."""
+        ...
+
+    def sign(self, data: bytes, /) -> bytes:
+        """Return the Ed25519 signature of *data*, 64 bytes."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class PassphraseSource:
     """Where passphrases come from: a file, an environment variable, or a person.
 
     Attributes:
         ask: Called with the name of the key when neither file nor variable is given.
+        ask_pin: Called with the URI of a key in a token that names no PIN file.
     """
 
     ask: Callable[[str], str]
     file: Path | None = None
     variable: str | None = None
+    ask_pin: Callable[[str], str] | None = None
+
+    def pin(self, uri: TokenUri) -> str:
+        """Return the PIN of the token of *uri*: of the file that it names, or by asking.
+
+        Raises:
+            KeyTokenError: there is nobody to ask, or the file is no file for a PIN.
+        """
+        return token_keys.read_pin(uri, self._ask_pin)
+
+    def _ask_pin(self, uri: TokenUri) -> str:
+        return (self.ask_pin or self.ask)(str(uri))
 
     def read(self, name: str) -> bytes:
         """Return the passphrase for key *name*, without a final line end.
@@ -179,9 +205,51 @@ def public_key(key_object: dict[str, Any]) -> Ed25519PublicKey:
     return Ed25519PublicKey.from_public_bytes(bytes.fromhex(key_object["keyval"]["public"]))
 
 
-def tuf_signer(key: Ed25519PrivateKey) -> CryptoSigner:
+class TufSigner(Signer):
+    """What python-tuf signs with, wherever the key is."""
+
+    def __init__(self, key: SigningKey) -> None:
+        self._key = key
+        spelt = envelope.key_object(key.public_key())
+        keyid = envelope.keyid_of(key.public_key())
+        self._public = SSlibKey(keyid, spelt["keytype"], spelt["scheme"], spelt["keyval"])
+
+    @property
+    def public_key(self) -> Key:
+        """The public half, as python-tuf holds it."""
+        return self._public
+
+    def sign(self, payload: bytes) -> Signature:
+        """Return the signature of *payload*."""
+        return Signature(self._public.keyid, self._key.sign(payload).hex())
+
+    @classmethod
+    def from_priv_key_uri(
+        cls, priv_key_uri: str, public_key: Key, secrets_handler: SecretsHandler | None = None
+    ) -> Signer:
+        """Refuse: keys are opened by this module, which knows how they are guarded."""
+        raise KeyFileError(f"Keys are not opened by name alone: {priv_key_uri[:40]!r}.")
+
+
+def tuf_signer(key: SigningKey) -> TufSigner:
     """Return what python-tuf signs with."""
-    return CryptoSigner(key)
+    return TufSigner(key)
+
+
+@dataclass(frozen=True, slots=True)
+class EnvelopeSigner:
+    """What an envelope is signed with, wherever the key is."""
+
+    key: SigningKey
+
+    @property
+    def keyid(self) -> str:
+        """The TUF key id of the key."""
+        return envelope.keyid_of(self.key.public_key())
+
+    def sign(self, data: bytes) -> bytes:
+        """Return the Ed25519 signature of *data*, 64 bytes."""
+        return self.key.sign(data)
 
 
 def _first_line(path: Path) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 from oleada_wire.errors import WireError
 
-from oleada_store import trust_files
+from oleada_store import key_places, token_uri, trust_files
 from oleada_store.errors import StoreError
 from oleada_store.keys import PassphraseSource
 
@@ -24,8 +24,26 @@ class NamedPath(click.Path):
         return super().convert(value, param, ctx)
 
 
+class KeyName(NamedPath):
+    """The file of an offline key, or the URI of one in a security token."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path, dir_okay=False)
+        self.name = "file|uri"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the place of the key, or fail with a sentence."""
+        if isinstance(value, str) and not value.startswith(token_uri.SCHEME):
+            return super().convert(value, param, ctx)
+        try:
+            return key_places.parse(value)
+        except StoreError as error:
+            self.fail(str(error), param, ctx)
+
+
 FILE = NamedPath(path_type=Path, dir_okay=False)
 FOLDER = NamedPath(path_type=Path, file_okay=False)
+KEY = KeyName()
 THERE = NamedPath(path_type=Path, dir_okay=False, exists=True)
 """A file that is there."""
 
@@ -67,7 +85,10 @@ def passphrases(file: Path | None, variable: str | None, *, new: bool = False) -
             )
         )
 
-    return PassphraseSource(ask, file, variable)
+    def ask_pin(uri: str) -> str:
+        return str(click.prompt(f"PIN of the token with {uri}", hide_input=True, err=True))
+
+    return PassphraseSource(ask, file, variable, ask_pin)
 
 
 def read_base(base: str, root: Path | None, hardware_model: str) -> trust_files.TrustFiles:

@@ -16,7 +16,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from oleada_wire.envelope import keyid_of
 from oleada_wire.release import IMAGE_BYTES_MAX, ReleaseInfo, target_path
 from tuf.api.metadata import Targets
@@ -190,7 +189,7 @@ def check_against_base(path: Path, base: TrustedModel) -> None:
         )
 
 
-def sign(path: Path, key: Ed25519PrivateKey, base: TrustedModel | None = None) -> Statement:
+def sign(path: Path, key: keys.SigningKey, base: TrustedModel | None = None) -> Statement:
     """Add the signature of *key* to the bundle in *path*.
 
     Args:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from oleada_wire.envelope import keyid_of
 from oleada_wire.messages import DIRECTOR_ROLE
 from tuf.api.metadata import Metadata, Root, Targets
@@ -81,7 +81,7 @@ def replaced_online_keys(
     return after, delegating
 
 
-def add_signature(found: Offline, key: Ed25519PrivateKey, before: Metadata[Root]) -> int:
+def add_signature(found: Offline, key: keys.SigningKey, before: Metadata[Root]) -> int:
     """Sign *found* with *key*; return how many signatures of its role's keys it has now.
 
     Args:
