@@ -50,6 +50,19 @@ def typed(*words: object, group: click.Command = keys_group, keyboard: str = "")
     return CliRunner().invoke(group, [str(word) for word in words], input=keyboard)
 
 
+def a_bundle(home: Path, base: Path) -> Path:
+    """Return an unsigned bundle of an image."""
+    (home / "box.img").write_bytes(b"an image" * 100)
+    bundle = home / "box.oleada"
+    built = typed(
+        "build", home / "box.img", "--model", "VX-410", "--version", "5.8.2",
+        "--security-version", "1", "--note", "en=New", "--base", base, "-o", bundle,
+        group=release_group,
+    )  # fmt: skip
+    assert built.exit_code == 0, built.output
+    return bundle
+
+
 def test_a_key_is_made_in_the_token_and_signs_there(drawer: Drawer) -> None:
     made, is_new = token_keys.make_or_open(named(drawer, "root-1"), PIN)
     again, is_new_again = token_keys.make_or_open(named(drawer, "root-1"), PIN)
@@ -217,14 +230,7 @@ def test_a_whole_ceremony_with_keys_in_tokens(drawer: Drawer, tmp_path: Path) ->
         *(part for name, uri in in_tokens.items() for part in ("--token", f"{name}={uri}")),
     )  # fmt: skip
     assert made.exit_code == 0, made.output
-    (tmp_path / "box.img").write_bytes(b"an image" * 100)
-    bundle = tmp_path / "box.oleada"
-    built = typed(
-        "build", tmp_path / "box.img", "--model", "VX-410", "--version", "5.8.2",
-        "--security-version", "1", "--note", "en=New", "--base", place / "tuf", "-o", bundle,
-        group=release_group,
-    )  # fmt: skip
-    assert built.exit_code == 0, built.output
+    bundle = a_bundle(tmp_path, place / "tuf")
     signed = [
         typed(
             "sign",
