@@ -5,7 +5,7 @@ from typing import Final, assert_never
 
 from oleada_server.audit import service as audit
 from oleada_server.db import db
-from oleada_server.rollouts import plan, rows
+from oleada_server.rollouts import aborts, plan, rows
 from oleada_server.rollouts.authorise import queue_waves
 from oleada_server.rollouts.models import Rollout, Wave
 from oleada_server.rollouts.states import RolloutState, WaveState
@@ -37,7 +37,10 @@ def next_decision(rollout: Rollout, now: datetime) -> plan.Decision:
     if RolloutState(rollout.state) not in plan.MOVING:
         return plan.Wait(f"is {rollout.state}")
     try:
-        return plan.decide(rows.facts(rollout), now)
+        decision, broken = plan.decide(rows.facts(rollout), now), aborts.reason(rollout)
+        if broken is not None and not isinstance(decision, plan.Halt):
+            return plan.Halt(0, broken)
+        return decision
     except plan.ImpossibleFactsError as error:
         return plan.Halt(0, f"the facts contradict each other: {error}")
 

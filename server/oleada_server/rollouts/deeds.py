@@ -86,7 +86,7 @@ def freeze(rollout: Rollout, found: Membership, now: datetime) -> None:
         if not members:
             raise EmptyWaveError(wave.position, wave.name)
         wave.boxes = len(members)
-        if wave.device_ids is not None:
+        if wave.share_until is None:
             wave.merkle_root = merkle_root([member.device_id for member in members])
         for chunk in chunks(members):
             db.session.execute(

@@ -4,6 +4,9 @@ ServerError
 ├── ApprovalMissingError    409  a second person has to approve it first
 ├── BadPlanError            400  a field of the plan is not what was expected
 ├── EmptyWaveError          409  a wave would cover no box
+├── GroupInUseError         409  a rollout that has not ended chooses by the group
+├── GroupThereError         409  there is a group of that name already
+├── NoSuchGroupError        404
 ├── NoSuchReleaseError      404
 ├── ReleaseWithdrawnError   409
 ├── NoSignatureError        400  no new signature of somebody who may sign waves
@@ -111,6 +114,38 @@ class BadPlanError(BadInputError):
     """A field of the plan is not what was expected."""
 
     code = "bad-plan"
+
+
+class NoSuchGroupError(NotFoundError):
+    """There is no such group of boxes."""
+
+    code = "no-such-group"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"There is no group {name[:40]!r}; `oleada group list` names them, `oleada group "
+            "create` makes one."
+        )
+
+
+class GroupThereError(ConflictError):
+    """There is a group of that name already."""
+
+    code = "group-there"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is a group {name} already; take another name, or change that one.")
+
+
+class GroupInUseError(ConflictError):
+    """A rollout that has not ended chooses its boxes by the group."""
+
+    code = "group-in-use"
+
+    def __init__(self, name: str, rollout_id: int) -> None:
+        super().__init__(
+            f"R-{rollout_id} chooses boxes by group {name}; it can be removed when that has ended."
+        )
 
 
 class EmptyWaveError(ConflictError):

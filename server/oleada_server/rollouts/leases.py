@@ -15,7 +15,7 @@ from oleada_server.devices.models import Device
 from oleada_server.live import service as live
 from oleada_server.messaging import service as messaging
 from oleada_server.releases.models import ReleaseState
-from oleada_server.rollouts import plan_box, rows, ticks
+from oleada_server.rollouts import permits, plan_box, rows, ticks
 from oleada_server.rollouts.authorise import parse_assignment_id, window_of
 from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
 from oleada_server.rollouts.plan_box import Granted, LeaseFacts, NotNow
@@ -61,6 +61,8 @@ def _decide(box: BoxInWave, request: LeaseRequest, now: datetime) -> Granted | N
     )
     facts = _facts(rollout, box, request, zone, now)
     answer = plan_box.decide_lease(facts, request.attempt, request.phase, now)
+    if isinstance(answer, Granted):
+        answer = permits.refusal(rollout, box, request.phase, zone, now) or answer
     match answer:
         case Granted(expires_at):
             if box.state not in IN_FLIGHT:
@@ -88,6 +90,7 @@ def push_deadline(box: BoxInWave, rollout: Rollout, zone: ZoneInfo, now: datetim
             seconds(rollout.spread_s),
             window_of(rollout),
             zone,
+            opens_at=permits.opens_at(rollout, zone, now),
         )
 
 

@@ -20,6 +20,16 @@ BYTES_S_MAX: Final = 10**13
 BOXES_MAX: Final = 10_000_000
 
 
+def whole(field: str, value: object, low: int, high: int) -> None:
+    """Let *value* pass if it is a whole number from *low* to *high*.
+
+    Raises:
+        BadPlanError: It is anything else; never read as "no limit".
+    """
+    if type(value) is not int or not low <= value <= high:
+        raise BadPlanError(f"{field} is {value!r}; {low} to {high} was expected.", field)
+
+
 class GrowsOn(StrEnum):
     """What an exponential rate grows with."""
 
@@ -107,6 +117,9 @@ class Caps:
         return None if limit is None else limit // self.box_bytes_s
 
 
+NO_CAPS: Final = Caps()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
     """What a rollout's boxes do at this moment, without the one that asks.
@@ -160,13 +173,3 @@ def met(rate: Rate | None, caps: Caps, traffic: Traffic) -> list[Full]:
 
 def _rate_limit(rate: Rate | None, traffic: Traffic) -> int | None:
     return None if rate is None else per_minute(rate, traffic.notified, traffic.succeeded)
-
-
-def whole(field: str, value: object, low: int, high: int) -> None:
-    """Let *value* pass if it is a whole number from *low* to *high*.
-
-    Raises:
-        BadPlanError: It is anything else; never read as "no limit".
-    """
-    if type(value) is not int or not low <= value <= high:
-        raise BadPlanError(f"{field} is {value!r}; {low} to {high} was expected.", field)

@@ -49,6 +49,7 @@ class BoxFacts:
     """One box in a wave as it stands. *attempt* 0 means it was never assigned.
 
     Attributes:
+        retry_for: Reasons after which the next attempt is due by itself.
         is_from_backup: The row is as old as the backup that the server was restored from,
             so that the box may have been given more attempts than are known here.
     """
@@ -58,6 +59,7 @@ class BoxFacts:
     step: int
     attempts_max: int
     is_from_backup: bool = False
+    retry_for: frozenset[Reason] = RETRYABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,7 @@ def on_report(box: BoxFacts, report: ReportFacts, target_version: str) -> Moved 
         return Moved(BoxState.FAILED, report.step, Reason.WRONG_CONTENT)
     if not report.phase.is_final:
         return Moved(_STATE_OF[report.phase], report.step, push_deadline=report.step <= REPORTS_MAX)
-    if report.reason in RETRYABLE and box.attempt < box.attempts_max:
+    if report.reason in box.retry_for and box.attempt < box.attempts_max:
         return Moved(BoxState.QUEUED, report.step, report.reason, assign_again=True)
     return Moved(_STATE_OF[report.phase], report.step, report.reason)
 
@@ -156,13 +158,23 @@ def may_retry(state: BoxState) -> bool:
 
 
 def deadline(
-    now: datetime, silent_after: timedelta, spread: timedelta, window: Window | None, zone: ZoneInfo
+    now: datetime,
+    silent_after: timedelta,
+    spread: timedelta,
+    window: Window | None,
+    zone: ZoneInfo,
+    *,
+    opens_at: datetime | None = None,
 ) -> datetime:
     """Return when a box that was addressed at *now* and says nothing counts as silent.
 
-    The time until its window opens, and the delay it was told to draw, are not silence.
+    The time until its window opens, or until *opens_at* where the plan says more than a
+    window, and the delay it was told to draw, are not silence.
     """
-    start = now if window is None else next_opening(window, zone, now)
+    if opens_at is not None:
+        start = opens_at
+    else:
+        start = now if window is None else next_opening(window, zone, now)
     return start + spread + silent_after
 
 

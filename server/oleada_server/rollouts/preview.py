@@ -4,57 +4,58 @@ The preview and the start of a rollout call the same function, so what a person 
 shown is what is stored, as long as the fleet and the salt are the same.
 """
 
+import hashlib
+import heapq
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 from oleada_wire.cohort import SHARE_PARTS, place
-from oleada_wire.version import is_version, version_key
-from sqlalchemy import select
+from oleada_wire.version import version_key
+from sqlalchemy import func, select
 
 from oleada_server.db import db
 from oleada_server.devices.models import Device
-from oleada_server.releases.models import Release
+from oleada_server.releases.models import Release, ReleaseState
+from oleada_server.rollouts import groups
+from oleada_server.rollouts.cover import BoxKind, matches
+from oleada_server.rollouts.eligible import Candidate, LeftOut, Needs, failing
 from oleada_server.rollouts.models import BoxInWave, Rollout
 from oleada_server.rollouts.plan import exact
 from oleada_server.rollouts.spec import RolloutSpec, WaveSpec
 from oleada_server.rollouts.states import OPEN_ROLLOUTS
 
+__all__ = ["LeftOut", "Member", "Membership", "Preview", "WavePreview", "membership", "shown"]
+
 SALT_TRIAL_BOXES_MAX: Final = 2000
 """Up to this fleet the best of the drawn salts is taken; beyond it chance is even enough."""
 
 
-class LeftOut(StrEnum):
-    """Why a box of the model is in no wave."""
-
-    NEVER_HEARD = "never-heard"
-    ALREADY_THERE = "already-there"
-    RUNS_NEWER = "runs-newer"
-    BELOW_MINIMUM_VERSION = "below-minimum-version"
-    BELOW_SECURITY_FLOOR = "below-security-floor"
-    IN_ANOTHER_ROLLOUT = "in-another-rollout"
-    NO_WAVE = "no-wave"
-    OTHER_MODEL = "other-model"
-
-
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A box that a wave covers, the version it runs before, and the zone of its clock."""
+    """A box that a wave covers."""
 
     device_id: str
-    version: str
-    zone: str
+    kind: BoxKind
+
+    @property
+    def version(self) -> str:
+        """Return the version that it runs before."""
+        return self.kind.version or ""
 
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """What a plan covers: one tuple of members for each wave, sorted by device id."""
+    """What a plan covers: one tuple of members for each wave, sorted by device id.
+
+    *gains* counts, for each reason, the boxes that nothing else keeps out.
+    """
 
     salt: str
     waves: tuple[tuple[Member, ...], ...]
     left_out: dict[LeftOut, int]
+    gains: dict[LeftOut, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,8 @@ class WavePreview:
 class Preview:
     """What a rollout would do if it started now.
 
-    *left_out* counts boxes by reason, *zones* those of the waves by the zone of their clock.
+    *left_out* counts boxes by the first reason, *gains* how many more there would be without
+    that one rule; *zones* and *regions* count those of the waves by where they are.
     """
 
     hardware_model: str
@@ -81,32 +83,38 @@ class Preview:
     left_out: dict[LeftOut, int]
     boxes: int
     zones: dict[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    device_id: str
-    version: str | None
-    zone: str
-    security_version: int | None
-    claimed: bool
+    regions: dict[str, int]
+    gains: dict[LeftOut, int]
 
 
 def membership(spec: RolloutSpec, release: Release, salts: Sequence[str]) -> Membership:
-    """Return which boxes *spec* covers now; the salt is *spec*'s or the evenest of *salts*."""
+    """Return which boxes *spec* covers now; the salt is *spec*'s or the evenest of *salts*.
+
+    Raises:
+        NoSuchGroupError: A wave names a group that is not there.
+    """
+    needs = needs_of(release)
     left_out: Counter[LeftOut] = Counter()
+    gains: Counter[LeftOut] = Counter()
     eligible = []
-    for candidate in _candidates(release.hardware_model):
-        if reason := _why_not(candidate, release):
-            left_out[reason] += 1
+    for candidate in candidates(release.hardware_model, named_groups(spec.waves)):
+        if reasons := list(failing(candidate, needs)):
+            left_out[reasons[0]] += 1
+            if len(reasons) == 1:
+                gains[reasons[0]] += 1
         else:
-            eligible.append(Member(candidate.device_id, candidate.version or "", candidate.zone))
+            eligible.append(Member(candidate.device_id, candidate.kind))
     listed = {device_id for wave in spec.waves for device_id in wave.device_ids or ()}
     left_out[LeftOut.OTHER_MODEL] = len(listed - _of_model(listed, release.hardware_model))
     salt = spec.salt or _evenest(spec.waves, eligible, salts)
     waves = _sorted_into(spec.waves, eligible, salt)
-    left_out[LeftOut.NO_WAVE] = len(eligible) - sum(map(len, waves))
-    return Membership(salt, waves, {reason: n for reason, n in left_out.items() if n})
+    left_out[LeftOut.NO_WAVE] = gains[LeftOut.NO_WAVE] = len(eligible) - sum(map(len, waves))
+    return Membership(
+        salt,
+        waves,
+        {reason: n for reason, n in left_out.items() if n},
+        {reason: n for reason, n in gains.items() if n},
+    )
 
 
 def shown(spec: RolloutSpec, release: Release, found: Membership) -> Preview:
@@ -115,6 +123,7 @@ def shown(spec: RolloutSpec, release: Release, found: Membership) -> Preview:
         WavePreview(wave.name, len(members), dict(Counter(m.version for m in members)))
         for wave, members in zip(spec.waves, found.waves, strict=True)
     )
+    kinds = [member.kind for members in found.waves for member in members]
     return Preview(
         release.hardware_model,
         release.version,
@@ -123,44 +132,70 @@ def shown(spec: RolloutSpec, release: Release, found: Membership) -> Preview:
         waves,
         found.left_out,
         sum(wave.boxes for wave in waves),
-        dict(Counter(member.zone for members in found.waves for member in members)),
+        dict(Counter(kind.zone or "UTC" for kind in kinds)),
+        dict(Counter(kind.region or "" for kind in kinds)),
+        found.gains,
     )
 
 
-def _candidates(hardware_model: str) -> Iterator[_Candidate]:
-    claimed = (
-        select(BoxInWave.device_id)
+def needs_of(release: Release) -> Needs:
+    """Return what *release* asks of a box, with the versions that it may not skip."""
+    query = select(Release.version).where(
+        Release.hardware_model == release.hardware_model,
+        Release.state == ReleaseState.PUBLISHED,
+        Release.must_pass,
+    )
+    wanted = version_key(release.version)
+    passes = [one for one in db.session.scalars(query) if version_key(one) < wanted]
+    return Needs(
+        release.version,
+        release.security_version,
+        release.min_version,
+        frozenset(release.depends or ()),
+        tuple(sorted(passes, key=version_key)),
+    )
+
+
+def named_groups(waves: Sequence[WaveSpec]) -> frozenset[str]:
+    """Return the groups that *waves* choose by."""
+    return frozenset(name for wave in waves if wave.where for name in wave.where.group)
+
+
+def candidates(
+    hardware_model: str, named: frozenset[str], device_id: str | None = None
+) -> Iterator[Candidate]:
+    """Yield every box of a model by id, or the one of *device_id*, with its *named* groups.
+
+    Raises:
+        NoSuchGroupError: One of *named* is not there.
+    """
+    claimed_by = (
+        select(func.min(BoxInWave.rollout_id))
         .join(Rollout, Rollout.id == BoxInWave.rollout_id)
         .where(Rollout.state.in_(OPEN_ROLLOUTS), BoxInWave.device_id == Device.id)
+        .scalar_subquery()
     )
     query = (
-        select(Device.id, Device.version, Device.zone, Device.security_version, claimed.exists())
+        select(
+            Device.id, Device.version, Device.zone, Device.region, Device.provides,
+            Device.security_version, claimed_by,
+        )
         .where(Device.hardware_model == hardware_model)
         .order_by(Device.id)
-    )
-    for row in db.session.execute(query):
-        yield _Candidate(*row)
+    )  # fmt: skip
+    if device_id is not None:
+        query = query.where(Device.id == device_id)
+    of_groups = groups.reader(named, device_id)
+    for found_id, version, zone, region, provides, security_version, claimed in db.session.execute(
+        query
+    ):
+        told = frozenset(provides) if provides else _NOTHING
+        kind = BoxKind(region=region, version=version, zone=zone, provides=told)
+        kind = of_groups(found_id, kind) if named else kind
+        yield Candidate(found_id, kind, security_version, claimed)
 
 
-def _why_not(box: _Candidate, release: Release) -> LeftOut | None:
-    """Return why *box* may not have *release*; the first reason that holds.
-
-    An open rollout keeps every box it started with until it ends, so of two rollouts
-    the one that was started first has the box.
-    """
-    if box.version is None or not is_version(box.version):
-        return LeftOut.NEVER_HEARD
-    if version_key(box.version) == version_key(release.version):
-        return LeftOut.ALREADY_THERE
-    if box.claimed:
-        return LeftOut.IN_ANOTHER_ROLLOUT
-    if box.security_version is not None and release.security_version < box.security_version:
-        return LeftOut.BELOW_SECURITY_FLOOR
-    if version_key(box.version) > version_key(release.version):
-        return LeftOut.RUNS_NEWER
-    if release.min_version and version_key(box.version) < version_key(release.min_version):
-        return LeftOut.BELOW_MINIMUM_VERSION
-    return None
+_NOTHING: Final[frozenset[str]] = frozenset()
 
 
 def _of_model(device_ids: set[str], hardware_model: str) -> set[str]:
@@ -174,16 +209,36 @@ def _sorted_into(
     waves: Sequence[WaveSpec], eligible: Sequence[Member], salt: str
 ) -> tuple[tuple[Member, ...], ...]:
     """Return the members of each wave; a box is in the first wave that covers it."""
-    lists = [frozenset(wave.device_ids or ()) for wave in waves]
-    parts = [share_parts(wave.share_until) for wave in waves]
-    found: list[list[Member]] = [[] for _ in waves]
-    for member in eligible:
-        at = place(salt, member.device_id)
-        for index in range(len(waves)):
-            if member.device_id in lists[index] or at < parts[index]:
-                found[index].append(member)
-                break
-    return tuple(map(tuple, found))
+    found = []
+    left: Sequence[Member] = eligible
+    for wave in waves:
+        members = _chosen(wave, left, salt)
+        found.append(tuple(members))
+        if members:
+            taken = {member.device_id for member in members}
+            left = [member for member in left if member.device_id not in taken]
+    return tuple(found)
+
+
+def _chosen(wave: WaveSpec, left: Sequence[Member], salt: str) -> Sequence[Member]:
+    """Return those of *left* that *wave* takes, by device id."""
+    if wave.share_until is not None:
+        parts = share_parts(wave.share_until)
+        return [member for member in left if place(salt, member.device_id) < parts]
+    if wave.device_ids is not None:
+        listed = frozenset(wave.device_ids)
+        return [member for member in left if member.device_id in listed]
+    where = wave.where
+    members = left if where is None else [one for one in left if matches(where, one.kind)]
+    if wave.count is None or len(members) <= wave.count:
+        return members
+    drawn = heapq.nsmallest(wave.count, members, key=lambda one: _draw(salt, one.device_id))
+    return sorted(drawn, key=lambda one: one.device_id)
+
+
+def _draw(salt: str, device_id: str) -> bytes:
+    """Return what orders boxes that are drawn by number; finer than a place, and another order."""
+    return hashlib.sha256(f"{salt}\x00count\x00{device_id}".encode()).digest()
 
 
 def share_parts(share_until: float | None) -> int:

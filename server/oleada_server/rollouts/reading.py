@@ -11,8 +11,9 @@ from sqlalchemy.orm import joinedload, selectinload
 
 from oleada_server.db import db
 from oleada_server.devices.models import Device
-from oleada_server.rollouts import rows
+from oleada_server.rollouts import rows, rules
 from oleada_server.rollouts.authorise import window_of
+from oleada_server.rollouts.cover import where_from
 from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
 from oleada_server.rollouts.plan import Outcome
 from oleada_server.rollouts.plan_box import outcome, tally_of
@@ -247,7 +248,12 @@ def boxes(
 
 
 def spec_of(rollout: Rollout) -> RolloutSpec:
-    """Return the plan that *rollout* was made from."""
+    """Return the plan that *rollout* was made from.
+
+    Raises:
+        ImpossibleFactsError: Its rules can not be read.
+        BadPlanError: The filter of a wave can not be read.
+    """
     window: Window | None = window_of(rollout)
     return RolloutSpec(
         hardware_model=rollout.release.hardware_model,
@@ -257,6 +263,8 @@ def spec_of(rollout: Rollout) -> RolloutSpec:
                 name=wave.name,
                 share_until=wave.share_until,
                 device_ids=None if wave.device_ids is None else tuple(wave.device_ids),
+                count=wave.box_count,
+                where=None if wave.box_filter is None else where_from(wave.box_filter),
                 success_share_min=wave.success_share_min,
                 failed_share_max=wave.failed_share_max,
                 silent_share_max=wave.silent_share_max,
@@ -274,4 +282,5 @@ def spec_of(rollout: Rollout) -> RolloutSpec:
         spread_s=rollout.spread_s,
         lease_s=rollout.lease_s,
         salt=rollout.salt,
+        rules=rules.read(rollout.rules),
     )

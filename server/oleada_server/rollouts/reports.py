@@ -15,7 +15,7 @@ from oleada_server.clock import from_ms
 from oleada_server.db import db, insert
 from oleada_server.devices.models import Device
 from oleada_server.live import service as live
-from oleada_server.rollouts import authorise, plan_box, rows, ticks
+from oleada_server.rollouts import authorise, permits, plan_box, rows, ticks
 from oleada_server.rollouts.leases import box_of, push_deadline
 from oleada_server.rollouts.models import BoxInWave, ReportRow, Rollout
 from oleada_server.rollouts.plan_box import BoxFacts, History, Moved, Refused, ReportFacts
@@ -39,6 +39,7 @@ def record_report(device_id: str, report: Report, now: datetime) -> None:
         box.step,
         rollout.attempts_max,
         is_from_backup=restored.is_from_backup(box.id),
+        retry_for=permits.retry_for(rollout),
     )
     moved = plan_box.on_report(facts, said, rollout.release.version)
     if isinstance(moved, Refused) or not _store(box, report, now):

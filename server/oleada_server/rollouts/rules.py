@@ -89,13 +89,13 @@ def rules_from(found: Any) -> Rules:
         BadPlanError: Something in it is not known, or not of its shape.
     """
     given = _object(found, "rules", NAMES)
-    caps = {name: given[name] for name in CAPS if given.get(name) is not None}
+    caps = {name: given[name] for name in CAPS if name in given}
     return Rules(
         schedule=Schedule(
             tuple(_window(one) for one in _list(given, "windows")),
             tuple(_blackout(one) for one in _list(given, "blackouts")),
         ),
-        rate=None if given.get("rate") is None else _rate(given["rate"]),
+        rate=_rate(given["rate"]) if "rate" in given else None,
         caps=Caps(**caps),
         retry_for=_reasons(given),
         abort=tuple(_abort(one) for one in _list(given, "abort")),
@@ -173,7 +173,7 @@ def _rate(found: Any) -> Rate:
         "exponential": ("kind", "base_per_minute", "factor", "every", "on", "max_per_minute"),
     }
     kind = found.get("kind") if type(found) is dict else None
-    if kind not in shapes:
+    if type(kind) is not str or kind not in shapes:
         raise BadPlanError("The kind of a rate is constant or exponential.", "rate")
     given = _object(found, "rate", shapes[kind], needs_all=True)
     del given["kind"]
@@ -191,7 +191,7 @@ def _abort(found: Any) -> Abort:
 
 
 def _reasons(given: dict[str, Any]) -> frozenset[Reason]:
-    if given.get("retry_for") is None:
+    if "retry_for" not in given:
         return RETRYABLE
     return frozenset(_word(Reason, one, "retry_for") for one in _list(given, "retry_for"))
 
@@ -210,6 +210,8 @@ def _object(
         raise BadPlanError(f"{name} is not an object.", name)
     if unknown := sorted(str(key) for key in found if key not in known):
         raise BadPlanError(f"{name} has {unknown[0][:40]!r}, which is not known.", name)
+    if empty := sorted(key for key, value in found.items() if value is None):
+        raise BadPlanError(f"{empty[0]} is null; leave it out to say nothing.", empty[0])
     if needs_all and (missing := [key for key in known if key not in found]):
         raise BadPlanError(f"{name} lacks {missing[0]}.", name)
     return dict(found)

@@ -13,6 +13,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from oleada_wire.messages import Window
+
 from oleada_server.rollouts.errors import BadPlanError
 
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -87,6 +89,17 @@ class Schedule:
     def is_always_open(self) -> bool:
         """Return whether nothing is ever closed."""
         return not self.windows and not self.blackouts
+
+
+ALWAYS: Final = Schedule()
+
+
+def with_daily(schedule: Schedule, window: Window | None) -> Schedule:
+    """Return *schedule* with the daily *window* of the wire among its windows."""
+    if window is None:
+        return schedule
+    daily = WeekWindow(tuple(range(7)), window.start_min, window.end_min or DAY_MIN)
+    return Schedule((*schedule.windows, daily), schedule.blackouts)
 
 
 def is_open(schedule: Schedule, zone: ZoneInfo, now: datetime) -> bool:

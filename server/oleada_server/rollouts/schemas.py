@@ -8,10 +8,13 @@ from oleada_wire.ids import normalise_device_id
 from oleada_wire.messages import Window
 
 from oleada_server.rollouts import approvals
+from oleada_server.rollouts.cover import where_from
 from oleada_server.rollouts.errors import BadPlanError
 from oleada_server.rollouts.models import Rollout
 from oleada_server.rollouts.plan import exact
 from oleada_server.rollouts.reading import BoxRow, Failure, WaveCounts
+from oleada_server.rollouts.rules import rules_from
+from oleada_server.rollouts.rules_schema import RulesPlan, WherePlan
 from oleada_server.rollouts.signatures import Missing
 from oleada_server.rollouts.spec import RolloutSpec, WaveSpec
 from oleada_server.rollouts.states import BoxState
@@ -25,6 +28,8 @@ class WavePlan(Schema):
     name = fields.String(required=True)
     share_until = fields.Float()
     device_ids = fields.List(fields.String())
+    count = fields.Integer(strict=True)
+    where = fields.Nested(WherePlan)
     success_share_min = fields.Float()
     failed_share_max = fields.Float()
     silent_share_max = fields.Float()
@@ -54,6 +59,7 @@ class RolloutPlan(Schema):
     spread_s = fields.Integer(strict=True)
     lease_s = fields.Integer(strict=True)
     salt = fields.String()
+    rules = fields.Nested(RulesPlan)
 
 
 class Reason(Schema):
@@ -111,7 +117,8 @@ def spec_from(body: dict[str, Any]) -> RolloutSpec:
     given = dict(body)
     waves = tuple(_wave_from(dict(wave)) for wave in given.pop("waves"))
     window = given.pop("window", None)
-    return RolloutSpec(waves=waves, window=window and window_from(**window), **given)
+    rules = rules_from(given.pop("rules", {}))
+    return RolloutSpec(waves=waves, window=window and window_from(**window), rules=rules, **given)
 
 
 def window_from(start: str, end: str) -> Window:
@@ -138,6 +145,8 @@ def _clock_time(minutes: int) -> str:
 def _wave_from(wave: dict[str, Any]) -> WaveSpec:
     if (listed := wave.pop("device_ids", None)) is not None:
         wave["device_ids"] = tuple(normalise_device_id(text) for text in listed)
+    if (where := wave.pop("where", None)) is not None:
+        wave["where"] = where_from(where)
     return WaveSpec(**wave)
 
 
@@ -177,6 +186,8 @@ def rollout_json(rollout: Rollout) -> dict[str, Any]:
         "in_flight_max": rollout.in_flight_max,
         "spread_s": rollout.spread_s,
         "lease_s": rollout.lease_s,
+        "rules": rollout.rules or {},
+        "is_forced": rollout.is_forced,
     }
 
 
@@ -191,6 +202,8 @@ def waves_json(rollout: Rollout, counted: list[WaveCounts]) -> list[dict[str, An
             "state_reason": wave.state_reason,
             "share_until": wave.share_until,
             "listed": wave.device_ids is not None,
+            "count": wave.box_count,
+            "where": wave.box_filter,
             "boxes": wave.boxes,
             "states": {str(state): n for state, n in counts.states.items() if n},
             "outcomes": {str(found): n for found, n in counts.outcomes.items() if n},

@@ -18,6 +18,7 @@ from oleada_server.rollouts import approvals, deeds, rows, ticks
 from oleada_server.rollouts import preview as previews
 from oleada_server.rollouts.advance import end
 from oleada_server.rollouts.approvals import approve, ask_approval, send_back
+from oleada_server.rollouts.cover import where_json
 from oleada_server.rollouts.errors import (
     ApprovalMissingError,
     BadPlanError,
@@ -45,10 +46,11 @@ from oleada_server.rollouts.reading import (
 )
 from oleada_server.rollouts.reports import record_hello, record_report
 from oleada_server.rollouts.restored import record_restore
+from oleada_server.rollouts.rules import rules_json
 from oleada_server.rollouts.signatures import missing as missing_signatures
 from oleada_server.rollouts.signatures import record_trust, request_of, signed_until
 from oleada_server.rollouts.signing import add_signatures
-from oleada_server.rollouts.spec import RolloutSpec, WaveSpec
+from oleada_server.rollouts.spec import RolloutSpec, WaveSpec, demand_opening
 from oleada_server.rollouts.states import OPEN_ROLLOUTS, BoxState, RolloutState, WaveState
 from oleada_server.rollouts.ticks import tick
 
@@ -104,6 +106,7 @@ def preview(spec: RolloutSpec) -> Preview:
 
     Raises:
         NoSuchReleaseError: There is no such release.
+        NoSuchGroupError: A wave names a group that is not there.
         ReleaseWithdrawnError: It was withdrawn.
     """
     release = _release(spec)
@@ -128,11 +131,14 @@ def create(
     Raises:
         KeyReusedError: *once* was used for another request.
         NoSuchReleaseError: There is no such release.
+        NoSuchGroupError: A wave names a group that is not there.
+        BadPlanError: Its windows and blackouts leave no time to begin.
         ReleaseWithdrawnError: It was withdrawn.
     """
     if once is not None and (done := done_before(actor, once)) is not None:
         return done
     release = _release(spec)
+    demand_opening(spec, now)
     salt = spec.salt or previews.membership(spec, release, _salts()).salt
     rollout = Rollout(
         release_id=release.id,
@@ -149,6 +155,7 @@ def create(
         in_flight_max=spec.in_flight_max,
         spread_s=spec.spread_s,
         lease_s=spec.lease_s,
+        rules=rules_json(spec.rules) or None,
         needs_approval=approvals.is_wanted(in_console=in_console),
     )
     rollout.waves = [_wave(position, wave) for position, wave in enumerate(spec.waves, start=1)]
@@ -331,6 +338,8 @@ def _wave(position: int, spec: WaveSpec) -> Wave:
         name=spec.name,
         share_until=spec.share_until,
         device_ids=None if spec.device_ids is None else list(spec.device_ids),
+        box_count=spec.count,
+        box_filter=None if spec.where is None else where_json(spec.where),
         success_share_min=spec.success_share_min,
         failed_share_max=spec.failed_share_max,
         silent_share_max=spec.silent_share_max,

@@ -5,17 +5,21 @@ taken for "no limit".
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from oleada_wire.cohort import SHARE_PARTS
 from oleada_wire.ids import is_device_id
 from oleada_wire.messages import Window
 
+from oleada_server.rollouts.cover import Where
 from oleada_server.rollouts.errors import BadPlanError
 from oleada_server.rollouts.plan import ImpossibleFactsError, Limits, exact
+from oleada_server.rollouts.rules import Rules
+from oleada_server.rollouts.schedule import HORIZON_DAYS, next_opening
 
 WAVES_MAX: Final = 20
 LIST_BOXES_MAX: Final = 10_000
@@ -27,11 +31,16 @@ START_YEARS: Final = range(2000, 2200)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaveSpec:
-    """One wave as planned: a share of the model's fleet, or a list of boxes.
+    """One wave as planned: a share of the model's fleet, a list, a number, or a filter.
+
+    A number and a filter go together: so many of the boxes that the filter is true of.
+    Boxes that an earlier wave covers are in none that comes later.
 
     Attributes:
         share_until: 0 to 1 and cumulative: 0.05 and then 0.25 are 5 % and the next 20 %.
-        device_ids: The boxes themselves; instead of *share_until*.
+        device_ids: The boxes themselves.
+        count: So many boxes, drawn by the salt.
+        where: Boxes with these attributes.
         success_share_min: 0 to 1, of the boxes that are not silent.
         failed_share_max: 0 to 1, of the boxes that are good or bad.
         silent_share_max: 0 to 1, of all boxes of the wave.
@@ -41,6 +50,8 @@ class WaveSpec:
     name: str
     share_until: float | None = None
     device_ids: tuple[str, ...] | None = None
+    count: int | None = None
+    where: Where | None = None
     success_share_min: float = 0.95
     failed_share_max: float = 0.02
     silent_share_max: float = 0.10
@@ -52,9 +63,10 @@ class WaveSpec:
             raise BadPlanError(
                 f"A wave's name has 1 to {NAME_CHARS_MAX} printable characters.", "name"
             )
-        if (self.share_until is None) == (self.device_ids is None):
+        is_chosen = self.count is not None or self.where is not None
+        if sum((self.share_until is not None, self.device_ids is not None, is_chosen)) != 1:
             raise BadPlanError(
-                f"Wave {self.name} needs either share_until or device_ids, and not both.",
+                f"Wave {self.name} needs one of share_until, device_ids, and count or where.",
                 "share_until",
             )
         self._check_cover()
@@ -76,6 +88,8 @@ class WaveSpec:
         )
 
     def _check_cover(self) -> None:
+        if self.count is not None:
+            _check_number("count", self.count, 1, 10_000_000)
         if self.share_until is not None and (
             not 0 < self.share_until <= 1 or exact(self.share_until) * SHARE_PARTS % 1
         ):
@@ -106,6 +120,7 @@ class RolloutSpec:
         lease_s: How long a lease lasts if no progress renews it.
         salt: Decides who falls into which share; drawn if None. The preview names the
             one it used, so that what is stored can be what was shown.
+        rules: When else boxes may begin, how fast, what is tried again, what ends it.
     """
 
     hardware_model: str
@@ -120,8 +135,11 @@ class RolloutSpec:
     spread_s: int = 30
     lease_s: int = 3600
     salt: str | None = None
+    rules: Rules = field(default_factory=Rules)
 
     def __post_init__(self) -> None:
+        if self.window is not None and self.rules.schedule.windows:
+            raise BadPlanError("A rollout has either a daily window or windows.", "windows")
         if not 1 <= len(self.waves) <= WAVES_MAX:
             raise BadPlanError(f"A rollout has 1 to {WAVES_MAX} waves.", "waves")
         shares = [wave.share_until for wave in self.waves if wave.share_until is not None]
@@ -155,6 +173,20 @@ def seconds(number: int) -> timedelta:
     return timedelta(seconds=number)
 
 
-def _check_number(field: str, value: int, low: int, high: int) -> None:
+def demand_opening(spec: RolloutSpec, now: datetime) -> None:
+    """Let *spec* pass if boxes may begin at some time after *now* and its start.
+
+    Raises:
+        BadPlanError: Its blackouts leave no time, so that it could never do anything.
+    """
+    begins = max(now, spec.start_at or now)
+    if next_opening(spec.rules.schedule, ZoneInfo("UTC"), begins) is None:
+        raise BadPlanError(
+            f"The windows and blackouts leave no time to begin within {HORIZON_DAYS} days.",
+            "blackouts",
+        )
+
+
+def _check_number(name: str, value: int, low: int, high: int) -> None:
     if not low <= value <= high:
-        raise BadPlanError(f"{field} is {value}; {low} to {high} was expected.", field)
+        raise BadPlanError(f"{name} is {value}; {low} to {high} was expected.", name)

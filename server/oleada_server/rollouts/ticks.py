@@ -21,7 +21,7 @@ from oleada_server.db import chunks, db, read_only
 from oleada_server.devices.models import Device
 from oleada_server.devices.sequences import raise_assignment_seqs
 from oleada_server.messaging.leader import LeaseLostError
-from oleada_server.rollouts import authorise, newer, plan, plan_box, rows, signatures
+from oleada_server.rollouts import authorise, newer, permits, plan, plan_box, rows, signatures
 from oleada_server.rollouts.advance import advance, next_decision
 from oleada_server.rollouts.authorise import Addressee
 from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
@@ -213,6 +213,7 @@ def deadline(rollout: Rollout, zone: str, now: datetime) -> datetime:
         seconds(rollout.spread_s),
         authorise.window_of(rollout),
         zone_of(zone),
+        opens_at=permits.opens_at(rollout, zone_of(zone), now),
     )
 
 
