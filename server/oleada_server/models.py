@@ -8,6 +8,7 @@ from oleada_server.live import models as live
 from oleada_server.messaging import models as messaging
 from oleada_server.releases import models as releases
 from oleada_server.rollouts import models as rollouts
+from oleada_server.rollouts.evidence import models as evidence
 from oleada_server.system import models as system
 from oleada_server.telemetry import models as telemetry
 
@@ -16,6 +17,7 @@ __all__ = [
     "audit",
     "devices",
     "enrolment",
+    "evidence",
     "live",
     "messaging",
     "releases",

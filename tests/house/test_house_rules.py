@@ -28,7 +28,10 @@ CORE_IMPORTS = {
     "__future__", "collections", "dataclasses", "datetime", "enum", "fractions", "math", "typing",
     "zoneinfo", "oleada_wire", "oleada_agent",
 }  # fmt: skip
-PURE_MODULES = {"oleada_server.rollouts.plan", "oleada_server.rollouts.states"}
+PURE_MODULES = {
+    "oleada_server.rollouts.evidence", "oleada_server.rollouts.evidence.judge",
+    "oleada_server.rollouts.plan", "oleada_server.rollouts.states",
+}  # fmt: skip
 
 
 def _tracked(*patterns: str) -> list[Path]:

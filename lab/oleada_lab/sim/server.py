@@ -311,6 +311,8 @@ class SimServer:
 
     def _store(self, decision: plan.Decision, now: datetime) -> None:
         match decision:
+            case plan.HaltStrata():
+                raise AssertionError("a street has one version, so it halts as a whole")
             case plan.OpenWave(position):
                 self._open(self.waves[position - 1])
             case plan.StartSoak(position):

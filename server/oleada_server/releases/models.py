@@ -21,7 +21,8 @@ class Release(Base):
     """One signed image for one hardware model; *size_bytes* and *sha256* of the whole.
 
     *depends* is what a box must be able to do before it; *must_pass* says that a box below
-    it goes through it before anything newer.
+    it goes through it before anything newer. *denied_at* is when a rollout of it halted:
+    its digest is on the deny list until a person begins the next rollout of it.
     """
 
     __tablename__ = "release"
@@ -45,6 +46,7 @@ class Release(Base):
     published_by: Mapped[str] = mapped_column(String(120))
     withdrawn_at: Mapped[datetime | None]
     withdrawn_reason: Mapped[str | None] = mapped_column(Text)
+    denied_at: Mapped[datetime | None]
 
 
 class DenyList(Base):

@@ -7,6 +7,7 @@ from oleada_server.audit import service as audit
 from oleada_server.db import db
 from oleada_server.rollouts import aborts, plan, rows
 from oleada_server.rollouts.authorise import queue_waves
+from oleada_server.rollouts.evidence import ledger
 from oleada_server.rollouts.models import Rollout, Wave
 from oleada_server.rollouts.states import RolloutState, WaveState
 
@@ -72,6 +73,9 @@ def _store(rollout: Rollout, decision: plan.Decision, now: datetime) -> None:
             _log(rollout, "wave.hold", reason, now)
         case plan.Halt(position, reason):
             _halt(rollout, position, reason, now)
+        case plan.HaltStrata(names, reason):
+            ledger.halt_strata(rollout.id, names, reason, now)
+            _log(rollout, "rollout.halt_stratum", reason, now)
         case plan.Finish():
             end(rollout, RolloutState.FINISHED, None, now)
             _log(rollout, "rollout.finish", "every wave has passed", now)

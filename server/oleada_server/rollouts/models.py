@@ -112,6 +112,8 @@ class BoxInWave(Base):
 
     *assignment_id* is ``AS-<id>``; *attempt* rises with each retry; *step* is the
     highest report counted in this attempt; *deadline_at* is when silence counts.
+    *counted* is what this attempt stands for in the evidence so far (evidence/models.py);
+    *armed_at* is when it was let into its trial, *ripe_at* when that is old enough to count.
     """
 
     __tablename__ = "box_in_wave"
@@ -120,6 +122,8 @@ class BoxInWave(Base):
         Index("ix_box_in_wave_wave_state", "wave_id", "state"),
         Index("ix_box_in_wave_device", "device_id"),
         Index("ix_box_in_wave_deadline", "rollout_id", "deadline_at"),
+        Index("ix_box_in_wave_counted", "rollout_id", "counted"),
+        Index("ix_box_in_wave_ripe", "rollout_id", "ripe_at"),
     )
     id: Mapped[int] = mapped_column(primary_key=True)
     rollout_id: Mapped[int] = mapped_column(ForeignKey("rollout.id"))
@@ -137,6 +141,9 @@ class BoxInWave(Base):
     leased_at: Mapped[datetime | None]
     lease_expires_at: Mapped[datetime | None]
     deadline_at: Mapped[datetime | None]
+    counted: Mapped[str | None] = mapped_column(String(10))
+    armed_at: Mapped[datetime | None]
+    ripe_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
     changed_at: Mapped[datetime]
 

@@ -7,6 +7,7 @@ Rules that hold whatever happens (docs/explanation/rollouts.md says why):
 - Silence is never success, and a wave without outcomes never passes.
 - A failure in any wave that was ever opened may halt, however late it comes.
 - A wave that can not be judged is held for a person; it neither passes nor hangs.
+- Evidence (evidence/judge.py) halts beside the limits, and opens a gate only with them.
   What that person accepts lifts this hold only: worse numbers hold again, harm still halts.
 - Facts that contradict each other raise; the caller halts.
 """
@@ -17,6 +18,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from fractions import Fraction
 
+from oleada_server.rollouts.evidence import judge
+from oleada_server.rollouts.evidence.judge import Evidence
 from oleada_server.rollouts.states import RolloutState, WaveState
 
 
@@ -116,6 +119,8 @@ class WaveFacts:
         held_for: The reason of the hold; set while the wave is held, never else.
         accepted: What a person who lifted a hold has accepted.
         is_authorised: Whether whoever must sign it has signed it; else it does not open.
+        halted: Boxes of strata that are halted; no outcome of theirs is in the tally.
+        unripe: Updated boxes whose trial is not old enough to count as proof.
     """
 
     position: int
@@ -126,9 +131,13 @@ class WaveFacts:
     held_for: str | None = None
     accepted: Accepted = Accepted()
     is_authorised: bool = True
+    halted: int = 0
+    unripe: int = 0
 
     def __post_init__(self) -> None:
-        if self.tally.boxes == 0:
+        if self.halted < 0 or not 0 <= self.unripe <= self.tally.good:
+            raise ImpossibleFactsError(f"wave {self.position} can not be like {self}")
+        if self.tally.boxes + self.halted == 0:
             raise ImpossibleFactsError(f"wave {self.position} has no boxes")
         if self.state is WaveState.WAITING and self.tally.pending != self.tally.boxes:
             raise ImpossibleFactsError(
@@ -146,11 +155,15 @@ class WaveFacts:
 
 @dataclass(frozen=True, slots=True)
 class RolloutFacts:
-    """One rollout as it stands; *waves* in order, at least one."""
+    """One rollout as it stands; *waves* in order, at least one.
+
+    *evidence* is None where a plan has limits alone.
+    """
 
     state: RolloutState
     waves: tuple[WaveFacts, ...]
     start_at: datetime | None = None
+    evidence: Evidence | None = None
 
     def __post_init__(self) -> None:
         numbers = [wave.position for wave in self.waves]
@@ -210,9 +223,17 @@ class HoldWave:
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """Stop: the evidence speaks against the release. *position* is the wave's."""
+    """Stop: the evidence speaks against the release. *position* is the wave's; 0 for all."""
 
     position: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HaltStrata:
+    """Stop for the boxes that ran these versions before; the others go on."""
+
+    names: tuple[str, ...]
     reason: str
 
 
@@ -221,7 +242,7 @@ class Finish:
     """Every wave has passed and every box has an outcome."""
 
 
-Decision = Wait | OpenWave | StartSoak | PassWave | HoldWave | Halt | Finish
+Decision = Wait | OpenWave | StartSoak | PassWave | HoldWave | HaltStrata | Halt | Finish
 
 
 def decide(facts: RolloutFacts, now: datetime) -> Decision:
@@ -236,14 +257,19 @@ def decide(facts: RolloutFacts, now: datetime) -> Decision:
                 return Wait("waits for its start time", facts.start_at)
             return _open(facts.waves[0])
         case RolloutState.RUNNING:
-            return next(_harm(facts), None) or _advance(facts, now)
+            return _harm(facts) or _advance(facts, now)
         case RolloutState.PAUSED:
-            return next(_harm(facts), None) or Wait("is paused")
+            return _harm(facts) or Wait("is paused")
         case _:
             return Wait(f"is {facts.state}")
 
 
-def _harm(facts: RolloutFacts) -> Iterator[Halt]:
+def _harm(facts: RolloutFacts) -> Halt | HaltStrata | None:
+    found = next(_broken_limits(facts), None)
+    return found or (_speaks_against(facts.evidence) if facts.evidence is not None else None)
+
+
+def _broken_limits(facts: RolloutFacts) -> Iterator[Halt]:
     for wave in facts.waves:
         tally, limit = wave.tally, wave.limits.failed_share_max
         too_many = tally.bad > exact(limit) * tally.judged
@@ -257,12 +283,19 @@ def _harm(facts: RolloutFacts) -> Iterator[Halt]:
             )
 
 
+def _speaks_against(evidence: Evidence) -> Halt | HaltStrata | None:
+    found = judge.judge(evidence)
+    if found.halts_all:
+        return Halt(0, judge.harm(evidence, ()))
+    return HaltStrata(found.halting, judge.harm(evidence, found.halting)) if found.halting else None
+
+
 def _advance(facts: RolloutFacts, now: datetime) -> Decision:
     for wave in facts.waves:
         if wave.state is WaveState.WAITING:
             return _open(wave)
         if wave.state is not WaveState.PASSED:
-            return _judge(wave, now)
+            return _judge(wave, facts.evidence, now)
     if pending := sum(wave.tally.pending for wave in facts.waves):
         return Wait(f"waits for the last {pending} boxes")
     return Finish()
@@ -275,8 +308,8 @@ def _open(wave: WaveFacts) -> Decision:
     return OpenWave(wave.position)
 
 
-def _judge(wave: WaveFacts, now: datetime) -> Decision:
-    if doubt := _doubt(wave):
+def _judge(wave: WaveFacts, evidence: Evidence | None, now: datetime) -> Decision:
+    if doubt := _doubt(wave) or (evidence and _not_proven(wave, evidence)):
         return Wait(doubt) if wave.held_for == doubt else HoldWave(wave.position, doubt)
     if not _has_succeeded(wave):
         if wave.state is WaveState.HELD:
@@ -292,6 +325,8 @@ def _judge(wave: WaveFacts, now: datetime) -> Decision:
     if unheard > _silent_max(wave):
         # Were they all to fall silent, the wave would have passed for lack of news.
         return Wait(f"wave {wave.position}: {wave.tally.pending} boxes have not finished")
+    if evidence and not _needs_no_proof(wave) and not judge.is_proven(evidence):
+        return Wait(f"wave {wave.position}: the evidence does not prove it good yet")
     return PassWave(wave.position)
 
 
@@ -311,8 +346,25 @@ def _doubt(wave: WaveFacts) -> str | None:
     return None
 
 
+def _not_proven(wave: WaveFacts, evidence: Evidence) -> str | None:
+    """Return why the evidence needs a person; None while boxes can still tell."""
+    if judge.judge(evidence).asks:
+        return f"wave {wave.position}: {judge.unwatched(evidence)}"
+    is_open = wave.tally.pending > 0 or wave.unripe > 0
+    if is_open or _needs_no_proof(wave) or judge.is_proven(evidence):
+        return None
+    return f"wave {wave.position} is undecided: {judge.undecided(evidence)}"
+
+
+def _needs_no_proof(wave: WaveFacts) -> bool:
+    """Return whether a person has accepted *wave*, or no box of it is left to prove anything."""
+    return wave.accepted.good is not None or wave.tally.boxes == 0
+
+
 def _has_succeeded(wave: WaveFacts) -> bool:
     tally = wave.tally
+    if tally.boxes == 0:  # its strata have halted
+        return True
     needed = exact(wave.limits.success_share_min) * (tally.boxes - tally.silent)
     if tally.pending == 0 and wave.accepted.good is not None:
         needed = min(needed, Fraction(wave.accepted.good))

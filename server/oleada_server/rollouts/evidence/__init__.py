@@ -1,0 +1,1 @@
+"""The evidence for and against a release: whole numbers that are judged in pure code."""

@@ -1,0 +1,61 @@
+"""Updated boxes beside boxes of the same hours that were not: is something more frequent?
+
+Events are bad device-hours (a crash, an unexpected restart, darkness, a key figure out of
+its limits; at most one for each box and hour). If nothing has changed, an event falls on an
+updated box with the updated boxes' part of the exposure, whatever the hour does to both;
+so no daily rhythm can fool it, which a comparison with last week could (Turner, Ly &
+Grünwald 2024, arXiv 2106.02693).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from oleada_server.rollouts.evidence.eprocess import NoSuchCountError, log_mean
+
+RATIOS: Final = (1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
+"""So many times the tolerated rate are the alternatives, each with equal weight."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """One hour of both arms, in device-hours, each from 0; bad ones are among them."""
+
+    updated: int
+    updated_bad: int
+    control: int
+    control_bad: int
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.updated_bad <= self.updated and 0 <= self.control_bad <= self.control):
+            raise NoSuchCountError(f"no hour can have been like {self}")
+
+
+def log_e(hours: Sequence[Hour], tolerated: float = 1.0) -> float:
+    """Return ln E that updated boxes have more than *tolerated* times the control's rate.
+
+    An hour in which one of the arms had no box says nothing.
+
+    Args:
+        hours: In any order; the sum does not know it.
+        tolerated: From 1; so many times the control's rate is nobody's worry.
+
+    Raises:
+        NoSuchCountError: *tolerated* is less than 1.
+    """
+    if not tolerated >= 1:
+        raise NoSuchCountError(f"a tolerance of {tolerated} is less than once the usual rate")
+    heard = [hour for hour in hours if hour.updated and hour.control]
+    return log_mean([_log_ratio(heard, ratio, tolerated) for ratio in RATIOS])
+
+
+def _log_ratio(hours: Sequence[Hour], ratio: float, tolerated: float) -> float:
+    total = 0.0
+    for hour in hours:
+        theta = hour.updated * tolerated / (hour.updated * tolerated + hour.control)
+        # q/theta = r/(1 - theta + r*theta); (1-q)/(1-theta) is that divided by r.
+        spread = math.log1p((ratio - 1) * theta)
+        events = hour.updated_bad + hour.control_bad
+        total += hour.updated_bad * math.log(ratio) - events * spread
+    return total

@@ -1,0 +1,259 @@
+"""The log of outcomes: written in the caller's transaction, read as whole numbers.
+
+What a box stands for changes at most a few times; each change is one row. A count is how
+many rows lead to a state less how many lead away from it.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import case, func, insert, literal, null, select, update
+
+from oleada_server.db import chunks, db
+from oleada_server.rollouts.evidence import looks
+from oleada_server.rollouts.evidence.judge import Evidence, Matured, Stratum, Terms
+from oleada_server.rollouts.evidence.models import (
+    BoxOutcome,
+    ControlLook,
+    Counted,
+    EvidenceTerms,
+    StratumRow,
+)
+from oleada_server.rollouts.models import BoxInWave, Wave
+
+NO_LOOK: Final = 0
+"""Stands for the look of boxes that were judged while nobody was watched beside them."""
+Looked = dict[tuple[int, int], dict[str, int]]
+"""By (stratum, look): how many boxes have each state."""
+
+
+def terms_of(rollout_id: int) -> EvidenceTerms | None:
+    """Return what the plan says of evidence; None where it has limits alone."""
+    return db.session.get(EvidenceTerms, rollout_id)
+
+
+def begin(rollout_id: int) -> None:
+    """Write down the strata of a rollout whose boxes were just fixed, if it has terms."""
+    if terms_of(rollout_id) is None:
+        return
+    version = func.coalesce(BoxInWave.version_before, "")
+    boxes = select(literal(rollout_id), version, func.count()).where(
+        BoxInWave.rollout_id == rollout_id
+    )
+    db.session.execute(
+        insert(StratumRow).from_select(
+            ["rollout_id", "version", "boxes"], boxes.group_by(version).order_by(version)
+        )
+    )
+
+
+def record(box: BoxInWave, now_is: Counted, now: datetime) -> None:
+    """Note that the newest attempt of *box* stands for *now_is*; twice is as good as once.
+
+    Nothing is noted of a rollout without terms, nor of an attempt that was never begun.
+    """
+    if box.counted == now_is or (box.counted is None and now_is is not Counted.OPEN):
+        return
+    db.session.flush()
+    _note([box.id], now_is, now)
+    db.session.refresh(box, ["counted"])
+
+
+def record_many(box_ids: Iterable[int], now_is: Counted, now: datetime) -> None:
+    """Note it of many boxes at once; those that were never begun are left out."""
+    for chunk in chunks(box_ids):
+        _note(chunk, now_is, now)
+
+
+def halt_strata(rollout_id: int, versions: Iterable[str], reason: str, now: datetime) -> None:
+    """Let no box that ran one of *versions* begin any more."""
+    db.session.execute(
+        update(StratumRow)
+        .where(StratumRow.rollout_id == rollout_id, StratumRow.version.in_(list(versions)))
+        .where(StratumRow.halted_at.is_(None))
+        .values(halted_at=now, reason=reason)
+    )
+
+
+def halted_versions(rollout_id: int) -> list[str]:
+    """Return the versions before of the strata that are halted."""
+    query = select(StratumRow.version).where(
+        StratumRow.rollout_id == rollout_id, StratumRow.halted_at.is_not(None)
+    )
+    return list(db.session.scalars(query))
+
+
+def evidence(rollout_id: int, in_flight_max: int) -> Evidence | None:
+    """Return what the judge decides on; None of a rollout without terms or not begun.
+
+    Raises:
+        NoSuchCountError: The rows contradict each other.
+    """
+    terms = terms_of(rollout_id)
+    if terms is None:
+        return None
+    strata = _strata(rollout_id, looks.dark_shares(rollout_id, terms.accepted_share))
+    if not strata:
+        return None
+    accepted = select(func.sum(func.coalesce(Wave.silent_accepted, 0))).where(
+        Wave.rollout_id == rollout_id
+    )
+    return Evidence(
+        terms=Terms(
+            terms.accepted_share,
+            terms.alpha,
+            terms.bad_share_max,
+            terms.doubt,
+            terms.start_boxes,
+            in_flight_max,
+        ),
+        strata=strata,
+        kept_by_bad=_kept_by_bad(rollout_id),
+        silent_accepted=int(db.session.scalar(accepted) or 0),
+    )
+
+
+def unripe(rollout_id: int) -> dict[int, int]:
+    """Return how many updated boxes of each wave are not old enough to count, by wave id."""
+    query = (
+        select(BoxInWave.wave_id, func.count())
+        .where(BoxInWave.rollout_id == rollout_id, BoxInWave.counted == Counted.OPEN)
+        .where(BoxInWave.state == "updated")
+        .group_by(BoxInWave.wave_id)
+    )
+    return {row[0]: row[1] for row in db.session.execute(query)}
+
+
+def _strata(rollout_id: int, shares: Mapping[int, float | None]) -> tuple[Stratum, ...]:
+    query = select(StratumRow).where(StratumRow.rollout_id == rollout_id)
+    rows = db.session.scalars(query.order_by(StratumRow.version)).all()
+    whole, looked = _counts(rollout_id) if rows else ({}, {})
+    return tuple(_stratum(row, whole.get(row.id, {}), looked, shares) for row in rows)
+
+
+def _stratum(
+    row: StratumRow, whole: Mapping[str, int], looked: Looked, shares: Mapping[int, float | None]
+) -> Stratum:
+    watched, alone, alone_silent = [], 0, 0
+    for (stratum_id, look_id), states in sorted(looked.items()):
+        if stratum_id != row.id:
+            continue
+        silent = states.get(Counted.SILENT, 0)
+        boxes = silent + states.get(Counted.GOOD, 0) + states.get(Counted.BAD, 0)
+        if look_id not in shares:
+            alone, alone_silent = alone + boxes, alone_silent + silent
+        elif (share := shares[look_id]) is not None:
+            watched.append(Matured(boxes, silent, share))
+    bad, silent, good = (
+        whole.get(state, 0) for state in (Counted.BAD, Counted.SILENT, Counted.GOOD)
+    )
+    return Stratum(
+        name=row.version,
+        boxes=row.boxes,
+        begun=whole.get(Counted.OPEN, 0) + bad + silent + good,
+        bad=bad,
+        silent=silent,
+        good=good,
+        looks=tuple(watched),
+        alone=alone,
+        alone_silent=alone_silent,
+        is_halted=row.halted_at is not None,
+    )
+
+
+def _counts(rollout_id: int) -> tuple[dict[int, dict[str, int]], Looked]:
+    """Return how many boxes have each state, by stratum, and by stratum and look."""
+    query = (
+        select(BoxOutcome.stratum_id, BoxOutcome.look_id, BoxOutcome.was, BoxOutcome.now,
+               func.count())
+        .where(BoxOutcome.rollout_id == rollout_id)
+        .group_by(BoxOutcome.stratum_id, BoxOutcome.look_id, BoxOutcome.was, BoxOutcome.now)
+    )  # fmt: skip
+    whole: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    looked: Looked = defaultdict(lambda: defaultdict(int))
+    for stratum_id, look_id, was, now_is, boxes in db.session.execute(query):
+        for state, number in ((was, -boxes), (now_is, boxes)):
+            if state is not None:
+                whole[stratum_id][state] += number
+                looked[stratum_id, look_id or NO_LOOK][state] += number
+    return whole, looked
+
+
+def _kept_by_bad(rollout_id: int) -> int:
+    """Return how many bad ends came since the newest good one."""
+    good = select(func.coalesce(func.max(BoxOutcome.id), 0)).where(
+        BoxOutcome.rollout_id == rollout_id, BoxOutcome.now == Counted.GOOD
+    )
+    query = (
+        select(func.count())
+        .select_from(BoxOutcome)
+        .join(StratumRow, StratumRow.id == BoxOutcome.stratum_id)
+        .where(
+            BoxOutcome.rollout_id == rollout_id,
+            BoxOutcome.now.in_((Counted.BAD, Counted.SILENT)),
+            BoxOutcome.id > good.scalar_subquery(),
+            StratumRow.halted_at.is_(None),
+        )
+    )
+    return db.session.scalar(query) or 0
+
+
+def _look_of(now_is: Counted) -> Any:
+    """Select in which look a box is counted as *now_is*: the one it is taken out of, if any."""
+    if now_is is Counted.OPEN:
+        current: Any = null()
+    else:
+        current = (
+            select(func.max(ControlLook.id))
+            .where(ControlLook.rollout_id == BoxInWave.rollout_id, ControlLook.closed_at.is_(None))
+            .correlate(BoxInWave)
+            .scalar_subquery()
+        )
+    counted_in = (
+        select(func.max(BoxOutcome.look_id))
+        .where(
+            BoxOutcome.box_id == BoxInWave.id,
+            BoxOutcome.attempt == BoxInWave.attempt,
+            BoxOutcome.now == Counted.SILENT,
+        )
+        .correlate(BoxInWave)
+        .scalar_subquery()
+    )
+    return case((BoxInWave.counted == Counted.SILENT, counted_in), else_=current)
+
+
+def _note(box_ids: Iterable[int], now_is: Counted, now: datetime) -> None:
+    ids = list(box_ids)
+    rows = (
+        select(
+            BoxInWave.rollout_id,
+            StratumRow.id,
+            BoxInWave.id,
+            BoxInWave.attempt,
+            BoxInWave.counted,
+            literal(str(now_is)),
+            _look_of(now_is),
+            literal(now, BoxOutcome.at.type),
+        )
+        .join(
+            StratumRow,
+            (StratumRow.rollout_id == BoxInWave.rollout_id)
+            & (StratumRow.version == func.coalesce(BoxInWave.version_before, "")),
+        )
+        .where(BoxInWave.id.in_(ids))
+        .order_by(BoxInWave.id)
+    )
+    may = BoxInWave.counted != str(now_is)
+    if now_is is Counted.OPEN:
+        may = BoxInWave.counted.is_(None) | may
+    columns = ["rollout_id", "stratum_id", "box_id", "attempt", "was", "now", "look_id", "at"]
+    db.session.execute(insert(BoxOutcome).from_select(columns, rows.where(may)))
+    noted = select(BoxOutcome.box_id).where(BoxOutcome.box_id == BoxInWave.id)
+    db.session.execute(
+        update(BoxInWave)
+        .where(BoxInWave.id.in_(ids), may, noted.exists())
+        .values(counted=str(now_is)),
+        execution_options={"synchronize_session": False},
+    )

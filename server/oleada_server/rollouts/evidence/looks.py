@@ -1,0 +1,180 @@
+"""Looks at the boxes beside: who of those that still wait goes dark for ordinary reasons?
+
+A look lasts as long as a trial takes to count, and the next begins when it ends. It takes
+boxes of the rollout that are connected and whose wave has not opened, and sees at its end
+which are gone. While the server itself was away, or heard nobody, no look counts, and the
+silence of that time is nobody's.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import func, select, update
+
+from oleada_server.db import chunks, db
+from oleada_server.devices.models import Device
+from oleada_server.rollouts.evidence import judge
+from oleada_server.rollouts.evidence.models import ControlLook, Counted, EvidenceTerms
+from oleada_server.rollouts.models import BoxInWave, Wave
+from oleada_server.rollouts.states import PENDING, WaveState
+from oleada_server.system.models import ProcessBeat
+
+WATCHED_MAX: Final = 2500
+AWAY: Final = timedelta(minutes=2)
+"""Nobody looked for so long: the server was away, and what it missed is nobody's silence."""
+HEARD_WITHIN: Final = timedelta(minutes=1)
+NOTE_EVERY: Final = timedelta(seconds=30)
+WORKER: Final = "worker"
+
+
+def hears(now: datetime) -> bool:
+    """Return whether some worker can hear boxes; also if none has ever said how it is."""
+    query = select(ProcessBeat).where(ProcessBeat.role == WORKER)
+    workers = db.session.scalars(query).all()
+    return not workers or any(
+        beat.facts.get("broker") is not False and now - beat.heard_at <= HEARD_WITHIN
+        for beat in workers
+    )
+
+
+def is_due(terms: EvidenceTerms, now: datetime) -> bool:
+    """Return whether :func:`look` would write something."""
+    if terms.looked_at is not None and now - terms.looked_at <= NOTE_EVERY:
+        open_look = _open(terms.rollout_id)
+        return open_look is not None and open_look.ends_at <= now
+    return _is_at_work(terms.rollout_id)
+
+
+def look(terms: EvidenceTerms, now: datetime) -> bool:
+    """Close the look that ends and begin the next; return whether silence may be counted now.
+
+    Part of the caller's transaction.
+    """
+    current = _open(terms.rollout_id)
+    if not _is_at_work(terms.rollout_id):
+        if current is not None:
+            _close(current, now, is_void=current.ends_at > now)
+        return True
+    if not hears(now):
+        return False
+    was_away = terms.looked_at is not None and now - terms.looked_at > AWAY
+    if was_away:
+        _forgive(terms, now)
+    if current is not None and (was_away or current.ends_at <= now):
+        _close(current, now, is_void=was_away)
+        current = None
+    if current is None:
+        _begin(terms, now)
+    if terms.looked_at is None or now - terms.looked_at > NOTE_EVERY:
+        terms.looked_at = now
+    db.session.flush()
+    return True
+
+
+def dark_shares(rollout_id: int, accepted_share: float) -> Mapping[int, float | None]:
+    """Return the most that may go dark in each look; None while it is not known yet.
+
+    Void looks are left out. A trial reaches back into the look before, so the worse of both counts.
+    """
+    query = select(ControlLook).where(ControlLook.rollout_id == rollout_id)
+    shares: dict[int, float | None] = {}
+    before = 0.0
+    for one in db.session.scalars(query.order_by(ControlLook.id)):
+        if one.dark is None:
+            before = 0.0
+            if one.closed_at is None:
+                shares[one.id] = None
+            continue
+        here = judge.dark_share(one.boxes, one.dark, accepted_share)
+        shares[one.id], before = max(here, before), here
+    return shares
+
+
+def _open(rollout_id: int) -> ControlLook | None:
+    query = select(ControlLook).where(
+        ControlLook.rollout_id == rollout_id, ControlLook.closed_at.is_(None)
+    )
+    return db.session.scalars(query.order_by(ControlLook.id.desc()).limit(1)).one_or_none()
+
+
+def _is_at_work(rollout_id: int) -> bool:
+    query = select(BoxInWave.id).where(
+        BoxInWave.rollout_id == rollout_id, BoxInWave.counted == Counted.OPEN
+    )
+    return db.session.scalar(query.limit(1)) is not None
+
+
+def _begin(terms: EvidenceTerms, now: datetime) -> None:
+    watched = _waiting(terms.rollout_id)
+    if len(watched) < judge.CONTROL_MIN:
+        return
+    db.session.add(
+        ControlLook(
+            rollout_id=terms.rollout_id,
+            began_at=now,
+            ends_at=now + timedelta(seconds=terms.ripe_after_s),
+            boxes=len(watched),
+            watched=list(watched),
+        )
+    )
+
+
+def _close(current: ControlLook, now: datetime, *, is_void: bool) -> None:
+    if not is_void:
+        still, dark = _still_waiting(current.rollout_id, current.watched or ())
+        current.boxes = still
+        current.dark = dark if still >= judge.CONTROL_MIN else None
+    current.closed_at, current.watched = now, None
+
+
+def _waiting(rollout_id: int) -> Sequence[str]:
+    """Return boxes that are connected and whose wave has not opened; at most a sample."""
+    waiting: Any = (
+        select(BoxInWave.device_id)
+        .join(Wave, Wave.id == BoxInWave.wave_id)
+        .join(Device, Device.id == BoxInWave.device_id)
+        .where(
+            BoxInWave.rollout_id == rollout_id,
+            BoxInWave.counted.is_(None),
+            Wave.state == WaveState.WAITING,
+            Device.connected,
+        )
+    )
+    every = (db.session.scalar(select(func.count()).select_from(waiting.subquery())) or 0) // (
+        WATCHED_MAX
+    )
+    if every > 1:
+        waiting = waiting.where(BoxInWave.id % every == 0)
+    return db.session.scalars(waiting.order_by(BoxInWave.id).limit(WATCHED_MAX)).all()
+
+
+def _still_waiting(rollout_id: int, watched: Sequence[str]) -> tuple[int, int]:
+    """Return how many of *watched* have not begun, and how many of those are gone."""
+    still = dark = 0
+    for chunk in chunks(watched):
+        query = (
+            select(Device.connected, func.count())
+            .join(BoxInWave, BoxInWave.device_id == Device.id)
+            .where(BoxInWave.rollout_id == rollout_id, BoxInWave.counted.is_(None))
+            .where(Device.id.in_(chunk))
+            .group_by(Device.connected)
+        )
+        for is_connected, boxes in db.session.execute(query):
+            still += boxes
+            dark += 0 if is_connected else boxes
+    return still, dark
+
+
+def _forgive(terms: EvidenceTerms, now: datetime) -> None:
+    """Let the silence of every trial count from *now*."""
+    db.session.execute(
+        update(BoxInWave)
+        .where(
+            BoxInWave.rollout_id == terms.rollout_id,
+            BoxInWave.state.in_(PENDING),
+            BoxInWave.armed_at.is_not(None),
+        )
+        .values(deadline_at=now + timedelta(seconds=terms.ripe_after_s)),
+        execution_options={"synchronize_session": False},
+    )
