@@ -26,6 +26,7 @@ PAGES: Final = "oleada_server.web"
 FEATURES: Final = (
     "oleada_server.health",
     "oleada_server.accounts",
+    "oleada_server.audit.api",
     "oleada_server.devices.api",
     "oleada_server.enrolment.api",
     "oleada_server.enrolment.est",

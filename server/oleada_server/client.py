@@ -10,7 +10,7 @@ import os
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
@@ -68,6 +68,15 @@ class Client:
         spelt = f"?{coded}" if found else ""
         return self._ask("GET", path + spelt, None, {})
 
+    def lines(self, path: str, query: Mapping[str, Any]) -> Iterator[str]:
+        """Yield the lines that *path* answers, as they come; see :meth:`get` for errors."""
+        with self._open("GET", f"{path}?{urllib.parse.urlencode(query)}", None, {}) as answer:
+            try:
+                for line in answer:
+                    yield line.decode(errors="replace").rstrip("\n")
+            except (OSError, http.client.HTTPException) as error:
+                raise NoServerError(f"{self.url} stopped in the middle ({error}).") from error
+
     def post(self, path: str, body: Any = None, *, idempotency_key: str | None = None) -> Any:
         """Return the JSON that *path* answers to *body*; see :meth:`get` for errors."""
         headers = {"Content-Type": "application/json"}
@@ -83,6 +92,19 @@ class Client:
     def _ask(
         self, method: str, path: str, body: bytes | IO[bytes] | None, headers: dict[str, str]
     ) -> Any:
+        try:
+            with self._open(method, path, body, headers) as answer:
+                text = answer.read(ANSWER_BYTES_MAX)
+        except (OSError, http.client.HTTPException) as error:
+            raise self._is_silent(error) from error
+        try:
+            return json.loads(text) if text else None
+        except (ValueError, RecursionError) as error:
+            raise NoServerError(_stranger(self.url)) from error
+
+    def _open(
+        self, method: str, path: str, body: bytes | IO[bytes] | None, headers: dict[str, str]
+    ) -> http.client.HTTPResponse:
         if self.second_factor:
             headers = {**headers, "Oleada-Second-Factor": self.second_factor}
         request = urllib.request.Request(  # noqa: S310 - the scheme is checked where it is read
@@ -92,20 +114,19 @@ class Client:
             headers={**headers, "Authorization": f"Bearer {self.token}"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
-                text = answer.read(ANSWER_BYTES_MAX)
+            answer: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=TIMEOUT_S)  # noqa: S310
         except urllib.error.HTTPError as error:
             with error:
                 raise _refused(error, self.url) from error
         except (OSError, http.client.HTTPException, UnicodeError) as error:
-            raise NoServerError(
-                f"{self.url} does not answer ({error}); start it with `oleada up`, or set "
-                "OLEADA_URL to the server's address."
-            ) from error
-        try:
-            return json.loads(text) if text else None
-        except (ValueError, RecursionError) as error:
-            raise NoServerError(_stranger(self.url)) from error
+            raise self._is_silent(error) from error
+        return answer
+
+    def _is_silent(self, error: Exception) -> NoServerError:
+        return NoServerError(
+            f"{self.url} does not answer ({error}); start it with `oleada up`, or set "
+            "OLEADA_URL to the server's address."
+        )
 
 
 def connect(environ: Mapping[str, str] = os.environ) -> Client:

@@ -44,11 +44,14 @@ BODIES: dict[str, dict[str, Any]] = {
 }
 """By the name of a schema: a body in which every field of it is good."""
 QUERIES: dict[str, dict[str, str]] = {
+    "AuditQuery": {"object": "R-2", "actor": "m.novak", "action": "rollout.", "before": "9",
+                   "limit": "5"},
     "BoxesQuery": {"wave": "1", "state": "updated", "reason": "too-large", "after": "A",
                    "limit": "5"},
     "DeviceQuery": {"model": "VX-410", "version": "5.8.1", "contact": "seen", "text": "VX",
                     "region": "Brno", "rollout": "R-2", "wave": "1", "state": "updated",
                     "sort": "id", "limit": "5"},
+    "ExportQuery": {"after": "3"},
     "ListQuery": {"before": "R-3", "limit": "5"},
     "ReleasesQuery": {"hardware_model": "VX-410"},
 }  # fmt: skip

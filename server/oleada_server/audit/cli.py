@@ -1,49 +1,82 @@
 """``oleada audit``: is the trail whole, its signed heads, and a copy of them elsewhere."""
 
 import json
+import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import click
-from oleada_wire.messages import AuditHead
+from oleada_store.options import THERE
 
 from oleada_server.app import WITHOUT_PAGES, create_app
-from oleada_server.audit import heads, verify
+from oleada_server.audit import checked, exported, heads, verify
+from oleada_server.client import connect
 from oleada_server.clock import now_utc
 from oleada_server.db import db, read_only
 
 
 @click.group("audit")
 def audit_group() -> None:
-    """The audit trail: verify it, sign a head, export heads."""
+    """The audit trail: verify it, fetch a copy of it, sign a head, export heads."""
 
 
 @audit_group.command("verify")
 @click.option(
-    "--heads", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    "--heads", "file", type=THERE,
     help="Heads that were exported: what an auditor or another machine holds.",
 )  # fmt: skip
 @click.option(
-    "--key", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    "--key", type=THERE,
     help="online-public.json from a place you trust, to check the heads with.",
 )  # fmt: skip
+@click.option(
+    "--entries", type=THERE,
+    help="Check this file, which `oleada audit fetch` made, and no server.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def verify_command(file: Path | None, key: Path | None, as_json: bool) -> None:
+def verify_command(
+    file: Path | None, key: Path | None, entries: Path | None, as_json: bool
+) -> None:
     """Check every entry, the chain, the tree and every head; exit 1 if anything is wrong."""
-    with _database():
-        found = _verdict(file, key)
+    given = file.read_text(errors="replace").splitlines() if file is not None else []
+    if entries is not None:
+        found = checked.of_export(entries, given, key)
+    else:
+        with _database():
+            read_only()
+            found = checked.everything(given, key)
     if as_json:
-        print(json.dumps({
-            "entries": found.entries, "broken": found.broken, "heads": found.heads,
-            "wrong": found.wrong, "lost": found.lost, "whole": found.is_whole,
-        }))  # fmt: skip
+        print(json.dumps(checked.shown(found)))
     else:
         for line in _told(found):
             print(line)
     if not found.is_whole:
         sys.exit(1)
+
+
+@audit_group.command("fetch")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def fetch(file: Path) -> None:
+    """Fetch what FILE lacks of the audit trail through the REST API, and append it to FILE.
+
+    An auditor's copy, far from the server; `oleada audit verify --entries FILE` checks it.
+    """
+    held = file.read_text(errors="replace").splitlines() if file.exists() else []
+    after = max((entry.id for entry in exported.read(held)), default=0)
+    with tempfile.TemporaryFile("w+") as part:
+        for line in connect().lines("/api/v1/audit/export", {"after": after}):
+            part.write(f"{line}\n")
+        part.seek(0)
+        count = sum(1 for _ in exported.read(part))
+        if count:
+            part.seek(0)
+            _append(file, part)
+    print(f"{count} entries added to {file}")
 
 
 @audit_group.command("export")
@@ -59,16 +92,12 @@ def export(file: Path | None) -> None:
             print(heads.line_of(head))
 
 
-def _verdict(file: Path | None, key: Path | None) -> verify.Verdict:
-    role = heads.public_key(key) if key is not None else heads.director_role()
-    lines = [heads.line_of(head) for head in heads.list_heads()]
-    if file is not None:
-        lines += file.read_text(errors="replace").splitlines()
-    known: dict[str, AuditHead] = {}
-    for head in heads.read(lines, role):
-        known[head.header.id] = head
-    read_only()
-    return verify.verify(verify.entries(), known.values(), heads.epoch())
+def _append(file: Path, part: IO[str]) -> None:
+    """Append *part*, which is whole, to *file*, and see it on the disk."""
+    with file.open("a") as end:
+        shutil.copyfileobj(part, end)
+        end.flush()
+        os.fsync(end.fileno())
 
 
 def _told(found: verify.Verdict) -> Iterator[str]:

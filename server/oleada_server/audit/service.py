@@ -68,9 +68,11 @@ def events_about(object_ref: str, limit: int = 50) -> list[AuditEvent]:
     return list(db.session.scalars(query.order_by(AuditEvent.id.desc()).limit(limit)))
 
 
-def rows_after(entry_id: int = 0) -> Iterator[Row[Any]]:
+def rows_after(entry_id: int = 0, until_id: int | None = None) -> Iterator[Row[Any]]:
     """Yield every entry after *entry_id* in order, as plain rows, a few thousand at a time."""
     query = select(*AuditEvent.__table__.columns).where(AuditEvent.id > entry_id)
+    if until_id is not None:
+        query = query.where(AuditEvent.id <= until_id)
     yield from db.session.execute(query.order_by(AuditEvent.id)).yield_per(2000)
 
 
