@@ -155,7 +155,7 @@ class Inbound:
         self._held.pop(Model.META, None)
         self._store_at_ms = None
         try:
-            self.authority.accept_meta(meta)
+            against_head = self.authority.accept_meta(meta)
         except StorageError as error:
             self._held[Model.META] = payload
             self._store_failures += 1
@@ -164,6 +164,10 @@ class Inbound:
             self._refuse(Model.META, "storage", str(error))
             return False
         self._store_failures = 0
+        if isinstance(against_head, TrustError):
+            self._refuse("audit-head", against_head.attack, str(against_head))
+        elif against_head is not None:
+            self._refuse("audit-head", against_head.code, str(against_head))
         return True
 
     def _obey(self, command: Cmd, payload: bytes) -> None:

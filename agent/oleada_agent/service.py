@@ -113,6 +113,7 @@ class Service:
             disk=self._disk,
             slots=self._slots,
             outbox=self._outbox,
+            witness=self._authority.witness,
         )
         self._probes = health.BoxProbes(
             box,
@@ -382,9 +383,8 @@ class Service:
             return
         header = self._stamp.header()
         self._inbound.hello_id = header.id
-        self._transport.send(
-            Up.HELLO, messages.encode(self._voice.hello(header, self._shell.state))
-        )
+        hello = self._voice.hello(header, self._shell.state)
+        self._transport.send(Up.HELLO, messages.encode(hello))
         self._timers.set("hello", hello_pause_ms(self._hellos, clock.below))
         self._hellos += 1
 

@@ -16,6 +16,7 @@ from oleada_agent.outbox import DiskOutbox
 from oleada_agent.ports import Disk
 from oleada_agent.slots import FileSlots
 from oleada_agent.status import slot_infos
+from oleada_agent.trust.witness import Witness
 
 AGENT_VERSION: Final = "0.1.0"
 TRIAL_LOG: Final = "data/trial.log"
@@ -30,6 +31,7 @@ class Voice:
         box: Its directory, whose free space is told of.
         facts: Of this boot.
         slots: Read for what they hold.
+        witness: Asked for the head of the audit trail to say back.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Voice:
         disk: Disk,
         slots: FileSlots,
         outbox: DiskOutbox,
+        witness: Witness,
     ) -> None:
         self._box = box
         self._config = config
@@ -50,6 +53,7 @@ class Voice:
         self._disk = disk
         self._slots = slots
         self._outbox = outbox
+        self._witness = witness
 
     def hello(self, header: Header, state: State) -> Hello:
         """Return who this box is and what it runs."""
@@ -69,6 +73,7 @@ class Voice:
             security_floor=state.security_floor,
             mac=self._config.mac,
             provides=tuple(sorted({*facts.provides, *self._config.provides})),
+            audit_head=self._witness.seen,
         )
 
     def put_health(self, state: State, *, is_clock_behind: bool) -> None:
@@ -76,6 +81,7 @@ class Voice:
         parameters = telemetry.read(self._box)
         if is_clock_behind:
             parameters[telemetry.CLOCK_FLOOR] = True
+        head = self._witness.take_news()
 
         def make(header: Header) -> Health:
             return Health(
@@ -85,6 +91,7 @@ class Voice:
                 slot_infos(state, self._facts.slot, self._slots.header),
                 parameters,
                 self._outbox.dropped,
+                head,
             )
 
         self._outbox.put_health(make)

@@ -59,7 +59,11 @@ DETAIL_CHARS_MAX: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """Box to server, once a boot and after each reconnection: who I am, what I run."""
+    """Box to server, once a boot and after each reconnection: who I am, what I run.
+
+    Attributes:
+        audit_head: The envelope of the highest :class:`AuditHead` that the box was shown.
+    """
 
     header: Header
     hardware_model: str
@@ -75,6 +79,7 @@ class Hello:
     security_floor: int
     mac: str | None = None
     provides: tuple[str, ...] = ()
+    audit_head: str | None = None
 
     def __post_init__(self) -> None:
         if not is_hardware_model(self.hardware_model):
@@ -88,6 +93,7 @@ class Health:
     Attributes:
         parameters: By TR-181 path, for example ``Device.DeviceInfo.UpTime`` (s).
         dropped: Telemetry messages dropped since boot for lack of space.
+        audit_head: As in :class:`Hello`, when a higher one has come since.
     """
 
     header: Header
@@ -96,6 +102,7 @@ class Health:
     slots: tuple[SlotInfo, ...]
     parameters: dict[str, bool | int | str] = field(default_factory=dict)
     dropped: int = 0
+    audit_head: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,9 +301,8 @@ class Deny:
 class AuditHead:
     """Signed: what the server's audit trail was at one moment, told to everybody alike.
 
-    It rides along with the metadata, so that whoever listens on any model's topic can keep
-    it and compare: a server that shows one trail to its auditors and another one elsewhere
-    would be found. Boxes do not keep it yet.
+    It rides along with the metadata. Boxes keep the highest and say it back, so that a
+    server that shows one trail to its auditors and another one elsewhere is found.
 
     Attributes:
         size: Entries under it.

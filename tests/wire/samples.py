@@ -82,6 +82,11 @@ LATER: dict[str, Message] = {
         HEADER, DEVICE, "A-20418", 1, LeasePhase.START, granted=True,
         expires_ms=1_795_266_000_000, request_id="c" * 32,
     ),
+    "hello.v1.audit-head.json": Hello(
+        HEADER, "VX-410", "SN-000123", "A", "5.8.1", 3, SLOTS, "0.1.0", "Europe/Madrid",
+        BootReason.POWER_ON, 41, 3, audit_head="{}",
+    ),
+    "health.v1.audit-head.json": Health(HEADER, "5.8.1", "A", SLOTS, audit_head="{}"),
     "meta.v1.audit-head.json": Meta(HEADER, {"timestamp.json": "{}"}, audit_head="{}"),
 }  # fmt: skip
 """By file: messages with a field that was added to a kind already shipped."""

@@ -32,6 +32,7 @@ from oleada_agent.trust.floor import TimeFloor
 from oleada_agent.trust.metadata import Target
 from oleada_agent.trust.store import MetadataStore, inside
 from oleada_agent.trust.trusted_time import TrustedTime
+from oleada_agent.trust.witness import Witness
 
 UNKNOWN_LIMIT_MS: Final = 600_000
 """So long metadata or wave may lag behind an assignment before it is refused: of the time
@@ -63,6 +64,7 @@ class Authority:
         time: What time it is, as far as the box can know.
         ask_time: Asks the server for it; called when the box's clock alone says that
             something has ended. Set by who has a connection.
+        witness: Of the server's audit trail.
         is_listening: Whether there is a connection over which metadata and waves come.
     """
 
@@ -79,6 +81,7 @@ class Authority:
         self._box = box
         self._store = MetadataStore(disk, folder)
         self._denied_store = MetadataStore(disk, inside(folder, "denied"))
+        self.witness = Witness(disk, inside(folder, "audit"))
         self.floor = TimeFloor(disk, folder)
         self.time = TrustedTime(
             floor_ms=lambda: self.floor.floor_ms, now_ms=now_ms, steady_ms=steady_ms
@@ -137,8 +140,11 @@ class Authority:
         except TrustError:  # the first copy may be torn
             self._trust(lambda name, _: self._stored(name, copy=1))
 
-    def accept_meta(self, meta: Meta) -> None:
+    def accept_meta(self, meta: Meta) -> WireError | TrustError | None:
         """Verify the metadata files of the model and trust them from now on.
+
+        Returns:
+            What speaks against the head of the audit trail that came along; it decides nothing.
 
         Raises:
             TrustError: they are refused; what was trusted before stays so.
@@ -153,6 +159,12 @@ class Authority:
             return None if found is None else found.encode()[: size_bytes_max + 1]
 
         self._trust(get)
+        try:
+            if meta.audit_head is not None:
+                self.witness.see(meta.audit_head, self._role(messages.DIRECTOR_ROLE))
+        except (WireError, TrustError) as error:
+            return error
+        return None
 
     def accept_waves(self, waves: Waves) -> WireError | None:
         """Keep the open waves of the model; each is verified again when it is needed.
@@ -260,6 +272,8 @@ class Authority:
             fresh = self._verified(get, _utc(self.time.least_ms()))
         self._roles = layers.roles_of(fresh.targets)
         self._trusted = fresh
+        if messages.DIRECTOR_ROLE in self._roles:
+            self.witness.follow(self._roles[messages.DIRECTOR_ROLE])
         if self._deny is None:
             for data in self._denied_store.read("list"):
                 with suppress(WireError):  # torn, or its signer's key was rotated away

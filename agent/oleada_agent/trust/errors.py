@@ -10,6 +10,7 @@ TrustError
 ├── EndlessDataError         longer than the limit; reading stopped there
 ├── MissingMetadataError     a file that must exist is not there
 ├── WeakPolicyError          validly signed, but by a policy this box does not accept
+├── SplitViewError           the server has signed two audit trails
 └── TargetNotFoundError      no role that may speak for this path names it
 """
 
@@ -85,6 +86,12 @@ class WeakPolicyError(TrustError):
     """Validly signed under a policy that this box does not accept."""
 
     attack = "policy"
+
+
+class SplitViewError(TrustError):
+    """The server's key has signed two audit trails of one length."""
+
+    attack = "split-view"
 
 
 class TargetNotFoundError(TrustError):

@@ -107,6 +107,7 @@ class Agent:
             disk=disk,
             slots=self._slots,
             outbox=self._outbox,
+            witness=self._authority.witness,
         )
         self._inbound = Inbound(
             self._authority,
@@ -319,6 +320,7 @@ class Agent:
             state.security_floor,
             state.assignment_seq,
             max(0, stored_ms),
+            kept.audited(self._world.disk),
         )
 
     def _check_program(self) -> None:

@@ -22,6 +22,7 @@ from oleada_wire.messages import (
     Ack,
     Assign,
     Assignment,
+    AuditHead,
     Cmd,
     Cohort,
     Deny,
@@ -55,6 +56,8 @@ ASSIGNMENT: Final = "AS-204{}"
 COMMAND: Final = "C-{}"
 WAVE: Final = 30
 """And the number of the release."""
+ENTRIES: Final = 10
+"""Of the audit trail, before the first release and with each."""
 SEQ: Final = 100
 """More assignments than one release sees."""
 YEAR: Final = timedelta(days=365)
@@ -226,7 +229,10 @@ class Desk:
         self.reports, self.results, self.attempt = {}, set(), 1
 
     def _metadata(self, files: dict[str, str]) -> Mail:
-        return self._to_model(Model.META, messages.encode(Meta(self._header(), files)))
+        entries = ENTRIES * (1 + (self.release.number if self.release is not None else 0))
+        head = AuditHead(self._header(), entries, OTHER_DIGEST, OTHER_DIGEST, 0, START_MS)
+        sealed = messages.seal(head, [self.kit.director]).decode()
+        return self._to_model(Model.META, messages.encode(Meta(self._header(), files, sealed)))
 
     def hear(self, kind: Up, data: bytes, truth: Truth) -> list[Mail]:
         """Take one message of the box and return the answers."""

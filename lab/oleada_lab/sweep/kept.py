@@ -27,3 +27,12 @@ def denied(disk: SimDisk) -> int:
             deny = json.loads(b64decode(json.loads(data)["payload"]))
             found = max(found, len(deny["digests"]))
     return found
+
+
+def audited(disk: SimDisk) -> int:
+    """Return of how many entries the highest stored head of the audit trail is."""
+    found = 0
+    for data in MetadataStore(disk, f"{enrol.TRUST}/audit").read("head"):
+        with suppress(ValueError):
+            found = max(found, json.loads(b64decode(json.loads(data)["payload"]))["size"])
+    return found

@@ -24,6 +24,7 @@ class Promises(NamedTuple):
         security_floor: No image below it is installed.
         assignment_seq: No older assignment is obeyed.
         time_floor_ms: As stored: in steps of an hour.
+        audited: Entries under the highest head of the audit trail.
     """
 
     root: int = 0
@@ -32,6 +33,7 @@ class Promises(NamedTuple):
     security_floor: int = 0
     assignment_seq: int = 0
     time_floor_ms: int = 0
+    audited: int = 0
 
     def raised(self, by: "Promises") -> "Promises":
         """Return the higher of each."""
