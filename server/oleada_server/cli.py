@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "device": ("oleada_server.devices.cli:device_group", "Devices: list, show, claim, revoke."),
     "doctor": ("oleada_server.system.cli:doctor", "Say what of this server needs a person."),
     "door": ("oleada_server.cli_run:door", "Run the device door (HTTPS)."),
+    "group": ("oleada_server.rollouts.cli_groups:group_group", "Groups of boxes to choose by."),
     "init": ("oleada_server.cli_run:init", "Make keys, certificates, database, broker set-up."),
     "keys": ("oleada_store.cli:keys_group", "The signer's keys: the ceremony, new models."),
     "release": (

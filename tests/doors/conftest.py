@@ -20,6 +20,7 @@ from oleada_server.db import db
 from oleada_server.enrolment import service as enrolment
 from oleada_server.initialise import make_certificates
 from oleada_server.releases import service as releases
+from oleada_server.rollouts import groups
 from oleada_store.keys import make_online_keys
 
 from tests.support.bad_input import Watch, watching
@@ -78,6 +79,7 @@ def filled_home(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[st
         db.create_all()
         links = add_people(now)
         fill(now)
+        groups.create("staff", note="", rule=None, actor="user:m.novak", now=now)
         signers = hold_ceremony(config.keys_dir, now)
         releases.install_trust(signers.files, "user:m.novak", now)
         first = signers.bundle(

@@ -17,18 +17,34 @@ WAVE = {
     "name": "Everyone", "share_until": 1.0, "success_share_min": 0.9, "failed_share_max": 0.02,
     "silent_share_max": 0.1, "sample_min": 5, "soak_s": 60,
 }  # fmt: skip
+WHERE: dict[str, Any] = {
+    "region": ["Brno"], "version": ["5.7.8"], "zone": ["Europe/Prague"], "group": ["staff"],
+    "provides": ["codec:h264"], "version_min": "5.0", "version_max": "6.0",
+}  # fmt: skip
+CHOSEN = {"name": "South", "count": 20, "where": WHERE}
+RULES: dict[str, Any] = {
+    "blackouts": [{"first": "2098-12-24", "last": "2098-12-26"}],
+    "rate": {"kind": "exponential", "base_per_minute": 50, "factor": 2.0, "every": 1000,
+             "on": "succeeded", "max_per_minute": 1000},
+    "in_flight_max_per_region": 40, "bandwidth_max_bytes_s": 10_000_000,
+    "bandwidth_max_per_region_bytes_s": 2_000_000, "box_bytes_s": 500_000,
+    "retry_for": ["download"], "newcomers": True,
+    "abort": [{"on": "any", "share_max": 0.05, "sample_min": 20, "last": 100}],
+}  # fmt: skip
 LIST = {"name": "Staff", "device_ids": ["VX41ZZZZ0001"]}
 PLAN = {
-    "hardware_model": "VX-240", "version": "5.7.9", "waves": [LIST, WAVE], "name": "a plan",
+    "hardware_model": "VX-240", "version": "5.7.9", "waves": [LIST, CHOSEN, WAVE], "name": "a plan",
     "start_at": "2099-01-01T00:00:00+00:00", "window": {"start": "01:00", "end": "05:00"},
     "silent_after_s": 3600, "attempts_max": 3, "in_flight_max": 100, "spread_s": 30,
-    "lease_s": 3600, "salt": "a-salt",
+    "lease_s": 3600, "salt": "a-salt", "rules": RULES,
 }  # fmt: skip
 BODIES: dict[str, dict[str, Any]] = {
     "ClaimRequest": {"serial": "SN-9", "hardware_model": "VX-410", "zone": "UTC", "region": "Brno"},
     "GivenReason": {"reason": "a reason"},
     "NewApp": {"key": "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", "code": "123456", "name": "a phone"},
     "NewToken": {"label": "ci", "scopes": ["devices:read"], "days": 7},
+    "GroupBoxes": {"add": [], "remove": ["AAAA00000000"]},
+    "NewGroup": {"name": "new-group", "note": "a note", "rule": {**WHERE, "group": []}},
     "Reason": {"reason": "a reason"},
     "RetryPlan": {"reason": "a reason", "device_ids": ["AAAA00000000"], "ended_for": "too-large"},
     "RevokeRequest": {"reason": "a reason"},
@@ -52,6 +68,7 @@ QUERIES: dict[str, dict[str, str]] = {
                     "region": "Brno", "rollout": "R-2", "wave": "1", "state": "updated",
                     "sort": "id", "limit": "5"},
     "ExportQuery": {"after": "3"},
+    "MembersQuery": {"after": "A", "limit": "5"},
     "ListQuery": {"before": "R-3", "limit": "5"},
     "ReleasesQuery": {"hardware_model": "VX-410"},
 }  # fmt: skip
@@ -59,6 +76,7 @@ QUERIES: dict[str, dict[str, str]] = {
 PLACES = {
     "device_id": "AAAA00000000",
     "factor_id": "999",
+    "group_name": "staff",
     "hardware_model": "VX-410",
     "name": "timestamp.json",
     "position": "3",

@@ -19,7 +19,7 @@ from oleada_wire.ids import normalise_device_id
 from oleada_server.accounts.access import identity, require_scope, steps_up
 from oleada_server.clock import now_utc
 from oleada_server.db import read_only
-from oleada_server.rollouts import schemas, service
+from oleada_server.rollouts import groups_api, schemas, service
 from oleada_server.rollouts.errors import BadPlanError
 from oleada_server.rollouts.once import DoneMeanwhileError, Once, done_before, record_done
 from oleada_server.rollouts.reading import BoxFilter
@@ -35,6 +35,7 @@ blueprint = Blueprint(
 def register(app: Flask, api: Api) -> None:  # noqa: ARG001 - every feature registers alike
     """Add the REST API of rollouts."""
     api.register_blueprint(blueprint)
+    api.register_blueprint(groups_api.blueprint)
 
 
 @blueprint.get("")

@@ -3,17 +3,16 @@
 import json
 import math
 import time
-import tomllib
 import uuid
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
 from oleada_store.cli_waves import sign
-from oleada_store.options import THERE, StoreGroup
+from oleada_store.options import StoreGroup
 
 from oleada_server.client import Client, connect, path_of
+from oleada_server.rollouts import cli_plan
 from oleada_server.rollouts.cli_waves import authorise, fetch
 
 PATH: Final = "/api/v1/rollouts"
@@ -43,57 +42,15 @@ for command in (fetch, sign, authorise):
     rollout_group.add_command(command)
 
 
-def _limits(command: Command) -> Command:
-    """Add the options of limits, which hold for every wave that --wave or --list names."""
-    for option in (
-        click.option("--success-min", "success_share_min", type=float, help="Share, 0 to 1."),
-        click.option("--failed-max", "failed_share_max", type=float, help="Share, 0 to 1."),
-        click.option("--silent-max", "silent_share_max", type=float, help="Share, 0 to 1."),
-        click.option("--sample-min", type=int, help="Outcomes before limits are judged."),
-        click.option("--soak", "soak_s", type=int, help="Seconds a wave lives before the next."),
-    ):
-        command = option(command)
-    return command
-
-
 @rollout_group.command()
 @click.argument("hardware_model")
 @click.argument("version")
-@click.option(
-    "--wave",
-    "waves",
-    multiple=True,
-    metavar="NAME=SHARE",
-    help="A wave up to a cumulative share: canary=0.05, then everybody=1. In order.",
-)
-@click.option(
-    "--list",
-    "lists",
-    multiple=True,
-    metavar="NAME=FILE",
-    help="A wave of the device ids in FILE, one a line; opens before every --wave.",
-)
-@click.option(
-    "--file",
-    "file",
-    type=THERE,
-    help="The rest of the plan as TOML or JSON, with the fields of the REST API.",
-)
-@click.option("--name", help="What people call it.")
-@click.option("--start-at", help="ISO time with a zone: 2026-11-21T02:00+01:00.")
-@click.option("--window", metavar="HH:MM-HH:MM", help="Daily, in each box's own zone.")
-@click.option("--silent-after", "silent_after_s", type=int, help="Seconds until a box is silent.")
-@click.option("--attempts-max", type=int, help="Attempts of a box.")
-@click.option("--in-flight-max", type=int, help="Boxes at work at one time.")
-@click.option("--spread", "spread_s", type=int, help="Boxes wait up to so many seconds.")
-@click.option("--lease", "lease_s", type=int, help="Seconds a lease lasts without progress.")
-@click.option("--salt", help="As the preview named it, to get exactly the boxes it showed.")
+@cli_plan.options
 @click.option("--dry-run", is_flag=True, help="Show what it would cover; store nothing.")
-@_limits
 @as_json
 def plan(as_json: bool, dry_run: bool, **given: Any) -> None:  # fmt: skip
     """Plan a rollout of VERSION for HARDWARE_MODEL; it waits for `oleada rollout start`."""
-    body, client = _plan_of(given), connect()
+    body, client = cli_plan.body_of(given), connect()
     if dry_run:
         found = client.post(f"{PATH}/preview", body)
         print(json.dumps(found, indent=2) if as_json else _preview_text(found))
@@ -249,58 +206,6 @@ def _do(rollout: str, verb: str, as_json: bool, **body: Any) -> None:
     client: Client = connect()
     key = uuid.uuid4().hex
     _print(client.post(PATH + path_of(rollout, verb), given, idempotency_key=key), as_json)
-
-
-def _plan_of(given: dict[str, Any]) -> dict[str, Any]:
-    """Return the body of the request: the file, and over it what the options say."""
-    file, window = given.pop("file"), given.pop("window")
-    waves, lists = given.pop("waves"), given.pop("lists")
-    names = ("success_share_min", "failed_share_max", "silent_share_max", "sample_min", "soak_s")
-    limits = {name: given.pop(name) for name in names}
-    limits = {name: value for name, value in limits.items() if value is not None}
-    body = _read(file) if file else {}
-    body |= {name: value for name, value in given.items() if value is not None}
-    if window:
-        begin, _, end = window.partition("-")
-        body["window"] = {"start": begin, "end": end}
-    named = [_listed(text) for text in lists] + [_shared(text) for text in waves]
-    if named:
-        body["waves"] = [wave | limits for wave in named]
-    body.setdefault("waves", [{"name": "everybody", "share_until": 1.0} | limits])
-    return body
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text()
-        found: Any = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise click.ClickException(f"{path} is neither TOML nor, as .json, JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise click.ClickException(f"{path} holds no object with the fields of a plan.")
-    return found
-
-
-def _shared(text: str) -> dict[str, Any]:
-    name, _, share = text.rpartition("=")
-    try:
-        return {"name": name or share, "share_until": float(share)}
-    except ValueError:
-        raise click.ClickException(
-            f"--wave {text!r} is not NAME=SHARE with a share from 0 to 1, such as canary=0.05."
-        ) from None
-
-
-def _listed(text: str) -> dict[str, Any]:
-    name, _, path = text.partition("=")
-    if not path or not Path(path).is_file():
-        raise click.ClickException(f"--list {text!r} is not NAME=FILE with a file that is there.")
-    try:
-        text = Path(path).read_text()
-    except ValueError:
-        raise click.ClickException(f"{path} is not a text with a device id a line.") from None
-    ids = [line.strip() for line in text.splitlines() if line.strip()]
-    return {"name": name, "device_ids": ids}
 
 
 def _print(found: dict[str, Any], as_json: bool) -> None:

@@ -117,7 +117,10 @@ def spec_from(body: dict[str, Any]) -> RolloutSpec:
     given = dict(body)
     waves = tuple(_wave_from(dict(wave)) for wave in given.pop("waves"))
     window = given.pop("window", None)
-    rules = rules_from(given.pop("rules", {}))
+    named = given.pop("rules", None)
+    if named == {}:
+        raise BadPlanError("rules names no rule; leave it out for none.", "rules")
+    rules = rules_from(named or {})
     return RolloutSpec(waves=waves, window=window and window_from(**window), rules=rules, **given)
 
 

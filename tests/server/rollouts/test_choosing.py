@@ -35,6 +35,8 @@ from tests.server.rollouts.fleet import (
 )
 
 pytestmark = pytest.mark.usefixtures("app")
+sqlite_only = pytest.mark.parametrize("database_config", ["sqlite"], indirect=True)
+"""For what has no SQL of its own beside the tests that run on both databases."""
 BRNO = Where(region=("Brno",))
 
 
@@ -92,6 +94,7 @@ def test_share_number_filter_group_and_list_stand_in_one_rollout(fleet: list[str
     assert sorted(box for boxes in found for box in boxes) == fleet, "each box is in one wave"
 
 
+@sqlite_only
 def test_who_is_drawn_depends_on_the_salt_alone(fleet: list[str]) -> None:
     plan = a_plan(by(7), EVERYBODY)
     drawn = boxes_of(started(plan))[0]
@@ -104,6 +107,7 @@ def test_who_is_drawn_depends_on_the_salt_alone(fleet: list[str]) -> None:
     assert again.left_out == {LeftOut.IN_ANOTHER_ROLLOUT: 40}
 
 
+@sqlite_only
 def test_a_wave_by_attribute_is_signed_as_the_list_that_it_came_to(fleet: list[str]) -> None:
     started(a_plan(by(where=BRNO)))
 
@@ -117,10 +121,12 @@ def test_a_wave_by_attribute_is_signed_as_the_list_that_it_came_to(fleet: list[s
     assert told(fleet[15]) is None
 
 
+@sqlite_only
 def test_fewer_boxes_than_the_number_are_all_of_them(fleet: list[str]) -> None:
     assert [wave.boxes for wave in service.preview(a_plan(by(500, BRNO))).waves] == [10]
 
 
+@sqlite_only
 def test_a_filter_that_no_box_fits_is_an_empty_wave(fleet: list[str]) -> None:
     rollout_id = service.create(a_plan(by(where=Where(region=("Olomouc",)))), actor=ANA, now=NOON)
 
@@ -128,6 +134,7 @@ def test_a_filter_that_no_box_fits_is_an_empty_wave(fleet: list[str]) -> None:
         service.start(rollout_id, actor=ANA, now=NOON)
 
 
+@sqlite_only
 def test_a_plan_is_read_back_as_it_was_stored(fleet: list[str]) -> None:
     plan = a_plan(by(3, BRNO), EVERYBODY)
 
@@ -136,6 +143,7 @@ def test_a_plan_is_read_back_as_it_was_stored(fleet: list[str]) -> None:
     assert spec_of(service.get(rollout_id)).waves == plan.waves
 
 
+@sqlite_only
 def test_a_wave_says_one_thing_about_whom_it_takes() -> None:
     for wrong in ({"count": 3}, {"where": BRNO}, {"device_ids": ("VX410000000",)}):
         with pytest.raises(BadPlanError, match="one of"):
@@ -160,6 +168,7 @@ def test_a_group_by_rule_follows_what_boxes_say(fleet: list[str]) -> None:
         groups.change("south", add=[fleet[1]], remove=[], actor=ANA, now=NOON)
 
 
+@sqlite_only
 def test_a_group_that_is_not_there_stops_the_plan_and_is_not_an_empty_one(
     fleet: list[str],
 ) -> None:
@@ -200,12 +209,14 @@ def test_a_group_that_a_rollout_chooses_by_stays_until_it_has_ended(fleet: list[
     assert groups.list_groups() == []
 
 
+@sqlite_only
 @pytest.mark.parametrize("name", ["", "Staff", "a b", "-a", "a" * 41, "sta\u0301ff"])
 def test_a_group_has_a_plain_name(name: str) -> None:
     with pytest.raises(BadPlanError):
         groups.create(name, note="", rule=None, actor=ANA, now=NOON)
 
 
+@sqlite_only
 def test_the_preview_says_how_many_more_there_would_be_without_one_rule(fleet: list[str]) -> None:
     set_of(fleet[0], version="2.0.0")
     set_of(fleet[1], version="2.0.0", security_version=9)
@@ -229,6 +240,7 @@ def test_a_box_goes_through_the_version_that_nobody_may_skip(fleet: list[str]) -
     assert shown.boxes == 1
 
 
+@sqlite_only
 def test_a_box_that_can_not_do_what_the_release_needs_is_left_out() -> None:
     ids = a_fleet(3)
     a_release(depends=["drm:widevine-l1"])

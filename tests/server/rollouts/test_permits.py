@@ -32,6 +32,8 @@ from tests.server.rollouts.fleet import (
 )
 
 pytestmark = pytest.mark.usefixtures("app")
+sqlite_only = pytest.mark.parametrize("database_config", ["sqlite"], indirect=True)
+"""For what has no SQL of its own beside the tests that run on both databases."""
 SATURDAY = NOON
 PATIENT = replace(EVERYBODY, failed_share_max=1.0, success_share_min=0.0)
 
@@ -52,6 +54,7 @@ def state_of(rollout_id: int = 1) -> RolloutState:
     return RolloutState(service.get(rollout_id).state)
 
 
+@sqlite_only
 def test_a_box_begins_in_a_window_of_its_own_week_and_is_told_how_long_to_wait() -> None:
     boxes = a_started(2, windows=[{"days": ["sun"], "start": "01:00", "end": "05:00"}])
     device = db.session.get(Device, boxes[1])
@@ -66,6 +69,7 @@ def test_a_box_begins_in_a_window_of_its_own_week_and_is_told_how_long_to_wait()
     assert ask(boxes[0], now=datetime(2026, 11, 22, 1, tzinfo=UTC)).granted
 
 
+@sqlite_only
 def test_a_box_that_loaded_in_the_window_arms_in_it_too() -> None:
     boxes = a_started(1, windows=[{"days": ["sat"], "start": "12:00", "end": "13:00"}])
     assert ask(boxes[0]).granted
@@ -76,6 +80,7 @@ def test_a_box_that_loaded_in_the_window_arms_in_it_too() -> None:
     assert ask(boxes[0], now=NOON + 59 * MINUTE, phase=LeasePhase.ARM).granted
 
 
+@sqlite_only
 def test_nothing_begins_on_a_day_that_is_blacked_out_whatever_the_window_says() -> None:
     ids = a_fleet(1)
     a_release()
@@ -87,6 +92,7 @@ def test_nothing_begins_on_a_day_that_is_blacked_out_whatever_the_window_says() 
     assert ask(ids[0], now=NOON + timedelta(hours=36)).granted
 
 
+@sqlite_only
 def test_the_time_until_the_window_is_nobodys_silence() -> None:
     boxes = a_started(1, windows=[{"days": ["tue"], "start": "01:00", "end": "05:00"}])
 
@@ -95,6 +101,7 @@ def test_the_time_until_the_window_is_nobodys_silence() -> None:
     assert row.deadline_at == datetime(2026, 11, 24, 2, tzinfo=UTC), "an hour after it opens"
 
 
+@sqlite_only
 def test_no_more_boxes_begin_a_minute_than_the_rate_lets() -> None:
     boxes = a_started(5, rate={"kind": "constant", "per_minute": 2})
     assert [ask(box).granted for box in boxes[:2]] == [True, True]
@@ -134,6 +141,7 @@ def test_a_region_has_a_limit_of_its_own() -> None:
     assert granted == [True, False, True, False], "boxes without a region are one region"
 
 
+@sqlite_only
 def test_what_all_boxes_load_stays_under_the_bandwidth() -> None:
     boxes = a_started(4, bandwidth_max_bytes_s=2_000_000, box_bytes_s=1_000_000)
     assert [ask(box).granted for box in boxes[:3]] == [True, True, False]
@@ -144,6 +152,7 @@ def test_what_all_boxes_load_stays_under_the_bandwidth() -> None:
     assert not ask(boxes[3]).granted
 
 
+@sqlite_only
 def test_only_reasons_of_the_plan_are_tried_again_by_themselves() -> None:
     boxes = a_started(2, PATIENT, retry_for=["download"])
 
@@ -175,6 +184,7 @@ def test_a_criterion_ends_the_rollout_and_is_named() -> None:
     )
 
 
+@sqlite_only
 def test_rules_that_can_not_be_read_permit_nothing_and_halt() -> None:
     boxes = a_started(1)
     rollout = db.session.get(Rollout, 1)
@@ -190,6 +200,7 @@ def test_rules_that_can_not_be_read_permit_nothing_and_halt() -> None:
     assert "rules can not be read" in (service.get(1).state_reason or "")
 
 
+@sqlite_only
 def test_a_plan_that_could_never_begin_is_refused_when_it_is_typed() -> None:
     a_fleet(1)
     a_release()
@@ -199,6 +210,7 @@ def test_a_plan_that_could_never_begin_is_refused_when_it_is_typed() -> None:
         service.create(a_plan(rules=dark), actor=ANA, now=NOON)
 
 
+@sqlite_only
 def test_a_daily_window_and_windows_of_the_week_exclude_each_other() -> None:
     with pytest.raises(BadPlanError, match="either"):
         replace(ruled(windows=[{"start": "01:00", "end": "02:00"}]), window=Window(60, 120))
