@@ -11,9 +11,11 @@ from oleada_lab.errors import MutantError
 from oleada_lab.mutants import exam, oracles
 from oleada_lab.mutants.exam import Result
 from oleada_lab.mutation import survivors
+from oleada_lab.options import to_write, whole
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 SEED: Final = 20_261_122
+KEPT: Final = "add each judgement there, and go on from it while code, stories and bug are the same"
 
 
 def add_commands(commands: Any) -> None:
@@ -23,7 +25,8 @@ def add_commands(commands: Any) -> None:
     )
     found.add_argument("--only", action="append", default=[], help="a part of a mutant's name")
     found.add_argument("--seed", type=int, default=SEED, help="of the mutants that are drawn")
-    found.add_argument("-j", "--children", type=int, default=2, help="processes at a time")
+    found.add_argument("-j", "--children", type=whole(1, 64), default=2, help="processes at a time")
+    found.add_argument("--kept", type=to_write, metavar="FILE", help=KEPT)
     found.add_argument("--list", action="store_true", help="say what there is and plant nothing")
     found.add_argument("--json", action="store_true", help="print the result as JSON alone")
     found.set_defaults(run=_run)
@@ -41,7 +44,14 @@ def _run(options: argparse.Namespace) -> int:
     if options.list:
         print("\n".join(f"{bug.name}: {bug.what}" for bug in chosen))
         return 0
-    results = exam.judge(ROOT, chosen, oracles.known(ROOT), children=options.children, said=_tell)
+    results = exam.judge(
+        ROOT,
+        chosen,
+        oracles.known(ROOT),
+        children=options.children,
+        said=_tell,
+        keep=options.kept,
+    )
     found = {**environment(options.seed, command_line()), **exam.report(results)}
     print(json.dumps(found, indent=2) if options.json else _spelt(found))
     return 1 if found["wrong"] else 0

@@ -12,7 +12,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -26,6 +25,7 @@ import oleada_wire
 import oleada_lab
 from oleada_lab import scenario, stories
 from oleada_lab.errors import LabError
+from oleada_lab.kept_lines import KeptLines
 from oleada_lab.plant import first_bad_step
 
 HASH_SEEDS: Final = ("1", "2")
@@ -96,35 +96,23 @@ def run_all(
             neither code nor scenario has changed.
 
     Raises:
-        LabError: A process died.
+        LabError: A process died, or *kept* can not be read or written.
     """
-    before = _kept_in(kept)
+    before = KeptLines(kept, "run")
 
     def ask(one: Wanted) -> dict[str, Any]:
-        found = before.get(_name_of(one, twice=twice))
+        name = _name_of(one, twice=twice)
+        found: dict[str, Any] | None = before.get(name)
         if found is None:
             is_alone = children <= 1 and not twice
             found = run(one) if is_alone else _elsewhere(one, twice=twice)
-            if kept is not None and not found["wrong"]:
-                line = json.dumps({"name": _name_of(one, twice=twice), "run": found})
-                with kept.open("a") as file:
-                    file.write("\n" + line)  # behind a line that was cut short, too
+            if not found["wrong"]:
+                before.add(name, found)
         said(found)
         return found
 
     with ThreadPoolExecutor(max_workers=max(1, children)) as pool:
         return list(pool.map(ask, wanted))
-
-
-def _kept_in(kept: Path | None) -> dict[str, dict[str, Any]]:
-    if kept is None or not kept.exists():
-        return {}
-    found = {}
-    for line in kept.read_text().splitlines():
-        with suppress(ValueError):  # of a run that was killed while it wrote
-            one = json.loads(line)
-            found[one["name"]] = one["run"]
-    return found
 
 
 def _name_of(wanted: Wanted, *, twice: bool) -> str:

@@ -4,14 +4,16 @@ import ast
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from oleada_lab.errors import MutantError
-from oleada_lab.mutants import copies, generated, oracles, patches
+from oleada_lab.kept_lines import KeptLines
+from oleada_lab.mutants import copies, generated, kept, oracles, patches
 from oleada_lab.mutants.oracles import Oracle
 from oleada_lab.mutation.mutants import mutated
 from oleada_lab.mutation.survivors import Name
@@ -74,28 +76,36 @@ def judge(
     *,
     children: int,
     said: Callable[[Result], None],
+    keep: Path | None = None,
 ) -> list[Result]:
     """Return what becomes of each bug, in their order.
 
     Of those *asked*, who has noticed most for the time it takes is asked first.
 
+    Args:
+        keep: Where judgements are kept when they are found: none is asked for twice while the
+            bytes that it was made of are the same.
+
     Raises:
-        MutantError: an oracle is not content with the clean code, a patch does not apply, or
-            a bug keeps the code from running.
+        MutantError: an oracle is not content with the clean code, a patch does not apply,
+            or a bug keeps the code from running.
+        LabError: *keep* can not be read or written.
     """
+    lines = KeptLines(keep, "judged")
     with (
         tempfile.TemporaryDirectory(prefix="oleada-mutants-") as scratch,
         ThreadPoolExecutor(children) as pool,
     ):
         clean = Path(scratch) / "clean"
         copies.make(root, clean)
-        times = _clean_times(asked, clean)
+        times = _clean_times(asked, clean, lines)
         kills: Counter[str | None] = Counter()
 
         def examine(bug: Bug) -> Result:
             may = [one.name for one in asked if one.runs_any(bug.files)]
             may.sort(key=lambda name: times[name] / (kills[name] + 0.5))
-            found = _examine(bug, clean, Path(scratch) / bug.name, may, times)
+            with _planted(bug, clean, Path(scratch) / bug.name) as copy:
+                found = _examine(bug, copy, may, times, lines)
             kills[found.by] += 1
             said(found)
             return found
@@ -128,25 +138,33 @@ def report(results: Sequence[Result]) -> dict[str, Any]:
     }
 
 
-def _examine(
-    bug: Bug, clean: Path, folder: Path, names: Sequence[str], times: Mapping[str, float]
-) -> Result:
+@contextmanager
+def _planted(bug: Bug, clean: Path, folder: Path) -> Iterator[Path]:
+    """Give *folder*, a copy of *clean* that has *bug*; gone afterwards."""
     copies.make(clean, folder)
-    bug.plant(folder)
+    try:
+        bug.plant(folder)
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def _examine(
+    bug: Bug, copy: Path, names: Sequence[str], times: Mapping[str, float], lines: KeptLines
+) -> Result:
     clean_cpu_s = sum(times[name] for name in names)
     limit_s = int(oracles.PATIENCE_CPU_S + oracles.CPU_FACTOR * clean_cpu_s)
     try:
-        found = oracles.ask(names, folder, limit_s)
+        found = kept.ask(names, copy, limit_s, lines)
     except MutantError as error:
         raise MutantError(f"{bug.name}: {error}") from error
-    finally:
-        shutil.rmtree(folder)
     return Result(bug, found.by, found.said, found.cpu_s)
 
 
-def _clean_times(asked: Sequence[Oracle], clean: Path) -> dict[str, float]:
+def _clean_times(asked: Sequence[Oracle], clean: Path, lines: KeptLines) -> dict[str, float]:
     """Return what each oracle takes on the clean code, in seconds of the processor."""
-    found = oracles.ask([one.name for one in asked], clean, CLEAN_CPU_S_MAX)
+    names = [one.name for one in asked]
+    found = kept.ask(names, clean, CLEAN_CPU_S_MAX, lines)
     if found.by is not None:
         raise MutantError(
             f"{found.by} is not content with the code as it is, so it can judge no bug: "

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -25,6 +25,7 @@ schema = "lab.scenario/1"
 name = "examined"
 story = "A few boxes on a bad release; some lose power."
 seed = 3
+server = "rows"
 duration = "1d"
 [fleet]
 count = 20
@@ -83,26 +84,43 @@ def test_a_change_of_the_code_leaves_the_other_bugs_drawn(tmp_path: Path) -> Non
     assert drawn == {bug.name for bug in bugs()[len(PLANTED) :]}
 
 
-def test_three_planted_bugs_are_noticed_by_a_story_and_the_clean_code_is_not(
+def test_three_planted_bugs_are_noticed_by_a_story_the_clean_code_is_not_and_the_exam_goes_on(
     tmp_path: Path,
 ) -> None:
-    story = tmp_path / "examined.toml"
+    story, kept = tmp_path / "examined.toml", tmp_path / "kept.jsonl"
     story.write_text(STORY)
-    wanted = {"halt-ignored", "lease-skipped", "waves-all-at-once"}
+    wanted = ["halt-ignored", "lease-skipped", "waves-all-at-once"]
     chosen = [bug for bug in bugs() if bug.name in wanted]
+    asked = [Oracle(f"story {story}")]
     heard: list[Result] = []
 
-    results = exam.judge(
-        ROOT,
-        chosen,
-        [Oracle(f"story {story}")],
-        children=2,
-        said=heard.append,
-    )
+    results = exam.judge(ROOT, chosen, asked, children=2, said=heard.append, keep=kept)
 
-    assert {one.bug.name for one in results if one.by == f"story {story}"} == wanted
+    assert [one.bug.name for one in results if one.by == f"story {story}"] == wanted
     assert len(heard) == 3
     assert exam.report(results)["wrong"] == []
+
+    cut_short = kept.read_text().replace('"said": "', '"said": "kept: ') + '\n{"name": "7'
+    kept.write_text(cut_short)
+    cut_anew = replace(chosen[2], plant=with_a_comment(chosen[2]))
+    again = exam.judge(
+        ROOT, [*chosen[:2], cut_anew], asked, children=1, said=heard.append, keep=kept
+    )
+
+    said = [one.said for one in results]
+    assert [one.said for one in again] == [f"kept: {said[0]}", f"kept: {said[1]}", said[2]]
+    assert kept.read_text().startswith(f"{cut_short}\n")
+
+
+def with_a_comment(bug: Bug) -> Callable[[Path], None]:
+    """Return what plants *bug* as other bytes."""
+
+    def plant(folder: Path) -> None:
+        bug.plant(folder)
+        with (folder / bug.files[0]).open("a") as file:
+            file.write("# cut anew\n")
+
+    return plant
 
 
 def test_a_leader_that_nobody_checks_is_noticed_by_two_schedulers() -> None:

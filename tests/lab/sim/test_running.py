@@ -111,3 +111,32 @@ def test_what_went_wrong_is_played_again(wrong: Path, tmp_path: Path) -> None:
     running.run_all([running.Wanted(wrong, 3, server="rows")], 1, twice=False, kept=kept)
 
     assert not kept.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"# A page\n", "keeps nothing of this command"),
+        (b'\n{"name": "a", "judged": {}}', "keeps no run"),
+        (b"\xff\xfe", "can not be read"),
+    ],
+)
+def test_a_file_that_keeps_no_runs_is_refused_and_left_as_it_is(
+    content: bytes, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = tmp_path / "kept"
+    kept.write_bytes(content)
+
+    assert main(["run", str(SMALL), "--kept", str(kept)]) == 1
+
+    assert f"oleada-lab: {kept} {said}" in capsys.readouterr().err
+    assert kept.read_bytes() == content
+
+
+@pytest.mark.parametrize("words", [["--level", "proc", "--twice"], ["--keep"]])
+def test_an_option_of_the_other_level_is_refused(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", str(SMALL), *words]) == 1
+
+    assert f"oleada-lab: {words[-1]} needs --level" in capsys.readouterr().err
