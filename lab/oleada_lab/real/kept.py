@@ -43,7 +43,7 @@ class Keep:
         if path is None:
             return
         first = {"schema": SCHEMA, **head}
-        lines = list(_lines(path.read_text())) if path.exists() else []
+        lines = _kept_in(path)
         if lines and lines[0] != first:
             raise LabError(f"{path} holds cuts of {lines[0]}, not of {first}; name another file.")
         self._read(lines[1:])
@@ -87,6 +87,23 @@ class Keep:
         first = "" if cut.first is None else f"{cut.first.name} {cut.first.kept}, "
         name = first + cut.name
         self._found[kind, name, cut.kept, cut.fault, cut.is_killed] = kind, cut
+
+
+def _kept_in(path: Path) -> list[Any]:
+    """Return the lines of *path*; none when it is not there, or is empty.
+
+    Raises:
+        LabError: it can not be read, or is not one of ours, which must not be written over.
+    """
+    try:
+        text = path.read_text() if path.exists() else ""
+    except (OSError, ValueError) as error:
+        raise LabError(f"{path} can not be read: {error}.") from error
+    found = list(_lines(text))
+    is_ours = bool(found) and isinstance(found[0], dict) and found[0].get("schema") == SCHEMA
+    if text and not is_ours:
+        raise LabError(f"{path} keeps no cuts; name another file.")
+    return found
 
 
 def _lines(text: str) -> Iterator[Any]:

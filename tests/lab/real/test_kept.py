@@ -65,6 +65,17 @@ def test_cuts_of_another_code_are_refused(tmp_path: Path) -> None:
         Keep(tmp_path / "kept", {**HEAD, "commit": "ffffff"})
 
 
+@pytest.mark.parametrize("content", [b"# A page\n", b"{}\n", b"[1]\n", b"\xff\xfe"])
+def test_a_file_that_keeps_no_cuts_is_refused_and_left_as_it_is(
+    content: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "kept").write_bytes(content)
+
+    with pytest.raises(LabError, match=r"keeps no cuts|can not be read"):
+        Keep(tmp_path / "kept", HEAD)
+    assert (tmp_path / "kept").read_bytes() == content
+
+
 def test_without_a_file_it_is_kept_in_memory() -> None:
     keep = Keep(None, HEAD)
 
