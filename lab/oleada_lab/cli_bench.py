@@ -21,6 +21,7 @@ from oleada_lab.bench import (
 )
 from oleada_lab.bench.report import command_line, store
 from oleada_lab.clock import now_utc
+from oleada_lab.options import folder, seconds, whole
 
 FOLDER: Final = Path("bench-results")
 SEED: Final = 20_261_121
@@ -41,15 +42,23 @@ def add_commands(commands: Any) -> None:
     """Add ``bench`` to *commands*, an argparse action of sub-parsers."""
     found = commands.add_parser("bench", help="measure and store JSON under bench-results/")
     found.add_argument("--only", choices=PARTS, action="append", help="a part; repeatable")
-    found.add_argument("--boxes", type=int, default=assignment.BOXES, help="light boxes")
-    found.add_argument("--messages", type=int, default=gateway.MESSAGES, help="health messages")
-    found.add_argument("--assignments", type=int, default=signing.COUNT, help="assignments to sign")
-    found.add_argument("--sim-boxes", type=int, default=sim.BOXES, help="boxes in virtual time")
-    found.add_argument("--entries", type=int, default=trail.ENTRIES, help="of the audit trail")
+    found.add_argument("--boxes", type=whole(1), default=assignment.BOXES, help="light boxes")
+    found.add_argument(
+        "--messages", type=whole(1), default=gateway.MESSAGES, help="health messages"
+    )
+    found.add_argument(
+        "--assignments", type=whole(1), default=signing.COUNT, help="assignments to sign"
+    )
+    found.add_argument(
+        "--sim-boxes", type=whole(1), default=sim.BOXES, help="boxes in virtual time"
+    )
+    found.add_argument("--entries", type=whole(1), default=trail.ENTRIES, help="of the audit trail")
     found.add_argument("--json", action="store_true", help="print the numbers as JSON alone")
-    found.add_argument("--idle-s", type=float, default=footprint.WATCH_S, help="seconds watched")
+    found.add_argument(
+        "--idle-s", type=seconds(1, 86_400), default=footprint.WATCH_S, help="seconds watched"
+    )
     found.add_argument("--seed", type=int, default=SEED, help="of the numbers in the messages")
-    found.add_argument("--out", type=Path, default=FOLDER, help="folder for the JSON")
+    found.add_argument("--out", type=folder, default=FOLDER, help="folder for the JSON")
     found.set_defaults(run=_run)
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 from oleada_lab.bench.report import command_line, environment
 from oleada_lab.chaos import run
 from oleada_lab.clock import now_utc
+from oleada_lab.options import whole
 
 SCHEMA: Final = "lab.chaos/1"
 SEED: Final = 20_261_121
@@ -23,14 +24,12 @@ def add_commands(commands: Any) -> None:
     found = commands.add_parser(
         "chaos", help="kill every process in turn during real rollouts; look what is true"
     )
-    found.add_argument("--kills", type=_positive, default=200, help="default: %(default)s")
+    found.add_argument("--kills", type=whole(1), default=200, help="default: %(default)s")
     found.add_argument("--seed", type=int, default=SEED, help="of the kills; default: %(default)s")
-    found.add_argument("--devices", type=_positive, default=20, help="default: %(default)s")
+    found.add_argument("--devices", type=whole(1), default=20, help="default: %(default)s")
+    found.add_argument("--kills-per-rollout", type=whole(1), default=8, help="default: %(default)s")
     found.add_argument(
-        "--kills-per-rollout", type=_positive, default=8, help="default: %(default)s"
-    )
-    found.add_argument(
-        "--limit-s", type=_positive, default=900, help="of one rollout; default: %(default)s"
+        "--limit-s", type=whole(1), default=900, help="of one rollout; default: %(default)s"
     )
     found.add_argument("--database", choices=DATABASES, default="sqlite")
     found.add_argument("--only", default="", help="victims, such as web,broker; all without it")
@@ -73,13 +72,6 @@ def _run(options: argparse.Namespace) -> int:
         found.pop("moments")
     print(json.dumps(found, indent=2))
     return 1 if result["disagreements"] else 0
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is less than 1")
-    return number
 
 
 def _say(line: str) -> None:

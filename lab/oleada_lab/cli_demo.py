@@ -1,10 +1,10 @@
 """``oleada-lab demo``: what ``make run`` starts."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from oleada_lab import demo
+from oleada_lab.options import folder
 
 
 def add_commands(commands: Any) -> None:
@@ -12,7 +12,7 @@ def add_commands(commands: Any) -> None:
     found = commands.add_parser(
         "demo", help="a small operator with twelve boxes and a rollout that moves"
     )
-    found.add_argument("--var", type=Path, default=demo.VAR, help="folder for all that changes")
+    found.add_argument("--var", type=folder, default=demo.VAR, help="folder for all that changes")
     found.add_argument("--fresh", action="store_true", help="begin anew; what is there goes")
     found.set_defaults(run=_run)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from oleada_lab.firmware import real
 from oleada_lab.firmware.lock import DEFAULT_PATH, read_lock
+from oleada_lab.options import folder
 
 
 def add_commands(commands: Any) -> None:
@@ -16,13 +17,13 @@ def add_commands(commands: Any) -> None:
     fetch = parts.add_parser("fetch", help="bring the locked packages into the cache")
     fetch.set_defaults(run=_fetch)
     build = parts.add_parser("build", help="build every locked image from the cache")
-    build.add_argument("--out", type=Path, required=True, help="folder for the images")
+    build.add_argument("--out", type=folder, required=True, help="folder for the images")
     build.set_defaults(run=_build)
     lock = parts.add_parser("lock", help="lock the newest packages of the archive")
     lock.set_defaults(run=_lock)
     for part in (fetch, build, lock):
         part.add_argument("--lock", type=Path, default=DEFAULT_PATH, help="the lock file")
-        part.add_argument("--cache", type=Path, default=real.DEFAULT_CACHE, help="package cache")
+        part.add_argument("--cache", type=folder, default=real.DEFAULT_CACHE, help="package cache")
 
 
 def _fetch(options: argparse.Namespace) -> int:

@@ -6,16 +6,17 @@ from typing import Any
 
 from oleada_lab.fuzz import run as runs
 from oleada_lab.fuzz.trust import Tally, play
+from oleada_lab.options import whole
 
 
 def add_commands(commands: Any) -> None:
     """Add ``fuzz`` to *commands*, an argparse action of sub-parsers."""
     found = commands.add_parser("fuzz", help="damage what a box reads; nothing may be trusted")
     found.add_argument("what", choices=("trust",), help="metadata, envelopes and messages")
-    found.add_argument("--count", type=int, default=20_000, help="cases (20 000)")
+    found.add_argument("--count", type=whole(1), default=20_000, help="cases (20 000)")
     found.add_argument("--seed", type=int, default=1, help="of every draw (1)")
-    found.add_argument("--case", type=int, help="play this case of the seed alone")
-    found.add_argument("--jobs", type=int, default=1, help="processes (1)")
+    found.add_argument("--case", type=whole(0), help="play this case of the seed alone")
+    found.add_argument("--jobs", type=whole(1, 64), default=1, help="processes (1)")
     found.add_argument("--json", action="store_true", help="print JSON alone")
     found.set_defaults(run=_run)
 

@@ -8,19 +8,25 @@ from oleada_agent.reconnect import CONNECT_SPREAD_S
 
 from oleada_lab.herd import measure
 from oleada_lab.herd.play import Herd, play
+from oleada_lab.options import whole
 
 
 def add_commands(commands: Any) -> None:
     """Add ``herd`` to *commands*, an argparse action of sub-parsers."""
     found = commands.add_parser("herd", help="let all boxes come back after a blackout")
-    found.add_argument("--devices", type=int, default=10_000, help="boxes")
-    found.add_argument("--return-s", type=int, default=60, help="from the first to the last power")
+    found.add_argument("--devices", type=whole(1), default=10_000, help="boxes")
     found.add_argument(
-        "--spread-s", type=int, default=CONNECT_SPREAD_S, help="connect_spread_s of the boxes"
+        "--return-s", type=whole(0, 86_400), default=60, help="from the first to the last power"
+    )
+    found.add_argument(
+        "--spread-s",
+        type=whole(0, 86_400),
+        default=CONNECT_SPREAD_S,
+        help="connect_spread_s of the boxes",
     )
     found.add_argument(
         "--broker-rate",
-        type=int,
+        type=whole(1),
         metavar="PER_S",
         help="connections a second the broker takes; measured here when left out",
     )

@@ -13,6 +13,7 @@ from oleada_lab.bench.report import command_line, environment
 from oleada_lab.errors import MutationError
 from oleada_lab.mutation import kept, plan, survivors
 from oleada_lab.mutation.mutants import mutants
+from oleada_lab.options import folder, whole
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PLAN: Final = ROOT / "lab" / "mutation.toml"
@@ -26,10 +27,12 @@ def add_commands(commands: Any) -> None:
         "mutation", help="plant small faults in the decision cores; the tests must notice"
     )
     found.add_argument("--only", action="append", default=[], help="a module, or a part of names")
-    found.add_argument("--sample", type=int, help="so many mutants, evenly over the modules")
+    found.add_argument("--sample", type=whole(1), help="so many mutants, evenly over the modules")
     found.add_argument("--seed", type=int, default=SEED, help="of the sample")
-    found.add_argument("--children", type=int, default=2, help="processes at a time")
-    found.add_argument("--keep", type=Path, help="folder for finished modules; goes on from there")
+    found.add_argument("--children", type=whole(1, 64), default=2, help="processes at a time")
+    found.add_argument(
+        "--keep", type=folder, help="folder for finished modules; goes on from there"
+    )
     found.add_argument("--plan", type=Path, default=PLAN, help="what is mutated (TOML)")
     found.add_argument("--explained", type=Path, default=EXPLAINED, help="survivors (TOML)")
     found.add_argument("--root", type=Path, default=ROOT, help="what the plan's paths start from")

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from oleada_lab.bench.report import command_line, environment
 from oleada_lab.clock import now_utc
+from oleada_lab.options import seconds
 from oleada_lab.outages import run
 
 SCHEMA: Final = "lab.outages/1"
@@ -27,7 +28,10 @@ def add_commands(commands: Any) -> None:
         "names", nargs="*", metavar="NAME", help=f"of {', '.join(run.NAMES)}; all without one"
     )
     found.add_argument(
-        "--seconds", type=_seconds, default=OUTAGE_S, help="of each outage; default: %(default)s"
+        "--seconds",
+        type=seconds(0, 3600),
+        default=OUTAGE_S,
+        help="of each outage; default: %(default)s",
     )
     found.add_argument("--database", choices=DATABASES, default="sqlite")
     found.add_argument("--json", action="store_true", help="print every claim, as JSON")
@@ -73,10 +77,3 @@ def _run(options: argparse.Namespace) -> int:
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
-
-
-def _seconds(text: str) -> float:
-    number = float(text)
-    if not 0 <= number <= 3600:
-        raise argparse.ArgumentTypeError(f"{text} is not 0 to 3600 seconds")
-    return number

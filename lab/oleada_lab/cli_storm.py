@@ -11,6 +11,7 @@ from typing import Any, Final
 from oleada_lab.bench.report import command_line, environment
 from oleada_lab.clock import now_utc
 from oleada_lab.errors import LabError
+from oleada_lab.options import whole
 from oleada_lab.storm import first_contacts, flood, reconnects, reports, wrong_tokens
 from oleada_lab.storm.ground import DATABASES, Ground, ground
 
@@ -33,7 +34,7 @@ def add_commands(commands: Any) -> None:
     for name, (_, size, says) in STORMS.items():
         found.add_argument(
             f"--{name.replace('_', '-')}",
-            type=_size,
+            type=whole(0),
             metavar="N",
             help=f"{says}; {size} unless a storm is named, 0 for none",
         )
@@ -48,13 +49,6 @@ def sizes(asked: dict[str, int | None]) -> dict[str, int]:
     if not any(size is not None for size in asked.values()):
         return {name: size for name, (_, size, _) in STORMS.items()}
     return {name: size for name in STORMS if (size := asked[name])}
-
-
-def _size(text: str) -> int:
-    number = int(text)
-    if not 0 <= number <= 1_000_000:
-        raise argparse.ArgumentTypeError(f"{number} is not 0 to 1000000")
-    return number
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -2,10 +2,11 @@
 
 import argparse
 import json
-from typing import Any
+from typing import Any, Final
 
 from oleada_lab.bench.report import command_line, environment
 from oleada_lab.errors import LabError
+from oleada_lab.options import whole
 from oleada_lab.real import cli as real
 from oleada_lab.sim.crash import NAMED, Kept
 from oleada_lab.sweep import faults, patched, power, report, resume
@@ -15,6 +16,9 @@ from oleada_lab.sweep.power import Double, Mode, Plan
 from oleada_lab.sweep.story import STORIES
 
 FAILED = 1
+DRAWS: Final = whole(1)
+VIRTUAL: Final = ("story", "shared", "failures_max", "cut")
+"""Options that the sweep with real processes knows nothing of."""
 
 
 def add_commands(commands: Any) -> None:
@@ -39,7 +43,7 @@ def add_commands(commands: Any) -> None:
         "--shared", action="store_true", help="cut each story from its first operation on"
     )
     found.add_argument(
-        "--failures-max", type=int, metavar="N", help="stop a story after so many; all without"
+        "--failures-max", type=whole(1), metavar="N", help="stop a story after so many; all without"
     )
     found.add_argument(
         "--mutant", metavar="NAME",
@@ -66,7 +70,11 @@ def _add_faults(kinds: Any) -> None:
         help="one of them; repeatable",
     )  # fmt: skip
     found.add_argument(
-        "--every", type=int, default=1, metavar="N", help="of N operations take one (default: all)"
+        "--every",
+        type=whole(1),
+        default=1,
+        metavar="N",
+        help="of N operations take one (default: all)",
     )
     found.add_argument(
         "--strike", type=_strike, metavar="N:TROUBLE", help="this one, of one story, and no other"
@@ -112,8 +120,13 @@ def _add_resume(kinds: Any) -> None:
     found = kinds.add_parser("resume", help="a large download, cut again and again")
     found.add_argument("--json", action="store_true", help="for programs")
     found.add_argument("--seed", type=int, default=power.SEED, help="of where and how it is cut")
-    found.add_argument("--bytes", type=int, default=resume.IMAGE_BYTES, help="of the image")
-    found.add_argument("--cuts", type=int, default=resume.CUTS, help="of the power")
+    found.add_argument(
+        "--bytes",
+        type=whole(1_000_000, 1_000_000_000),
+        default=resume.IMAGE_BYTES,
+        help="of the image",
+    )
+    found.add_argument("--cuts", type=whole(0, 10_000), default=resume.CUTS, help="of the power")
     found.set_defaults(run=_resume)
 
 
@@ -129,6 +142,10 @@ def _resume(options: argparse.Namespace) -> int:
 
 
 def _power(options: argparse.Namespace) -> int:
+    idle = VIRTUAL if options.real else real.REAL
+    if strange := [name for name in idle if getattr(options, name)]:
+        goes_with = "is of virtual time, not of" if options.real else "needs"
+        raise LabError(f"--{strange[0].replace('_', '-')} {goes_with} --real.")
     if options.real:
         named = options.modes is power.MODES
         modes = NAMED if named else tuple(dict.fromkeys(mode.kept for mode in options.modes))
@@ -201,9 +218,9 @@ def _modes(text: str) -> tuple[Mode, ...]:
 def _mode(text: str) -> Mode:
     name, _, draws = text.partition(":")
     try:
-        return Mode(Kept(name), int(draws or 1))
+        return Mode(Kept(name), DRAWS(draws or "1"))
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text} is no mode; see --help") from error
+        raise argparse.ArgumentTypeError(f"{text!r} is no mode; see --help") from error
 
 
 def _cuts(text: str) -> list[tuple[int, Kept, int]]:

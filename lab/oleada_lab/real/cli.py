@@ -9,6 +9,7 @@ from typing import Final
 
 from oleada_lab.bench.report import command_line, environment
 from oleada_lab.errors import LabError
+from oleada_lab.options import to_write, whole
 from oleada_lab.real import report, tools
 from oleada_lab.real.kept import Keep
 from oleada_lab.real.kinds import DOUBLE, JOBS, KILLED_EVERY, KINDS, Book, Choice, cpu_s
@@ -17,6 +18,8 @@ from oleada_lab.sweep.bugs import Bug
 
 NEEDS: Final = {"strace": ("strace",), "faults-strace": ("strace", "loop")}
 """What of the machine a kind needs, by the names of ``oleada-lab doctor``; FUSE, where none."""
+REAL: Final = ("kind", "at", "keep")
+"""Options that only this sweep knows, and that have no value of their own."""
 DOUBLE_WORDS: Final = {"none": 0, "sample": DOUBLE, "all": None}
 
 
@@ -30,18 +33,18 @@ def add_options(found: argparse.ArgumentParser) -> None:
         "--kind", action="append", choices=sorted(KINDS), help="how to cut; repeatable (all)"
     )
     real.add_argument(
-        "--every", type=int, default=1, metavar="N", help="cut after each N-th operation only"
+        "--every", type=whole(1), default=1, metavar="N", help="cut after each N-th operation only"
     )
-    real.add_argument("--at", type=int, metavar="N", help="cut after operation N only")
+    real.add_argument("--at", type=whole(1), metavar="N", help="cut after operation N only")
     real.add_argument(
-        "--jobs", type=int, default=JOBS, help="boxes at a time (default: %(default)s)"
+        "--jobs", type=whole(1, 64), default=JOBS, help="boxes at a time (default: %(default)s)"
     )
     real.add_argument(
-        "--killed", type=int, default=KILLED_EVERY, metavar="N",
+        "--killed", type=whole(0), default=KILLED_EVERY, metavar="N",
         help="kill a box in each N-th of them, beside the recorded one; 0: none (%(default)s)",
     )  # fmt: skip
     real.add_argument(
-        "--keep", type=Path, metavar="FILE",
+        "--keep", type=to_write, metavar="FILE",
         help="keep what is found in FILE; go on from what it holds",
     )  # fmt: skip
 
@@ -55,8 +58,6 @@ def run(options: argparse.Namespace, modes: Sequence[Kept], bug: Bug | None) -> 
     kinds = options.kind or (["fuse"] if bug is not None else list(KINDS))
     if said := tools.missing(*{need for kind in kinds for need in NEEDS.get(kind, ("fuse",))}):
         raise LabError(said)
-    if options.every < 1 or options.jobs < 1:
-        raise LabError("--every and --jobs are 1 or more.")
     choice = Choice(
         tuple(modes), options.every, options.at, options.jobs, bug, options.killed,
         _double(options.double), options.seed,

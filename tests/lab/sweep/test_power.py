@@ -114,12 +114,32 @@ def test_a_failure_names_the_command_that_repeats_it(capsys: pytest.CaptureFixtu
         ["--mutant", "no-such-bug"],
         ["--cut", "5:torn"],
         ["--story", "update", "--cut", "99999:torn"],
+        ["--kind", "fuse"],
+        ["--real", "--story", "update"],
     ],
 )
 def test_what_can_not_be_done_is_said(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["sweep", "power", *words]) == 1
 
     assert "oleada-lab: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--modes", "random:0"], "0 is not 1 to"),
+        (["--failures-max", "0"], "0 is not 1 to"),
+        (["--real", "--keep", "/nowhere/kept"], "there is no folder /nowhere to write into"),
+        (["--real", "--keep", "/"], "/ is a folder; name a file"),
+    ],
+)
+def test_a_sweep_of_nothing_is_refused(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["sweep", "power", *words])
+
+    assert said in capsys.readouterr().err
 
 
 def test_a_bug_leaves_other_paths_alone() -> None:
