@@ -24,10 +24,11 @@ from oleada_lab.mutation.session import (
     INVALID,
     OTHERWISE,
     SURVIVED,
+    Child,
     Known,
     Session,
     be_quiet,
-    verdict,
+    reap,
 )
 
 OPTIONS: Final = (
@@ -137,7 +138,7 @@ class Work:
             if one not in self.verdicts or self.verdicts[one].status in {OTHERWISE, SURVIVED}
         ]
         kills = Counter(verdict.by for verdict in self.verdicts.values())
-        running: dict[int, tuple[Mutant, list[str], int]] = {}
+        running: dict[int, Child] = {}
         for number, mutant in enumerate(waiting):
             target = self._target(mutant)
             judges = self.known.judges(mutant, target.tests, kills)
@@ -164,12 +165,8 @@ class Work:
         while running:
             self._reap(running)
 
-    def _reap(self, running: dict[int, tuple[Mutant, list[str], int]]) -> None:
-        pid, status = os.wait()
-        mutant, judges, read = running.pop(pid)
-        with os.fdopen(read) as pipe:
-            at = pipe.read()
-        self._take(Verdict(mutant, verdict(status), judges[int(at)] if at else ""))
+    def _reap(self, running: dict[int, Child]) -> None:
+        self._take(Verdict(*reap(running)))
 
     def _take(self, found: Verdict) -> None:
         self.verdicts[found.mutant] = found

@@ -34,6 +34,8 @@ INVALID: Final = "invalid"
 OTHERWISE: Final = "otherwise"
 """This mutant can not be judged in a living process: it needs one of its own."""
 _STATUS: Final = {0: SURVIVED, 1: KILLED, 2: INVALID, 3: OTHERWISE}
+Child = tuple[Mutant, list[str], int]
+"""Whom a child judges, with which tests, and where it says the number of the one that failed."""
 CPU_FACTOR: Final = 8
 WALL_FACTOR: Final = 10
 
@@ -122,7 +124,7 @@ class Session:
         return True
 
     def _judge_all(self) -> None:
-        running: dict[int, tuple[Mutant, list[str], int]] = {}
+        running: dict[int, Child] = {}
         for mutant, files in self._work:
             judges = self.known.judges(mutant, files, self._kills)
             if not judges:
@@ -139,14 +141,10 @@ class Session:
         while running:
             self._reap(running)
 
-    def _reap(self, running: dict[int, tuple[Mutant, list[str], int]]) -> None:
-        pid, status = os.wait()
-        mutant, judges, read = running.pop(pid)
-        with os.fdopen(read) as pipe:
-            at = pipe.read()
-        by = judges[int(at)] if at else ""
+    def _reap(self, running: dict[int, Child]) -> None:
+        mutant, status, by = reap(running)
         self._kills[by] += 1
-        self._judged(mutant, verdict(status), by)
+        self._judged(mutant, status, by)
 
     def _child(self, mutant: Mutant, judges: list[str], write: int) -> None:
         """Judge one mutant and end the process."""
@@ -189,6 +187,15 @@ class Session:
                 os.write(write, str(number).encode())
                 return 1
         return 0
+
+
+def reap(running: dict[int, Child]) -> tuple[Mutant, str, str]:
+    """Wait for one child of *running*; return its mutant, the verdict, and the test that killed."""
+    pid, status = os.wait()
+    mutant, judges, read = running.pop(pid)
+    with os.fdopen(read) as pipe:
+        at = pipe.read()
+    return mutant, verdict(status), judges[int(at)] if at else ""
 
 
 def verdict(status: int) -> str:

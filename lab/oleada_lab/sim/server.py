@@ -34,6 +34,7 @@ from oleada_lab.sim.desk import Desk
 from oleada_lab.sim.plain import UTC, Assigned, Covered, ToBox
 from oleada_lab.sim.rows import Row, Rows, WaveRow
 from oleada_lab.sim.terms import SALT, STOPPED, VALID, Terms, assignment_for, members, said_of
+from oleada_lab.sim.ticker import Ticker
 from oleada_lab.sim.world import World
 
 TICK_MS: Final = 30_000
@@ -67,16 +68,15 @@ class SimServer:
         self._health: set[str] = set()
         self._known = frozenset(device_ids)
         self._topics: dict[str, topics.DeviceTopic | topics.ModelTopic] = {}
-        self._has_begun = False
-        self._tick_at_ms: int | None = None
+        self._ticker = Ticker(world, self.desk, self._tick, pause_ms=TICK_MS)
         self._renew: deque[tuple[datetime, Row]] = deque()
         self.rows = Rows(members(terms, device_ids))
         self.desk.begin()
 
     def start(self) -> None:
         """Begin."""
-        self._has_begun = True
-        self._tick()
+        self._ticker.begin()
+        self._ticker.tick()
 
     def states(self) -> dict[BoxState, int]:
         """Return how many boxes are in each state; those of no box are left out."""
@@ -130,7 +130,7 @@ class SimServer:
         for row in self.rows.by_id.values():
             if self.state in plan.MOVING and plan_box.may_retry(row.state):
                 self.rows.move(row, BoxState.QUEUED, row.reason)
-        self._want_tick(TICK_MS)
+        self._ticker.want(TICK_MS)
 
     def _become(self, state: RolloutState) -> None:
         self.state = state
@@ -138,7 +138,7 @@ class SimServer:
         self._tell(facts.RolloutMoved(str(state)))
         self.rows.due.update(dict.fromkeys(self.rows.by_id.values()))
         self._publish_waves()
-        self._want_tick(0)
+        self._ticker.want(0)
 
     # -- what boxes say ----------------------------------------------------------------
 
@@ -152,7 +152,7 @@ class SimServer:
             said = self._read(Up(str(parsed.kind)), message.payload)
             self._hear(parsed.device_id, said)
             acks.setdefault(parsed.device_id, []).append(said.header.id)
-        self._want_tick(TICK_MS)
+        self._ticker.want(TICK_MS)
         return {box: Ack(self.desk.header(), tuple(ids)) for box, ids in acks.items()}
 
     def _parsed(self, topic: str) -> topics.DeviceTopic | topics.ModelTopic:
@@ -245,24 +245,7 @@ class SimServer:
 
     # -- the tick ----------------------------------------------------------------------
 
-    def _want_tick(self, in_ms: int) -> None:
-        at_ms = self._world.now_ms + in_ms
-        is_soon = self._tick_at_ms is not None and self._tick_at_ms <= at_ms
-        if is_soon or not self._has_begun:
-            return
-        self._tick_at_ms = at_ms
-
-        def tick() -> None:
-            if self._tick_at_ms == at_ms:
-                self._tick()
-
-        self._world.after(in_ms, tick)
-
     def _tick(self) -> None:
-        self._tick_at_ms = None
-        if not self.desk.is_up:
-            self._want_tick(TICK_MS)
-            return
         now = self._world.now
         for row in list(self.rows.late(now)):
             if self.state is not RolloutState.PAUSED and row.state in PENDING:
@@ -278,7 +261,7 @@ class SimServer:
             self._address(row)
         self._renew_due(now)
         if not self.is_over():
-            self._want_tick(self._pause_ms(decision.until, now))
+            self._ticker.want(self._pause_ms(decision.until, now))
 
     def _renew_due(self, now: datetime) -> None:
         while self._renew and self._renew[0][0] <= now:
@@ -311,31 +294,36 @@ class SimServer:
 
     def _store(self, decision: plan.Decision, now: datetime) -> None:
         match decision:
-            case plan.HaltStrata():
-                raise AssertionError("a street has one version, so it halts as a whole")
             case plan.OpenWave(position):
                 self._open(self.waves[position - 1])
-            case plan.StartSoak(position):
-                wave = self.waves[position - 1]
-                wave.state, wave.soak_from, wave.held_for = WaveState.SOAKING, now, None
-                self._world.tell(f"wave {position} has met its limits and soaks")
-            case plan.PassWave(position):
-                self.waves[position - 1].state = WaveState.PASSED
-                self._world.tell(f"wave {position} has passed")
-            case plan.HoldWave(position, reason):
-                wave = self.waves[position - 1]
-                wave.state, wave.soak_from, wave.held_for = WaveState.HELD, None, reason
-                self._world.tell(f"held: {reason}")
+            case plan.StartSoak() | plan.PassWave() | plan.HoldWave():
+                self._move(self.waves[decision.position - 1], decision, now)
             case plan.Halt(position, reason):
                 self.waves[position - 1].state = WaveState.HALTED
                 self.reason = reason
                 self._end(RolloutState.HALTED, f"halted: {reason}")
+            case plan.HaltStrata():
+                raise AssertionError("a street has one version, so it halts as a whole")
             case plan.Finish():
                 self._end(RolloutState.FINISHED, "finished")
             case plan.Wait():
                 pass
             case _:
                 assert_never(decision)
+
+    def _move(
+        self, wave: WaveRow, to: plan.StartSoak | plan.PassWave | plan.HoldWave, now: datetime
+    ) -> None:
+        match to:
+            case plan.StartSoak(position):
+                wave.state, wave.soak_from, wave.held_for = WaveState.SOAKING, now, None
+                self._world.tell(f"wave {position} has met its limits and soaks")
+            case plan.PassWave(position):
+                wave.state = WaveState.PASSED
+                self._world.tell(f"wave {position} has passed")
+            case plan.HoldWave(_, reason):
+                wave.state, wave.soak_from, wave.held_for = WaveState.HELD, None, reason
+                self._world.tell(f"held: {reason}")
 
     def _end(self, state: RolloutState, line: str) -> None:
         self.state = state

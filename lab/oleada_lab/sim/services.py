@@ -32,6 +32,7 @@ from oleada_lab.sim.desk import Desk
 from oleada_lab.sim.looking import Looking
 from oleada_lab.sim.street import Street
 from oleada_lab.sim.terms import SALT, Terms, members
+from oleada_lab.sim.ticker import Ticker
 
 TICK_MS: Final = 30_000
 """After somebody has said something; the real scheduler ticks each second."""
@@ -68,9 +69,9 @@ class Services:
         self._looking = looking
         self._rollout_id = 0
         self._health: set[str] = set()
-        self._tick_at_ms: int | None = None
         self._boots = 1
         self.desk = Desk(street.world, street.broker, self._store_batch, self._refill)
+        self._ticker = Ticker(street.world, self.desk, self._tick, pause_ms=TICK_MS)
         self.first_meta = services_app.first_meta(terms.hardware_model)
         services_app.publish(terms, street.world.now)
         self.desk.begin()
@@ -90,6 +91,7 @@ class Services:
         """Plan the rollout and start it."""
         now = self._world.now
         self._rollout_id = service.create(_spec(self._terms), actor=ACTOR, now=now)
+        self._ticker.begin()
         service.start(self._rollout_id, actor=ACTOR, now=now)
         self._settled()
 
@@ -174,7 +176,7 @@ class Services:
         before = self._looking.boxes
         self._looking.after_batch(now, self._publish())
         if self._looking.boxes != before:
-            self._want_tick(TICK_MS)
+            self._ticker.want(TICK_MS)
         boxes = {**stored.counted, **stored.refused}
         return {
             box: ack_bytes(next_header(now), stored.counted[box], stored.refused[box])
@@ -183,24 +185,7 @@ class Services:
 
     # -- the tick ----------------------------------------------------------------------
 
-    def _want_tick(self, in_ms: int) -> None:
-        at_ms = self._world.now_ms + in_ms
-        is_soon = self._tick_at_ms is not None and self._tick_at_ms <= at_ms
-        if is_soon or not self._rollout_id:
-            return
-        self._tick_at_ms = at_ms
-
-        def tick() -> None:
-            if self._tick_at_ms == at_ms:
-                self._tick()
-
-        self._world.after(in_ms, tick)
-
     def _tick(self) -> None:
-        self._tick_at_ms = None
-        if not self.desk.is_up:
-            self._want_tick(TICK_MS)
-            return
         service.tick(self._world.now)
         self._settled()
 
@@ -211,7 +196,7 @@ class Services:
         due = self._next_due()
         if due is not None:
             wait_ms = int((due - self._world.now).total_seconds() * 1000)
-            self._want_tick(max(TICK_MS, wait_ms))
+            self._ticker.want(max(TICK_MS, wait_ms))
 
     def _next_due(self) -> datetime | None:
         """Return when something is due although nobody says anything."""

@@ -12,9 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from oleada_agent.boot.image import HEADER_BYTES
 from oleada_agent.config import Config
 from oleada_wire.envelope import KeySigner
-from securesystemslib.signer import CryptoSigner
 
-from oleada_lab.real.repository import MODEL, NOON, Repository
+from oleada_lab.real.repository import MODEL, NOON, Repository, replace_a_root_key
 from oleada_lab.sim.images import Image, an_image
 
 SPARE, RUNNING, NEW, NEWER = "0.9.0", "1.0.0", "1.1.0", "1.2.0"
@@ -120,7 +119,7 @@ def a_kit(image_bytes: int = IMAGE_BYTES) -> Kit:
     images |= {version: an_image(version, MODEL, image_bytes) for version in (NEW, NEWER)}
     repository = Repository(now=NOON)
     first = repository.plain_files()
-    _replace_a_root_key(repository)
+    replace_a_root_key(repository)
     second, third = (_published(repository, one, images) for one in (FIRST, SECOND))
     return Kit(
         images,
@@ -150,12 +149,3 @@ def _published(
 def agent_of(image: Image) -> bytes:
     """Return the agent that *image* carries."""
     return image.data[HEADER_BYTES : HEADER_BYTES + AGENT_BYTES]
-
-
-def _replace_a_root_key(repository: Repository) -> None:
-    signers = repository.signers["root"]
-    fresh = CryptoSigner.generate_ed25519()
-    root = repository.signed["root"].signed
-    root.revoke_key(signers[-1].public_key.keyid, "root")
-    root.add_key(fresh.public_key, "root")
-    signers[-1] = fresh
