@@ -1,15 +1,17 @@
-"""The order of the whole suite, what takes longest first, and its last words.
+"""The order of the whole suite, what takes longest first, its thrift and its last words.
 
 The workers take one file after another, so a long file that begins last keeps one of
 them busy while the others have nothing left to do. A new place of long tests belongs in
 this list; where in it does not matter much.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 import pytest
 
 from tests.support import not_run
+from tests.support.thrift import thrift
 
 LONGEST_FIRST: Final = (
     "tests/e2e/test_real_firmware.py",
@@ -27,6 +29,13 @@ LONGEST_FIRST: Final = (
     "tests/agent/edge/test_service.py",
     "tests/server/rollouts/test_ticking.py",
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _thrift() -> Iterator[None]:
+    """What every test would pay again is paid once in this process."""
+    with thrift():
+        yield
 
 
 @pytest.hookimpl(trylast=True)

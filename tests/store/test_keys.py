@@ -1,5 +1,6 @@
 """Offline keys are never readable without a passphrase; online keys by nobody else."""
 
+import importlib.util
 import subprocess
 from pathlib import Path
 
@@ -174,3 +175,15 @@ def test_no_passphrase_is_no_passphrase(tmp_path: Path, monkeypatch: pytest.Monk
     ):
         with pytest.raises(KeyFileError, match=says):
             source.read("root-1")
+
+
+def test_the_shipped_cost_of_a_passphrase_is_that_of_a_root_key() -> None:
+    """Read afresh, because tests make keys of their own that cost little."""
+    spec = importlib.util.find_spec("oleada_store.pkcs8")
+    assert spec is not None
+    assert spec.loader is not None
+    shipped = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(shipped)
+
+    # OWASP's Password Storage Cheat Sheet: N = 2^14, r = 8, p = 5 is the least with 16 MiB.
+    assert (shipped.SCRYPT_N, shipped.SCRYPT_R, shipped.SCRYPT_P) == (2**14, 8, 5)
