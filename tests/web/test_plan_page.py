@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from html import unescape
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from flask.testing import FlaskClient
 from oleada_server.db import db
 from oleada_server.devices.models import Device
 from oleada_server.rollouts import service
+from oleada_server.rollouts.rules import NAMES
 from oleada_server.web import plan_view
 from oleada_server.web.plan_form import PlanForm
 from werkzeug.test import TestResponse
@@ -27,10 +29,10 @@ def fields_of(html: str) -> dict[str, str]:
     found = {}
     for tag in re.findall(r"<input[^>]*>", form):
         named = dict(re.findall(r'([\w-]+)="([^"]*)"', tag))
-        if named.get("type") == "radio" and " checked" not in tag:
+        if named.get("type") in {"radio", "checkbox"} and " checked" not in tag:
             continue
         if "name" in named:
-            found[named["name"]] = named.get("value", "")
+            found[named["name"]] = unescape(named.get("value", ""))
     for name, body in re.findall(r'<textarea[^>]*name="(\w+)"[^>]*>([^<]*)</textarea>', form):
         found[name] = body
     chosen = re.search(r'<option value="([^"]+)" selected', form)
@@ -163,6 +165,17 @@ MISTYPED: list[tuple[dict[str, str], str]] = [
     ({"release": ""}, "Choose the firmware to install."),
     ({"release": "VX-410/9.9.9"}, "There is no release 9.9.9"),
     ({"in_flight": "many"}, "Boxes at work at one time: a whole number"),
+    ({"w1-until": "colour=red"}, "is no attribute of boxes"),
+    ({"w1-until": "count=0"}, "A count of boxes is a number from 1"),
+    ({"window": "weekly", "windows": ""}, "Write at least one window"),
+    ({"window": "weekly", "windows": "always"}, "is no time of the day"),
+    ({"blackouts": "christmas"}, "is no day"),
+    ({"rate": "fast"}, "is no rate"),
+    ({"region_max": "few"}, "is no whole number of boxes"),
+    ({"bandwidth": "wide"}, "is no bandwidth"),
+    ({"bandwidth": "1 B/s"}, "bandwidth_max_bytes_s is 1"),
+    ({"retry": "boredom"}, "retry_for is"),
+    ({"abort": "failed"}, "is no abort criterion"),
     ({"reason": ""}, "A remark is missing; the approver reads it."),
 ]
 
@@ -299,3 +312,38 @@ def test_the_preview_says_which_night_the_clocks_skip_or_double_the_window(
 
 def test_without_firmware_the_page_says_what_to_do(empty_app: Flask, signed_in: SignIn) -> None:
     assert "No firmware is published yet" in signed_in(empty_app).get("/rollouts/new").text
+
+
+RULED = {
+    "w0-until": "count=4", "w1-until": "region=Brno, Madrid", "window": "weekly",
+    "windows": "mon-fri 23:00-05:00", "blackouts": "2099-12-24/2099-12-26",
+    "rate": "50 x2 every 1000 succeeded up to 1000", "region_max": "40",
+    "bandwidth": "20 MB/s", "region_bandwidth": "2 MB/s", "box_bandwidth": "500 kB/s",
+    "retry": "download", "abort": "failed > 5 % from 100", "newcomers": "yes",
+}  # fmt: skip
+
+
+def test_every_rule_is_typed_previewed_stored_and_shown_again(
+    free_app: Flask, signed_in: SignIn
+) -> None:
+    client, at = signed_in(free_app), free_app.extensions["test_sample"].now
+    with free_app.app_context():
+        for number, device in enumerate(db.session.scalars(db.select(Device))):
+            device.region = ("Brno", "Madrid", "Praha")[number % 3]
+        db.session.commit()
+        db.session.remove()
+    fields = fields_of(client.get("/rollouts/new?release=VX-410/5.8.2").text)
+
+    page = press(client, {**fields, **RULED}, "look").text
+    answer = press(client, fields_of(page), "draft")
+
+    assert answer.status_code == 303, at
+    assert boxes_shown(page)[0] == 4
+    rollout_id = int(answer.headers["Location"].rpartition("-")[2])
+    again = fields_of(client.get(f"/rollouts/new?from=R-{rollout_id}").text)
+    assert {name: again.get(name) for name in RULED} == RULED
+    with free_app.app_context():
+        stored = service.get(rollout_id).rules
+        db.session.remove()
+    assert stored is not None
+    assert set(stored) == set(NAMES)

@@ -6,7 +6,7 @@ limit that is missing becomes "no limit".
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from hashlib import sha256
@@ -16,10 +16,11 @@ from zoneinfo import ZoneInfo
 from oleada_wire.ids import is_device_id, normalise_device_id
 from oleada_wire.messages import Window
 
+from oleada_server.rollouts.cover import Cover, parse_cover
 from oleada_server.rollouts.errors import BadPlanError
 from oleada_server.rollouts.models import Rollout
 from oleada_server.rollouts.spec import WAVES_MAX, RolloutSpec, WaveSpec
-from oleada_server.web import words
+from oleada_server.web import plan_rules
 from oleada_server.web.words import gettext
 
 CHARS_MAX: Final = 400_000  # of the list of boxes: ten thousand with their line ends
@@ -72,7 +73,9 @@ class PlanForm:
 
     Attributes:
         boxes: ``all``; ``first`` makes *listed* the first wave; ``only`` the only one.
-        window: ``any`` or ``daily``; then *begin* to *end*, ``HH:MM``.
+        window: ``any``; ``daily``, then *begin* to *end*, ``HH:MM``; or ``weekly``, then the
+            *windows* of *rules*.
+        rules: The rules as typed, by the names of ``plan_rules.FIELDS``.
         start: ``now`` or ``at``; then *start_at*, local time of the reader's zone.
     """
 
@@ -92,6 +95,7 @@ class PlanForm:
     salt: str = ""
     shown: str = ""
     once: str = ""
+    rules: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def template(self) -> str:
@@ -122,9 +126,10 @@ def read(form: Mapping[str, str]) -> PlanForm:
     for index in range(WAVES_MAX + 1):
         if f"w{index}-until" not in form and f"w{index}-soak" not in form:
             break
-        rows.append(WaveRow(**{name: form.get(f"w{index}-{name}", "")[:80] for name in _COLUMNS}))
+        rows.append(WaveRow(**{name: form.get(f"w{index}-{name}", "")[:300] for name in _COLUMNS}))
     return PlanForm(
         **text,
+        rules={name: form.get(name, "")[: plan_rules.CHARS_MAX] for name in plan_rules.FIELDS},
         remark=form.get("reason", "").strip()[:500],
         listed=form.get("listed", "")[:CHARS_MAX],
         waves=tuple(rows) or TEMPLATES["usual"],
@@ -141,11 +146,13 @@ def like(rollout: Rollout, spec: RolloutSpec) -> PlanForm:
     listed = [wave.device_ids for wave in spec.waves if wave.device_ids is not None]
     only = bool(listed) and len(spec.waves) == 1
     window = spec.window
+    is_weekly = bool(spec.rules.schedule.windows)
     return PlanForm(
         boxes="only" if only else "first" if listed else "all",
         listed="\n".join(listed[0]) if listed else "",
         waves=tuple(_row(wave) for wave in spec.waves),
-        window="any" if window is None else "daily",
+        window=plan_rules.WEEKLY if is_weekly else "any" if window is None else "daily",
+        rules=plan_rules.texts_of(spec.rules),
         begin=_clock(window.start_min) if window else "02:00",
         end=_clock(window.end_min) if window else "05:00",
         name="" if rollout.name.endswith(rollout.release.version) else rollout.name,
@@ -167,6 +174,8 @@ def spec_of(form: PlanForm, now: datetime, zone: str) -> RolloutSpec:
     waves = [found.wave(index, row, listed) for index, row in enumerate(rows)]
     found.check_rising(rows, listed is not None)
     window, start_at = found.window(), found.start(now, zone)
+    rules, wrong = plan_rules.rules_of(form.rules, form.window)
+    found.wrong += [Wrong(field, says) for field, says in wrong]
     in_flight = found.whole("in_flight", form.in_flight, 1, 10_000_000)
     silent_after_s = found.soak("silent_after", form.silent_after)
     if found.wrong or not version:
@@ -183,6 +192,7 @@ def spec_of(form: PlanForm, now: datetime, zone: str) -> RolloutSpec:
             window=window,
             silent_after_s=silent_after_s,
             in_flight_max=in_flight,
+            rules=rules,
         )
     except BadPlanError as error:
         raise FormError([Wrong(error.field or "release", str(error))]) from error
@@ -215,7 +225,10 @@ class _Reader:
     def wave(self, index: int, row: WaveRow, listed: tuple[str, ...] | None) -> WaveSpec | None:
         before, at = len(self.wrong), f"w{index}"
         is_list = index == 0 and listed is not None
-        until = None if is_list else self._share(f"{at}-until", row.until, over=0)
+        cover = None if is_list else self._cover(f"{at}-until", row.until)
+        is_share = not is_list and cover is None
+        until = self._share(f"{at}-until", row.until, over=0) if is_share else None
+        chosen = cover or Cover(None, None)
         limits = {
             "success_share_min": self._share(f"{at}-updated", row.updated),
             "failed_share_max": self._share(f"{at}-failed", row.failed),
@@ -230,6 +243,8 @@ class _Reader:
                 name=row.name.strip() or f"Wave {index + 1}",
                 share_until=until,
                 device_ids=listed if is_list else None,
+                count=chosen.count,
+                where=chosen.where,
                 sample_min=sample,
                 soak_s=soak_s,
                 **limits,
@@ -237,6 +252,16 @@ class _Reader:
         except BadPlanError as error:
             self._miss("listed" if is_list else f"{at}-until", str(error))
             return None
+
+    def _cover(self, name: str, text: str) -> Cover | None:
+        """Return the number and the filter that *text* spells, None for a percentage."""
+        if "=" not in text:
+            return None
+        try:
+            return parse_cover(text)
+        except BadPlanError as error:
+            self._miss(name, str(error))
+            return Cover(1, None)
 
     def check_rising(self, rows: tuple[WaveRow, ...], has_list: bool) -> None:
         before = Decimal(0)
@@ -346,17 +371,13 @@ def _decimal(text: str) -> Decimal | None:
 def _row(wave: WaveSpec) -> WaveRow:
     return WaveRow(
         name="" if re.fullmatch(r"Wave \d+", wave.name) else wave.name,
-        until=_percent_text(wave.share_until) if wave.share_until is not None else "",
-        updated=_percent_text(wave.success_share_min),
-        failed=_percent_text(wave.failed_share_max),
-        silent=_percent_text(wave.silent_share_max),
+        until=plan_rules.whom_text(wave),
+        updated=plan_rules.percent_text(wave.success_share_min),
+        failed=plan_rules.percent_text(wave.failed_share_max),
+        silent=plan_rules.percent_text(wave.silent_share_max),
         sample=str(wave.sample_min),
         soak=_soak_text(wave.soak_s),
     )
-
-
-def _percent_text(share: float) -> str:
-    return words.number(float(Decimal(str(share)) * 100))
 
 
 def _soak_text(soak_s: int) -> str:

@@ -10,6 +10,7 @@ from oleada_server.errors import ServerError
 from oleada_server.rollouts import service
 from oleada_server.rollouts.clock_change import Shift, next_shift
 from oleada_server.rollouts.preview import LeftOut, Preview, WavePreview
+from oleada_server.rollouts.schedule import is_open, with_daily
 from oleada_server.rollouts.spec import RolloutSpec
 from oleada_server.rollouts.ticks import zone_of
 from oleada_server.web import plan_form, words
@@ -37,14 +38,14 @@ class Shown:
 
     Attributes:
         digest: Of the plan that is shown; what is stored must have the same.
-        left_out: (how many boxes, why).
+        left_out: (how many boxes, why, how many of them nothing else keeps out).
         facts: Sentences about start and end.
     """
 
     preview: Preview | None
     digest: str
     waves: list[WaveLine]
-    left_out: list[tuple[int, str]]
+    left_out: list[tuple[int, str, int]]
     facts: list[Markup]
     wrong: list[Wrong]
 
@@ -73,7 +74,10 @@ def show(form: PlanForm, now: datetime, zone: str, *, keep_salt: bool = False) -
         preview=preview,
         digest=plan_form.digest(spec),
         waves=[_line(at, wave, preview.boxes) for at, wave in enumerate(preview.waves, start=1)],
-        left_out=[(boxes, why_left_out(reason)) for reason, boxes in preview.left_out.items()],
+        left_out=[
+            (boxes, why_left_out(reason), preview.gains.get(reason, 0))
+            for reason, boxes in preview.left_out.items()
+        ],
         facts=_facts(spec, preview, now),
         wrong=_empty_waves(preview),
     )
@@ -87,6 +91,8 @@ def why_left_out(reason: LeftOut) -> str:
         LeftOut.RUNS_NEWER: gettext("run a newer version"),
         LeftOut.BELOW_MINIMUM_VERSION: gettext("run a version that is too old for it"),
         LeftOut.BELOW_SECURITY_FLOOR: gettext("have a higher security version"),
+        LeftOut.MUST_PASS: gettext("have to go through another version first"),
+        LeftOut.LACKS_DEPENDENCY: gettext("can not do what it needs"),
         LeftOut.IN_ANOTHER_ROLLOUT: gettext("are in another open rollout"),
         LeftOut.NO_WAVE: gettext("are in none of the waves"),
         LeftOut.OTHER_MODEL: gettext("listed, but unknown or of another model"),
@@ -138,7 +144,20 @@ def _facts(spec: RolloutSpec, preview: Preview, now: datetime) -> list[Markup]:
             say_n("At most <b>%(n)s box</b> is at work at one time.",
                   "At most <b>%(n)s boxes</b> are at work at one time.", spec.in_flight_max)
         )  # fmt: skip
-    return facts + _clock_changes(spec, preview, now)
+    return facts + _closed_now(spec, preview, now) + _clock_changes(spec, preview, now)
+
+
+def _closed_now(spec: RolloutSpec, preview: Preview, now: datetime) -> list[Markup]:
+    """Return how many boxes could begin at the start if it were not for windows and blackouts."""
+    times = with_daily(spec.rules.schedule, spec.window)
+    begins = max(now, spec.start_at or now)
+    shut = sum(n for name, n in preview.zones.items() if not is_open(times, zone_of(name), begins))
+    if not shut:
+        return []
+    return [
+        say_n("<b>+%(n)s box</b> could begin at the start without the windows.",
+              "<b>+%(n)s boxes</b> could begin at the start without the windows.", shut)
+    ]  # fmt: skip
 
 
 def _clock_changes(spec: RolloutSpec, preview: Preview, now: datetime) -> list[Markup]:
