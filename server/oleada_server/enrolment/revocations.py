@@ -22,6 +22,7 @@ from oleada_server.enrolment.service import record_change_of_gate
 from oleada_server.errors import BadInputError
 from oleada_server.live import service as live
 from oleada_server.messaging import service as messaging
+from oleada_server.rollouts import revoked as rollouts
 
 REASON_CHARS_MAX: Final = 500
 
@@ -36,8 +37,10 @@ def revoke(device_id: str, reason: str, *, actor: str, now: datetime) -> Device:
     reason = reason.strip()
     if not 0 < len(reason) <= REASON_CHARS_MAX:
         raise BadInputError(f"Give a reason of 1 to {REASON_CHARS_MAX} characters.", "reason")
+    rollouts.leave_out(device_id, now)
     device = db.session.scalar(select(Device).where(Device.id == device_id).with_for_update())
     if device is None:
+        db.session.rollback()
         raise DeviceNotFoundError(device_id)
     if device.revoked_at is not None:
         db.session.rollback()

@@ -16,6 +16,7 @@ from oleada_server.rollouts.cover import BoxKind
 class LeftOut(StrEnum):
     """Why a box of the model is in no wave."""
 
+    REVOKED = "revoked"
     NEVER_HEARD = "never-heard"
     ALREADY_THERE = "already-there"
     RUNS_NEWER = "runs-newer"
@@ -34,12 +35,14 @@ class Candidate:
 
     Attributes:
         claimed_by: The open rollout that has it already; None if none does.
+        is_revoked: Nothing that it holds opens a door any more.
     """
 
     device_id: str
     kind: BoxKind
     security_version: int | None
     claimed_by: int | None
+    is_revoked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,8 @@ def why_not(box: Candidate, needs: Needs) -> LeftOut | None:
 
 def failing(box: Candidate, needs: Needs) -> Iterator[LeftOut]:
     """Yield each rule that *box* fails, the plainest first; what can not be judged fails."""
+    if box.is_revoked:
+        yield LeftOut.REVOKED
     version = box.kind.version
     if version is None or not is_version(version):
         yield LeftOut.NEVER_HEARD

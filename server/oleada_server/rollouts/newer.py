@@ -1,7 +1,8 @@
-"""Boxes that run something newer than the release: they are never sent back.
+"""Boxes that may have the release no more when their turn comes.
 
-A rollout takes no such box when it starts. One may have gone on since all the same: by a
-rollout that was lost with a restore, or by hand.
+One that runs something newer is never sent back. A rollout takes no such box when it
+starts; one may have gone on since all the same: by a rollout that was lost with a restore,
+or by hand. One that is revoked is not waited for (``revoked.py``).
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from sqlalchemy import select, update
 
 from oleada_server.db import chunks, db
 from oleada_server.devices.models import Device
+from oleada_server.rollouts import revoked
 from oleada_server.rollouts.models import BoxInWave, Rollout
 from oleada_server.rollouts.states import BoxState
 
@@ -25,9 +27,16 @@ def leave_out(rollout: Rollout, found: Sequence[Any], now: datetime) -> list[Any
     """
     release = rollout.release.version
     versions: dict[str, str | None] = {}
+    out: set[str] = set()
     for chunk in chunks(row.device_id for row in found):
-        query = select(Device.id, Device.version).where(Device.id.in_(chunk))
-        versions.update({row.id: row.version for row in db.session.execute(query)})
+        query = select(Device.id, Device.version, Device.revoked_at).where(Device.id.in_(chunk))
+        for row in db.session.execute(query):
+            versions[row.id] = row.version
+            if row.revoked_at is not None:
+                out.add(row.id)
+    if out:
+        revoked.mark([row.id for row in found if row.device_id in out], "", now)
+        found = [row for row in found if row.device_id not in out]
     newer = {row.id: row for row in found if is_newer(versions.get(row.device_id), release)}
     for row in newer.values():
         detail = f"the box runs {versions[row.device_id]}, which is newer than {release}"

@@ -3,7 +3,7 @@
 Rules that hold whatever happens (docs/explanation/rollouts.md says why):
 
 - A limit is judged on outcomes: *good* and *bad* are verdicts, *silent* is the lack of
-  one, *left out* and *excused* say nothing against the release and nothing for it.
+  one, *left out* and *excused* say nothing for or against the release, *gone* is revoked.
 - Silence is never success, and a wave without outcomes never passes.
 - A failure in any wave that was ever opened may halt, however late it comes.
 - A wave that can not be judged is held for a person; it neither passes nor hangs.
@@ -13,7 +13,7 @@ Rules that hold whatever happens (docs/explanation/rollouts.md says why):
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from fractions import Fraction
@@ -32,6 +32,7 @@ class Outcome(StrEnum):
     SILENT = "silent"
     LEFT_OUT = "left_out"
     EXCUSED = "excused"
+    GONE = "gone"
 
 
 class ImpossibleFactsError(ValueError):
@@ -48,14 +49,15 @@ class Tally:
     silent: int = 0
     left_out: int = 0
     excused: int = 0
+    gone: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.pending, self.good, self.bad, self.silent, self.left_out, self.excused) < 0:
+        if min(astuple(self)) < 0:
             raise ImpossibleFactsError(f"a wave can not have fewer than no boxes: {self}")
 
     @property
     def boxes(self) -> int:
-        """Return how many boxes the wave has."""
+        """Return how many boxes the wave has, without those that are gone."""
         return self.pending + self.good + self.bad + self.silent + self.left_out + self.excused
 
     @property
@@ -137,7 +139,7 @@ class WaveFacts:
     def __post_init__(self) -> None:
         if self.halted < 0 or not 0 <= self.unripe <= self.tally.good:
             raise ImpossibleFactsError(f"wave {self.position} can not be like {self}")
-        if self.tally.boxes + self.halted == 0:
+        if self.tally.boxes + self.tally.gone + self.halted == 0:
             raise ImpossibleFactsError(f"wave {self.position} has no boxes")
         if self.state is WaveState.WAITING and self.tally.pending != self.tally.boxes:
             raise ImpossibleFactsError(
@@ -358,13 +360,18 @@ def _not_proven(wave: WaveFacts, evidence: Evidence) -> str | None:
 
 def _needs_no_proof(wave: WaveFacts) -> bool:
     """Return whether a person has accepted *wave*, or no box of it is left to prove anything."""
-    return wave.accepted.good is not None or wave.tally.boxes == 0
+    return wave.accepted.good is not None or _has_nobody(wave)
+
+
+def _has_nobody(wave: WaveFacts) -> bool:
+    """Return whether its strata have halted; one whose boxes are gone needs a person."""
+    return wave.tally.boxes + wave.tally.gone == 0
 
 
 def _has_succeeded(wave: WaveFacts) -> bool:
     tally = wave.tally
-    if tally.boxes == 0:  # its strata have halted
-        return True
+    if tally.boxes == 0:
+        return _has_nobody(wave)
     needed = exact(wave.limits.success_share_min) * (tally.boxes - tally.silent)
     if tally.pending == 0 and wave.accepted.good is not None:
         needed = min(needed, Fraction(wave.accepted.good))

@@ -20,6 +20,7 @@ from oleada_server.rollouts.plan import Outcome
 from oleada_server.rollouts.states import (
     IN_FLIGHT,
     PENDING,
+    REVOKED,
     VERDICTS,
     BoxState,
     RolloutState,
@@ -107,7 +108,7 @@ def outcome(state: BoxState, reason: str | None) -> Outcome:
         case BoxState.SILENT:
             return Outcome.SILENT
         case BoxState.DECLINED:
-            return Outcome.LEFT_OUT
+            return Outcome.GONE if reason == REVOKED else Outcome.LEFT_OUT
         case BoxState.FAILED | BoxState.ROLLED_BACK:
             return Outcome.EXCUSED if reason in NOT_THE_RELEASE else Outcome.BAD
         case _:

@@ -178,7 +178,7 @@ def candidates(
     query = (
         select(
             Device.id, Device.version, Device.zone, Device.region, Device.provides,
-            Device.security_version, claimed_by,
+            Device.security_version, claimed_by, Device.revoked_at,
         )
         .where(Device.hardware_model == hardware_model)
         .order_by(Device.id)
@@ -186,13 +186,12 @@ def candidates(
     if device_id is not None:
         query = query.where(Device.id == device_id)
     of_groups = groups.reader(named, device_id)
-    for found_id, version, zone, region, provides, security_version, claimed in db.session.execute(
-        query
-    ):
+    for row in db.session.execute(query):
+        found_id, version, zone, region, provides, security_version, claimed, revoked_at = row
         told = frozenset(provides) if provides else _NOTHING
         kind = BoxKind(region=region, version=version, zone=zone, provides=told)
         kind = of_groups(found_id, kind) if named else kind
-        yield Candidate(found_id, kind, security_version, claimed)
+        yield Candidate(found_id, kind, security_version, claimed, revoked_at is not None)
 
 
 _NOTHING: Final[frozenset[str]] = frozenset()

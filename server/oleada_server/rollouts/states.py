@@ -2,6 +2,9 @@
 
 from enum import StrEnum
 
+REVOKED = "revoked"
+"""Why a box of a wave was left out that is revoked; the server's own word, no box says it."""
+
 
 class RolloutState(StrEnum):
     """Where a rollout is; finished, halted and stopped are ends.

@@ -108,14 +108,14 @@ def _hold(rollout: Rollout, held: WaveFigures, person: Identity) -> Decision:
     silent, good = held.outcomes[Outcome.SILENT], held.updated
     wave = held.wave
     facts = []
-    if silent > exact(wave.silent_share_max) * held.boxes:
+    if silent > exact(wave.silent_share_max) * held.there:
         facts.append(
             say_n("<b>Silent:</b> %(n)s box of %(boxes)s, more than %(limit)s.",
                   "<b>Silent:</b> %(n)s boxes of %(boxes)s, more than %(limit)s.",
-                  silent, boxes=words.number(held.boxes),
+                  silent, boxes=words.number(held.there),
                   limit=words.percent(wave.silent_share_max))
         )  # fmt: skip
-    reachable = held.boxes - silent
+    reachable = held.there - silent
     if not held.outcomes[Outcome.PENDING] and good < exact(wave.success_share_min) * reachable:
         facts.append(
             say("<b>Updated:</b> %(good)s of %(reachable)s that were heard, fewer than %(limit)s, "

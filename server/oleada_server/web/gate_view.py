@@ -64,7 +64,7 @@ def next_step(found: Figures) -> Markup:
 
 def _updated(figures: WaveFigures) -> Check:
     needed = figures.wave.success_share_min
-    reachable = figures.boxes - figures.outcomes[Outcome.SILENT]
+    reachable = figures.there - figures.outcomes[Outcome.SILENT]
     share = figures.updated / reachable if reachable else 0
     enough = exact(needed) * reachable
     if figures.wave.good_accepted is not None and not figures.outcomes[Outcome.PENDING]:
@@ -97,7 +97,7 @@ def _failed(figures: WaveFigures) -> Check:
     limit, bad = figures.wave.failed_share_max, figures.outcomes[Outcome.BAD]
     share = bad / figures.judged if figures.judged else 0
     enough = figures.judged >= figures.wave.sample_min or _all_have_spoken(figures)
-    if bad > exact(limit) * (figures.judged if enough else figures.boxes):
+    if bad > exact(limit) * (figures.judged if enough else figures.there):
         kind = "bad"
     elif not figures.judged:
         kind = "off"
@@ -117,9 +117,9 @@ def _failed(figures: WaveFigures) -> Check:
 
 def _silent(figures: WaveFigures) -> Check:
     limit, silent = figures.wave.silent_share_max, figures.outcomes[Outcome.SILENT]
-    share = silent / figures.boxes if figures.boxes else 0
+    share = silent / figures.there if figures.there else 0
     accepted = figures.wave.silent_accepted or 0
-    broken = silent > max(exact(limit) * figures.boxes, Fraction(accepted))
+    broken = silent > max(exact(limit) * figures.there, Fraction(accepted))
     begun = figures.state is not WaveState.WAITING
     kind = "bad" if broken else "ok" if begun else "off"
     text = gettext("at most %(limit)s", limit=words.percent(limit))

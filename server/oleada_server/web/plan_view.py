@@ -86,6 +86,7 @@ def show(form: PlanForm, now: datetime, zone: str, *, keep_salt: bool = False) -
 def why_left_out(reason: LeftOut) -> str:
     """Return in words why boxes are in no wave."""
     spelt = {
+        LeftOut.REVOKED: gettext("are revoked"),
         LeftOut.NEVER_HEARD: gettext("never heard"),
         LeftOut.ALREADY_THERE: gettext("run it already"),
         LeftOut.RUNS_NEWER: gettext("run a newer version"),

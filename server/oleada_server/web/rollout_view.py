@@ -38,6 +38,11 @@ class WaveFigures:
         return self.outcomes[Outcome.GOOD]
 
     @property
+    def there(self) -> int:
+        """Return how many boxes it has, without those that were revoked."""
+        return self.boxes - self.outcomes[Outcome.GONE]
+
+    @property
     def judged(self) -> int:
         """Return how many boxes speak for or against the release."""
         return self.outcomes[Outcome.GOOD] + self.outcomes[Outcome.BAD]

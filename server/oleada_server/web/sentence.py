@@ -115,13 +115,13 @@ def _is_broken(figures: WaveFigures) -> bool:
 
 def _held(figures: WaveFigures) -> Markup:
     wave, silent = figures.wave, figures.outcomes[Outcome.SILENT]
-    if silent > exact(wave.silent_share_max) * figures.boxes:
+    if silent > exact(wave.silent_share_max) * figures.there:
         return say(
             "Wave %(wave)s stands still: %(silent)s of %(boxes)s boxes are silent, more than "
             "%(limit)s. <b>A person has to look.</b>",
             wave=wave.position,
             silent=words.number(silent),
-            boxes=words.number(figures.boxes),
+            boxes=words.number(figures.there),
             limit=words.percent(wave.silent_share_max),
         )
     return say(

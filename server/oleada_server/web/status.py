@@ -139,6 +139,7 @@ def reason(code: str | None) -> str:
         "power-cut-in-trial": gettext("Power was cut during the trial"),
         "loop-breaker": gettext("Too many restarts in a row"),
         "silent": gettext("No report in time"),
+        "revoked": gettext("Box is revoked"),
     }
     if not code or code == "unknown":
         return gettext("No reason was given")
