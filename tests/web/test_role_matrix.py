@@ -140,6 +140,7 @@ MATRIX = [
     Row("GET", "/api/v1/audit", VIEWER),
     Row("GET", "/api/v1/audit/export", AUDITOR),
     Row("GET", "/api/v1/audit/heads", AUDITOR),
+    Row("GET", "/api/v1/audit/sightings", VIEWER),
     Row("GET", "/api/v1/audit/verify", AUDITOR),
     Row("GET", "/api/v1/me/factors", VIEWER),
     Row("POST", "/api/v1/me/factors/app", VIEWER),

@@ -10,7 +10,7 @@ from marshmallow import Schema, fields
 from marshmallow.validate import Length, Range
 
 from oleada_server.accounts.access import require_scope
-from oleada_server.audit import checked, exported, heads, search, service
+from oleada_server.audit import checked, exported, heads, search, service, witnessed
 from oleada_server.audit.models import AuditEvent
 from oleada_server.db import db, read_only
 
@@ -82,6 +82,15 @@ def list_heads() -> ResponseReturnValue:
     read_only()
     found = [f"{heads.line_of(head)}\n" for head in reversed(heads.list_heads())]
     return Response("".join(found), content_type=JSON_LINES)
+
+
+@blueprint.get("/sightings")
+@blueprint.response(200)
+@require_scope("audit:read")
+def list_sightings() -> ResponseReturnValue:
+    """Return heads that boxes were shown and that are not this server's, newest first."""
+    read_only()
+    return {"sightings": [witnessed.shown(one) for one in witnessed.list_all()]}
 
 
 def _lines(after: int) -> Iterator[str]:

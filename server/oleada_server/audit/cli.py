@@ -14,7 +14,7 @@ import click
 from oleada_store.options import THERE
 
 from oleada_server.app import WITHOUT_PAGES, create_app
-from oleada_server.audit import checked, exported, heads, verify
+from oleada_server.audit import checked, exported, heads, verify, witnessed
 from oleada_server.client import connect
 from oleada_server.clock import now_utc
 from oleada_server.db import db, read_only
@@ -90,6 +90,38 @@ def export(file: Path | None) -> None:
             return
         for head in reversed(heads.list_heads()):
             print(heads.line_of(head))
+
+
+@audit_group.command("sightings")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def sightings(as_json: bool) -> None:
+    """List heads that boxes were shown and that are not this server's; exit 1 if one is unsettled.
+
+    A box keeps the highest head that it was shown, signed by this server's key, and says it
+    back. One that this server never issued is a *split view*: somebody else has the key, or a
+    copy of the server runs. One of the time between a backup and its restore is called lost.
+    """
+    with _database():
+        found = [witnessed.shown(one) for one in witnessed.list_all()]
+    if as_json:
+        print(json.dumps(found))
+    else:
+        for one in found:
+            print("\n".join(witnessed.lines(one)))
+        if not found:
+            print("No box has seen a head that is not this server's.")
+    if any(one["kind"] == "split" and one["settled_at"] is None for one in found):
+        sys.exit(1)
+
+
+@audit_group.command("settle")
+@click.argument("number", type=click.IntRange(1, 2**31 - 1))
+@click.option("--reason", required=True, help="How it was cleared up; stays in the audit trail.")
+def settle(number: int, reason: str) -> None:
+    """Say that foreign head NUMBER is cleared up: pages and `oleada doctor` stop to warn of it."""
+    with _database():
+        found = witnessed.settle(number, "system:cli", reason, now_utc())
+        print(f"Foreign head {found.id} of {found.size} entries is settled.")
 
 
 def _append(file: Path, part: IO[str]) -> None:

@@ -48,13 +48,36 @@ class AuditHead(Base):
     __tablename__ = "audit_head"
     id: Mapped[int] = mapped_column(primary_key=True)
     at: Mapped[datetime]
-    size: Mapped[int]
+    size: Mapped[int] = mapped_column(index=True)
     last_id: Mapped[int]
     entry_sha256: Mapped[str] = mapped_column(String(64))
     root_sha256: Mapped[str] = mapped_column(String(64))
     epoch: Mapped[int] = mapped_column(BigInteger)
     edge: Mapped[list[str]] = mapped_column(Json)
     envelope: Mapped[str] = mapped_column(Text)
+
+
+class AuditSighting(Base):
+    """A head that a box was shown, signed with this server's key, and not one of its own.
+
+    *kind* is ``split``: somebody else has the key and tells another trail; or ``lost``: it
+    was signed between a backup and its restore. *boxes* names the first twenty boxes that
+    said it back; a person settles it once it is cleared up.
+    """
+
+    __tablename__ = "audit_sighting"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    kind: Mapped[str] = mapped_column(String(8))
+    size: Mapped[int] = mapped_column(BigInteger)
+    root_sha256: Mapped[str] = mapped_column(String(64))
+    epoch: Mapped[int] = mapped_column(BigInteger)
+    signed_ms: Mapped[int] = mapped_column(BigInteger)
+    envelope_sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    envelope: Mapped[str] = mapped_column(Text)
+    boxes: Mapped[list[str]] = mapped_column(Json)
+    settled_at: Mapped[datetime | None]
+    settled_reason: Mapped[str | None] = mapped_column(Text)
 
 
 APPEND_ONLY: Final = ("audit_event", "audit_head")

@@ -22,6 +22,7 @@ from oleada_wire.topics import DeviceTopic, Up
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from oleada_server import outage
+from oleada_server.audit import witnessed
 from oleada_server.db import db
 from oleada_server.devices import service as devices
 from oleada_server.enrolment import adoption
@@ -216,6 +217,9 @@ def _call_services(items: Sequence[Item], now: datetime) -> None:
     if health:
         telemetry.record_health(health, now)
         devices.record_health(health, now)
+    for item in items:
+        if item.kind in (Up.HELLO, Up.HEALTH) and item.message.audit_head is not None:
+            witnessed.record_seen(item.device_id, item.message.audit_head, now)
     db.session.flush()
 
 

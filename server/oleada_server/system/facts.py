@@ -10,6 +10,7 @@ from cryptography import x509
 from sqlalchemy.exc import SQLAlchemyError
 
 from oleada_server import clock, outage
+from oleada_server.audit import witnessed
 from oleada_server.broker import CONFIGURATION, STORE, missing_rules
 from oleada_server.config import Config
 from oleada_server.db import db, read_only
@@ -107,6 +108,7 @@ def _with_database(local: dict[str, object], now: datetime) -> Facts:
             *(Expiry(name, at, is_wave=True) for name, at in rollouts.signed_until()),
         ),
         boxes_expired=enrolment.boxes_expired(now),
+        split_views=tuple(sorted({box for one in witnessed.unsettled() for box in one.boxes})),
         **local,  # type: ignore[arg-type]
     )
     db.session.rollback()

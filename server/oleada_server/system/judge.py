@@ -45,6 +45,7 @@ class Code(StrEnum):
     METADATA_ENDS = "metadata-ends"
     BOXES_EXPIRED = "boxes-expired"
     BROKER_RULES = "broker-rules"
+    SPLIT_VIEW = "split-view"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,7 @@ class Facts:
         disk_low_bytes: Less free room than this is told.
         store_age_s: Since the broker wrote its store; None when it never did.
         boxes_expired: Boxes whose certificate has expired.
+        split_views: Boxes that were shown an audit trail that is not this server's, by its key.
         broker_rules: Lines in which the broker's configuration is not the generated one.
     """
 
@@ -132,6 +134,7 @@ class Facts:
     store_age_s: float | None = None
     boxes_expired: int = 0
     broker_rules: tuple[str, ...] = ()
+    split_views: tuple[str, ...] = ()
     host: str = field(default="this machine")
 
 
@@ -151,6 +154,9 @@ def judge(facts: Facts, now: datetime) -> list[Condition]:
 def _of_rules(facts: Facts) -> Iterator[Condition]:
     if facts.broker_rules:
         yield Condition(Code.BROKER_RULES, "bad", facts.broker_rules[0])
+    if facts.split_views:
+        boxes = facts.split_views
+        yield Condition(Code.SPLIT_VIEW, "bad", boxes[0], number=len(boxes))
 
 
 def _of_database(facts: Facts) -> Iterator[Condition]:

@@ -54,7 +54,7 @@ ENGLISH = Spelling(
 
 def said(found: Condition, spell: Spelling = ENGLISH) -> Said:
     """Return *found* in words."""
-    if found.code is Code.BROKER_RULES:
+    if found.code in (Code.BROKER_RULES, Code.SPLIT_VIEW):
         return _of_rules(found, spell)
     if found.code in _EXPIRIES:
         return _of_expiry(found, spell)
@@ -77,6 +77,14 @@ _PLACES = frozenset({Code.DISK_FULL, Code.DISK_LOW, Code.BROKER_STORE})
 
 def _of_rules(found: Condition, spell: Spelling) -> Said:
     gettext = spell.gettext
+    if found.code is Code.SPLIT_VIEW:
+        return Said(
+            gettext("Box %(name)s was shown another audit trail than this server's",
+                    name=found.about),
+            gettext("This server's key has signed it: somebody else has the key, or a copy of "
+                    "the server runs. Boxes that saw it: %(n)s. Type: oleada audit sightings",
+                    n=found.number),
+        )  # fmt: skip
     return Said(
         gettext("The broker's configuration is not Oleada's"),
         gettext("It differs in: %(what)s. Boxes may be able to do what they must not. Type: oleada "
