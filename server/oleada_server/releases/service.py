@@ -10,7 +10,7 @@ from pathlib import Path
 
 from oleada_wire import messages, topics
 from oleada_wire.messages import Deny
-from sqlalchemy import Select, case, select, update
+from sqlalchemy import Select, case, or_, select, update
 
 from oleada_server.audit import service as audit
 from oleada_server.db import db, insert, read_only
@@ -114,6 +114,19 @@ def withdraw(hardware_model: str, version: str, reason: str, actor: str, now: da
     return release
 
 
+def queue_denial(release_id: int, now: datetime) -> None:
+    """Put a release that halted on the signed deny list; part of the caller's transaction."""
+    _set_denied(release_id, now, now)
+
+
+def queue_allowance(release_id: int, now: datetime) -> None:
+    """Take a release off the deny list, because a person begins a rollout of it.
+
+    Part of the caller's transaction; one that was withdrawn stays on it.
+    """
+    _set_denied(release_id, None, now)
+
+
 def refresh_online_metadata(now: datetime) -> bool:
     """Sign timestamp and snapshot again before they expire; return whether it was time.
 
@@ -188,11 +201,20 @@ def _named(hardware_model: str, version: str) -> Select[Release]:
     )
 
 
+def _set_denied(release_id: int, at: datetime | None, now: datetime) -> None:
+    release = db.session.get(Release, release_id, with_for_update=True)
+    if release is None or (release.denied_at is None) == (at is None):
+        return
+    release.denied_at = at
+    db.session.flush()
+    _queue_deny(release.hardware_model, now)
+    live.touch("releases", now)
+
+
 def _queue_deny(hardware_model: str, now: datetime) -> None:
-    """Queue the next signed deny list of *hardware_model*: every digest withdrawn so far."""
-    withdrawn = select(Release.sha256).where(
-        Release.hardware_model == hardware_model, Release.state == ReleaseState.WITHDRAWN
-    )
+    """Queue the next signed deny list of *hardware_model*: what is withdrawn, or has halted."""
+    is_denied = or_(Release.state == ReleaseState.WITHDRAWN, Release.denied_at.is_not(None))
+    withdrawn = select(Release.sha256).where(Release.hardware_model == hardware_model, is_denied)
     digests = sorted(set(db.session.scalars(withdrawn)))
     statement = insert(DenyList).values(
         hardware_model=hardware_model, deny_version=1, digests=digests

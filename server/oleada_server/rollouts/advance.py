@@ -7,7 +7,9 @@ from oleada_server.audit import service as audit
 from oleada_server.db import db
 from oleada_server.rollouts import aborts, plan, rows
 from oleada_server.rollouts.authorise import queue_waves
-from oleada_server.rollouts.evidence import ledger
+from oleada_server.rollouts.evidence import halting, ledger
+from oleada_server.rollouts.evidence.eprocess import NoSuchCountError
+from oleada_server.rollouts.evidence.judge import Evidence
 from oleada_server.rollouts.models import Rollout, Wave
 from oleada_server.rollouts.states import RolloutState, WaveState
 
@@ -71,11 +73,8 @@ def _store(rollout: Rollout, decision: plan.Decision, now: datetime) -> None:
             wave = rollout.waves[position - 1]
             wave.state, wave.state_reason, wave.soak_from = WaveState.HELD, reason, None
             _log(rollout, "wave.hold", reason, now)
-        case plan.Halt(position, reason):
-            _halt(rollout, position, reason, now)
-        case plan.HaltStrata(names, reason):
-            ledger.halt_strata(rollout.id, names, reason, now)
-            _log(rollout, "rollout.halt_stratum", reason, now)
+        case plan.Halt() | plan.HaltStrata():
+            _halt(rollout, decision, now)
         case plan.Finish():
             end(rollout, RolloutState.FINISHED, None, now)
             _log(rollout, "rollout.finish", "every wave has passed", now)
@@ -98,12 +97,27 @@ def _open(rollout: Rollout, wave: Wave, now: datetime) -> None:
     _log(rollout, "wave.open", f"wave {wave.position} opens for {wave.boxes} boxes", now)
 
 
-def _halt(rollout: Rollout, position: int, reason: str, now: datetime) -> None:
+def _halt(rollout: Rollout, decision: plan.Halt | plan.HaltStrata, now: datetime) -> None:
+    reason, evidence = decision.reason, _evidence(rollout)
+    if isinstance(decision, plan.HaltStrata):
+        assert evidence is not None, "nothing else halts strata"  # noqa: S101
+        halting.record_strata_halt(rollout, evidence, decision.names, reason, now)
+        _log(rollout, "rollout.halt_stratum", reason, now)
+        return
     for wave in rollout.waves:
-        if wave.position == position:
+        if wave.position == decision.position:
             wave.state, wave.state_reason = WaveState.HALTED, reason
+    halting.record_halt(rollout, evidence, reason, now)
     end(rollout, RolloutState.HALTED, reason, now)
     _log(rollout, "rollout.halt", reason, now)
+
+
+def _evidence(rollout: Rollout) -> Evidence | None:
+    """Return what is known; None where that is nothing, or contradicts itself."""
+    try:
+        return ledger.evidence(rollout.id, rollout.in_flight_max)
+    except NoSuchCountError:
+        return None
 
 
 def _log(rollout: Rollout, action: str, reason: str, now: datetime) -> None:

@@ -20,6 +20,7 @@ from oleada_server.rollouts.errors import (
     ReleaseWithdrawnError,
     RolloutStateError,
 )
+from oleada_server.rollouts.evidence import ledger
 from oleada_server.rollouts.models import BoxInWave, Rollout
 from oleada_server.rollouts.preview import Membership
 from oleada_server.rollouts.reading import spec_of
@@ -64,6 +65,7 @@ def begin(
     rows.lock_model(rollout.release.hardware_model)
     demand_published(rollout.release)
     freeze(rollout, previews.membership(spec_of(rollout), rollout.release, [rollout.salt]), now)
+    ledger.begin(rollout.id)
     signatures.record_requests(rollout, now)
     run_or_schedule(rollout, now)
     record(rollout, action, actor=actor, reason=reason, was=was, now=now)

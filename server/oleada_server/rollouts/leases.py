@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from oleada_wire import messages, topics
 from oleada_wire.messages import Lease, LeaseRequest
 from oleada_wire.words import LeasePhase
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from oleada_server.clock import to_ms
 from oleada_server.db import db
@@ -17,6 +17,7 @@ from oleada_server.messaging import service as messaging
 from oleada_server.releases.models import ReleaseState
 from oleada_server.rollouts import permits, plan_box, rows, ticks
 from oleada_server.rollouts.authorise import parse_assignment_id, window_of
+from oleada_server.rollouts.evidence import ledger, trials
 from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
 from oleada_server.rollouts.plan_box import Granted, LeaseFacts, NotNow
 from oleada_server.rollouts.spec import seconds
@@ -69,6 +70,7 @@ def _decide(box: BoxInWave, request: LeaseRequest, now: datetime) -> Granted | N
                 box.state, box.leased_at = BoxState.LEASED, now
                 box.ended_at = box.detail = None
             box.lease_expires_at = expires_at
+            trials.record_grant(box, request.phase, now)
             push_deadline(box, rollout, zone, now)
         case NotNow("stopped" | "denied"):
             return answer
@@ -86,7 +88,7 @@ def push_deadline(box: BoxInWave, rollout: Rollout, zone: ZoneInfo, now: datetim
     if box.state in PENDING:
         box.deadline_at = plan_box.deadline(
             now,
-            seconds(rollout.silent_after_s),
+            trials.patience(box, rollout),
             seconds(rollout.spread_s),
             window_of(rollout),
             zone,
@@ -97,35 +99,32 @@ def push_deadline(box: BoxInWave, rollout: Rollout, zone: ZoneInfo, now: datetim
 def _facts(
     rollout: Rollout, box: BoxInWave, request: LeaseRequest, zone: ZoneInfo, now: datetime
 ) -> LeaseFacts:
-    in_flight = 0
+    in_flight, in_flight_max = 0, rollout.in_flight_max
     if request.phase is LeasePhase.START and box.state not in IN_FLIGHT:
-        in_flight = _in_flight(rollout.id, box.id, now)
+        db.session.flush()
+        rows.locked(rollout.id)
+        in_flight = trials.in_flight(rollout.id, box.id, now)
+        in_flight_max = min(in_flight_max, ledger.room(rollout.id, in_flight_max))
     wave_state = db.session.scalar(select(Wave.state).where(Wave.id == box.wave_id))
+    if ledger.halts(box):  # to its boxes, a stratum that halts is a wave that halts
+        wave_state = WaveState.HALTED
     return LeaseFacts(
         rollout_state=RolloutState(rollout.state),
         wave_state=WaveState(wave_state or WaveState.WAITING),
         box_state=BoxState(box.state),
         attempt=box.attempt,
         in_flight=in_flight,
-        in_flight_max=rollout.in_flight_max,
+        in_flight_max=in_flight_max,
         lease=seconds(rollout.lease_s),
         window=window_of(rollout),
         zone=zone,
-        release_withdrawn=rollout.release.state == ReleaseState.WITHDRAWN,
+        release_withdrawn=_is_taken_back(rollout),
     )
 
 
-def _in_flight(rollout_id: int, box_id: int, now: datetime) -> int:
-    """Return how many other boxes hold a lease; exact, because the rollout is locked."""
-    db.session.flush()
-    rows.locked(rollout_id)
-    query = select(func.count()).where(
-        BoxInWave.rollout_id == rollout_id,
-        BoxInWave.id != box_id,
-        BoxInWave.state.in_(IN_FLIGHT),
-        BoxInWave.lease_expires_at > now,
-    )
-    return db.session.scalar(query) or 0
+def _is_taken_back(rollout: Rollout) -> bool:
+    release = rollout.release
+    return release.state == ReleaseState.WITHDRAWN or release.denied_at is not None
 
 
 def _queue_answer(

@@ -14,6 +14,7 @@ from oleada_server.devices.models import Device
 from oleada_server.rollouts import rows, rules
 from oleada_server.rollouts.authorise import window_of
 from oleada_server.rollouts.cover import where_from
+from oleada_server.rollouts.evidence import ledger
 from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
 from oleada_server.rollouts.plan import Outcome
 from oleada_server.rollouts.plan_box import outcome, tally_of
@@ -283,4 +284,5 @@ def spec_of(rollout: Rollout) -> RolloutSpec:
         lease_s=rollout.lease_s,
         salt=rollout.salt,
         rules=rules.read(rollout.rules),
+        evidence=ledger.spec_of(rollout.id),
     )

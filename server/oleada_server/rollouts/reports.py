@@ -16,6 +16,7 @@ from oleada_server.db import db, insert
 from oleada_server.devices.models import Device
 from oleada_server.live import service as live
 from oleada_server.rollouts import authorise, permits, plan_box, rows, ticks
+from oleada_server.rollouts.evidence import trials
 from oleada_server.rollouts.leases import box_of, push_deadline
 from oleada_server.rollouts.models import BoxInWave, ReportRow, Rollout
 from oleada_server.rollouts.plan_box import BoxFacts, History, Moved, Refused, ReportFacts
@@ -123,6 +124,7 @@ def _move(box: BoxInWave, rollout: Rollout, report: Report, moved: Moved, now: d
     box.detail = _text(report.detail, DETAIL_CHARS_MAX) or None
     box.done_bytes = max(0, min(report.done_bytes, rollout.release.size_bytes))
     box.changed_at = now
+    trials.record_move(box, moved, now)
     if moved.state in PENDING and not moved.assign_again:
         box.ended_at = None
         if moved.push_deadline:

@@ -8,14 +8,24 @@ import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 
-from sqlalchemy import func, select, text
+from sqlalchemy import ColumnElement, func, select, text
 from sqlalchemy.orm import joinedload, selectinload
 
 from oleada_server.db import db
 from oleada_server.live import service as live
 from oleada_server.rollouts.errors import RolloutNotFoundError
+from oleada_server.rollouts.evidence import ledger
+from oleada_server.rollouts.evidence.eprocess import NoSuchCountError
 from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
-from oleada_server.rollouts.plan import Accepted, Limits, RolloutFacts, Tally, WaveFacts
+from oleada_server.rollouts.plan import (
+    Accepted,
+    ImpossibleFactsError,
+    Limits,
+    Outcome,
+    RolloutFacts,
+    Tally,
+    WaveFacts,
+)
 from oleada_server.rollouts.plan_box import tally_of
 from oleada_server.rollouts.spec import seconds
 from oleada_server.rollouts.states import BoxState, RolloutState, WaveState
@@ -72,13 +82,18 @@ def touch(rollout_id: int, now: datetime) -> None:
     live.touch("rollouts", now)
 
 
-def counts(rollout_id: int) -> Counts:
-    """Return how many boxes of each wave are in which state for which reason; one query."""
+def counts(rollout_id: int, which: ColumnElement[bool] | None = None) -> Counts:
+    """Return how many boxes of each wave are in which state for which reason; one query.
+
+    *which* leaves out boxes of which it is not true.
+    """
     query = (
         select(BoxInWave.wave_id, BoxInWave.state, BoxInWave.reason, func.count())
         .where(BoxInWave.rollout_id == rollout_id)
         .group_by(BoxInWave.wave_id, BoxInWave.state, BoxInWave.reason)
     )
+    if which is not None:
+        query = query.where(which)
     found: dict[int, list[tuple[BoxState, str | None, int]]] = {}
     for wave_id, state, reason, boxes in db.session.execute(query):
         found.setdefault(wave_id, []).append((BoxState(state), reason, boxes))
@@ -92,16 +107,30 @@ def facts(rollout: Rollout) -> RolloutFacts:
         ImpossibleFactsError: The rows contradict each other.
     """
     found = counts(rollout.id)
+    halted: Counts = {}
+    unripe: Mapping[int, int] = {}
+    try:
+        evidence = ledger.evidence(rollout.id, rollout.in_flight_max)
+    except NoSuchCountError as error:
+        raise ImpossibleFactsError(str(error)) from error
+    if evidence is not None:
+        unripe = ledger.unripe(rollout.id)
+        if any(stratum.is_halted for stratum in evidence.strata):
+            halted = counts(rollout.id, ledger.is_halted())
     return RolloutFacts(
         RolloutState(rollout.state),
-        tuple(_wave_facts(wave, found) for wave in rollout.waves),
+        tuple(_wave_facts(wave, found, halted, unripe) for wave in rollout.waves),
         rollout.start_at,
+        evidence,
     )
 
 
-def _wave_facts(wave: Wave, found: Counts) -> WaveFacts:
+def _wave_facts(wave: Wave, found: Counts, halted: Counts, unripe: Mapping[int, int]) -> WaveFacts:
     state = WaveState(wave.state)
     outcomes = tally_of(found.get(wave.id, []))
+    apart = tally_of(halted.get(wave.id, []))
+    for outcome, boxes in apart.items():
+        outcomes[outcome] -= boxes
     return WaveFacts(
         position=wave.position,
         state=state,
@@ -117,4 +146,6 @@ def _wave_facts(wave: Wave, found: Counts) -> WaveFacts:
         accepted=Accepted(wave.silent_accepted or 0, wave.good_accepted),
         held_for=(wave.state_reason or "") if state is WaveState.HELD else None,
         is_authorised=wave.sign_request is None or wave.authorisation is not None,
+        halted=sum(apart.values()),
+        unripe=min(unripe.get(wave.id, 0), outcomes[Outcome.GOOD]),
     )

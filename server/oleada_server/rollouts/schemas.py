@@ -10,6 +10,7 @@ from oleada_wire.messages import Window
 from oleada_server.rollouts import approvals
 from oleada_server.rollouts.cover import where_from
 from oleada_server.rollouts.errors import BadPlanError
+from oleada_server.rollouts.evidence.spec import evidence_from
 from oleada_server.rollouts.models import Rollout
 from oleada_server.rollouts.plan import exact
 from oleada_server.rollouts.reading import BoxRow, Failure, WaveCounts
@@ -37,6 +38,18 @@ class WavePlan(Schema):
     soak_s = fields.Integer(strict=True)
 
 
+class EvidencePlan(Schema):
+    """How a release is judged beside the limits; shares and chances are between 0 and 1."""
+
+    accepted_share = fields.Float(allow_none=True)
+    alpha = fields.Float()
+    bad_share_max = fields.Float()
+    doubt = fields.Float()
+    start_boxes = fields.Integer(strict=True)
+    ripe_after_s = fields.Integer(strict=True, allow_none=True)
+    rolls_back_trials = fields.Boolean()
+
+
 class WindowPlan(Schema):
     """A daily window in each box's own zone; may cross midnight."""
 
@@ -60,6 +73,7 @@ class RolloutPlan(Schema):
     lease_s = fields.Integer(strict=True)
     salt = fields.String()
     rules = fields.Nested(RulesPlan)
+    evidence = fields.Nested(EvidencePlan, allow_none=True, load_default=None)
 
 
 class Reason(Schema):
@@ -121,7 +135,14 @@ def spec_from(body: dict[str, Any]) -> RolloutSpec:
     if named == {}:
         raise BadPlanError("rules names no rule; leave it out for none.", "rules")
     rules = rules_from(named or {})
-    return RolloutSpec(waves=waves, window=window and window_from(**window), rules=rules, **given)
+    evidence = evidence_from(given.pop("evidence", None))
+    return RolloutSpec(
+        waves=waves,
+        window=window and window_from(**window),
+        rules=rules,
+        evidence=evidence,
+        **given,
+    )
 
 
 def window_from(start: str, end: str) -> Window:

@@ -25,6 +25,7 @@ from oleada_server.rollouts.errors import (
     NoSuchReleaseError,
     NothingToRetryError,
 )
+from oleada_server.rollouts.evidence import past
 from oleada_server.rollouts.holds import go_on
 from oleada_server.rollouts.leases import record_lease_request
 from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
@@ -162,6 +163,8 @@ def create(
     db.session.add(rollout)
     db.session.flush()
     rollout_id = rollout.id
+    if spec.evidence is not None:
+        db.session.add(past.terms(rollout_id, release.hardware_model, spec.evidence))
     after = {"release": release.target_path, "waves": [wave.name for wave in spec.waves]}
     audit.record(actor, "rollout.create", f"R-{rollout_id}", now=now, after=after)
     if once is not None:

@@ -17,6 +17,7 @@ from oleada_wire.messages import Window
 
 from oleada_server.rollouts.cover import Where
 from oleada_server.rollouts.errors import BadPlanError
+from oleada_server.rollouts.evidence.spec import EvidenceSpec
 from oleada_server.rollouts.plan import ImpossibleFactsError, Limits, exact
 from oleada_server.rollouts.rules import Rules
 from oleada_server.rollouts.schedule import HORIZON_DAYS, next_opening
@@ -121,6 +122,7 @@ class RolloutSpec:
         salt: Decides who falls into which share; drawn if None. The preview names the
             one it used, so that what is stored can be what was shown.
         rules: When else boxes may begin, how fast, what is tried again, what ends it.
+        evidence: How the release is judged beside the limits; None for limits alone.
     """
 
     hardware_model: str
@@ -136,6 +138,7 @@ class RolloutSpec:
     lease_s: int = 3600
     salt: str | None = None
     rules: Rules = field(default_factory=Rules)
+    evidence: EvidenceSpec | None = None
 
     def __post_init__(self) -> None:
         if self.window is not None and self.rules.schedule.windows:

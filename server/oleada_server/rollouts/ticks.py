@@ -14,16 +14,26 @@ from zoneinfo import ZoneInfo
 
 from oleada_wire.cohort import merkle_covers, merkle_proofs
 from oleada_wire.words import Reason
-from sqlalchemy import ColumnElement, Row, and_, case, func, literal, or_, select, update
-from sqlalchemy.orm import aliased
+from sqlalchemy import ColumnElement, Row, and_, case, literal, or_, select, update
 
 from oleada_server.db import chunks, db, read_only
 from oleada_server.devices.models import Device
 from oleada_server.devices.sequences import raise_assignment_seqs
 from oleada_server.messaging.leader import LeaseLostError
-from oleada_server.rollouts import authorise, newer, permits, plan, plan_box, rows, signatures
+from oleada_server.rollouts import (
+    authorise,
+    elsewhere,
+    newer,
+    permits,
+    plan,
+    plan_box,
+    rows,
+    signatures,
+)  # fmt: skip
 from oleada_server.rollouts.advance import advance, next_decision
 from oleada_server.rollouts.authorise import Addressee
+from oleada_server.rollouts.evidence import ledger, rounds, trials
+from oleada_server.rollouts.evidence.models import EvidenceTerms
 from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
 from oleada_server.rollouts.spec import seconds
 from oleada_server.rollouts.states import (
@@ -71,12 +81,16 @@ def tick(now: datetime) -> None:
 
 def step(rollout_id: int, now: datetime) -> None:
     """Do what is due of one rollout; ends the session's transaction."""
-    _drain(silence, rollout_id, now)
+    if rounds.look(rows.loaded(rollout_id), now):
+        _drain(silence, rollout_id, now)
+    _drain(ripen, rollout_id, now)
     db.session.rollback()
     rollout = rows.locked(rollout_id)
     advance(rollout, now)
+    rounds.set_room(rollout)
     _renew_waves(rollout, now)
     db.session.commit()
+    rounds.settle(rows.loaded(rollout_id), now)
     for part in (assign, renew, clear):
         _drain(part, rollout_id, now)
 
@@ -84,6 +98,7 @@ def step(rollout_id: int, now: datetime) -> None:
 def silence(rollout_id: int, now: datetime) -> int:
     """Count boxes as silent that have let their deadline pass."""
     ids = _take(_is_silent(now), rollout_id)
+    trials.record_silence(ids, now)
     for chunk in chunks(ids):
         _set(
             chunk,
@@ -95,6 +110,12 @@ def silence(rollout_id: int, now: datetime) -> int:
             lease_expires_at=None,
             ended_at=now,
         )
+    return _committed(len(ids), rollout_id, now)
+
+
+def ripen(rollout_id: int, now: datetime) -> int:
+    """Count updated boxes as proof whose trial is old enough."""
+    trials.record_ripe(ids := _take(trials.is_ripe(now), rollout_id), now)
     return _committed(len(ids), rollout_id, now)
 
 
@@ -133,6 +154,9 @@ def assign(rollout_id: int, now: datetime) -> int:
                 lease_expires_at=None,
                 deadline_at=deadline(rollout, zone, now),
                 ended_at=None,
+                counted=None,
+                armed_at=None,
+                ripe_at=None,
             )
     return _committed(due, rollout_id, now)
 
@@ -177,7 +201,7 @@ def clear(rollout_id: int, now: datetime) -> int:
     # Raising the numbers locks the devices: from here on no other rollout can assign one
     # unseen, and a box that another rollout has taken over must not lose its assignment.
     raise_assignment_seqs(row.device_id for row in found)
-    taken_over = _assigned_elsewhere(rollout_id, [row.device_id for row in found])
+    taken_over = elsewhere.assigned(rollout_id, [row.device_id for row in found])
     authorise.queue_clearings((r.device_id for r in found if r.device_id not in taken_over), now)
     never_began = BoxInWave.state == BoxState.ASSIGNED
     for chunk in chunks(row.id for row in found):
@@ -247,7 +271,11 @@ def _active() -> Any:
         or_(BoxInWave.deadline_at.is_not(None), BoxInWave.assignment_expires_at.is_not(None)),
     )
     is_open = Rollout.state.in_(OPEN_ROLLOUTS)
-    has_ended = and_(Rollout.state != RolloutState.DRAFT, left.exists())
+    owes = select(EvidenceTerms).where(
+        EvidenceTerms.rollout_id == Rollout.id, EvidenceTerms.owes_denial
+    )
+    is_left = or_(left.exists(), owes.exists())
+    has_ended = and_(Rollout.state != RolloutState.DRAFT, is_left)
     return select(Rollout.id).where(or_(is_open, has_ended)).order_by(Rollout.id)
 
 
@@ -259,7 +287,9 @@ def _has_work(rollout_id: int, now: datetime) -> bool:
         return True
     if _a_wave_runs_out(rollout, now):
         return rollout.state in OPEN_ROLLOUTS
-    due = or_(_is_silent(now), _is_due(), _runs_out(now), _is_over())
+    if rounds.is_due(rollout, now):
+        return True
+    due = or_(_is_silent(now), trials.is_ripe(now), _is_due(), _runs_out(now), _is_over())
     query = select(BoxInWave.id).where(BoxInWave.rollout_id == rollout_id, due).limit(1)
     return db.session.scalar(query) is not None
 
@@ -295,6 +325,7 @@ def _is_due() -> ColumnElement[bool]:
         BoxInWave.state == BoxState.QUEUED,
         _state_of_rollout() == RolloutState.RUNNING,
         state_of_wave.in_(opened),
+        ~ledger.is_halted(),
     )
 
 
@@ -309,7 +340,11 @@ def _runs_out(now: datetime) -> ColumnElement[bool]:
 def _is_over() -> ColumnElement[bool]:
     return and_(
         BoxInWave.assignment_expires_at.is_not(None),
-        or_(BoxInWave.state.in_(VERDICTS), _state_of_rollout().not_in(OPEN_ROLLOUTS)),
+        or_(
+            BoxInWave.state.in_(VERDICTS),
+            _state_of_rollout().not_in(OPEN_ROLLOUTS),
+            ledger.is_halted(),
+        ),
     )
 
 
@@ -363,23 +398,3 @@ def _proofs_under(root: str, wave_id: int) -> dict[str, tuple[str, ...]]:
     found = merkle_proofs(list(db.session.scalars(query)))
     assert merkle_covers(root, *next(iter(found.items()))), "the boxes of a wave are fixed"  # noqa: S101
     return {device_id: tuple(proof) for device_id, proof in found.items()}
-
-
-def _assigned_elsewhere(rollout_id: int, device_ids: Iterable[str]) -> set[str]:
-    """Return which boxes were assigned by another rollout after this one had them."""
-    here, there = aliased(BoxInWave), aliased(BoxInWave)
-    found: set[str] = set()
-    for chunk in chunks(device_ids):
-        query = (
-            select(there.device_id)
-            .join(here, here.device_id == there.device_id)
-            .where(
-                here.rollout_id == rollout_id,
-                there.rollout_id != rollout_id,
-                there.device_id.in_(chunk),
-                there.assignment_expires_at.is_not(None),
-                func.coalesce(there.assigned_at >= here.assigned_at, False),
-            )
-        )
-        found.update(db.session.scalars(query))
-    return found

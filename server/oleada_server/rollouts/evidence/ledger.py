@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import case, func, insert, literal, null, select, update
+from sqlalchemy import ColumnElement, case, func, insert, literal, null, select, update
 
 from oleada_server.db import chunks, db
 from oleada_server.rollouts.evidence import looks
@@ -21,6 +21,7 @@ from oleada_server.rollouts.evidence.models import (
     EvidenceTerms,
     StratumRow,
 )
+from oleada_server.rollouts.evidence.spec import EvidenceSpec
 from oleada_server.rollouts.models import BoxInWave, Wave
 
 NO_LOOK: Final = 0
@@ -32,6 +33,22 @@ Looked = dict[tuple[int, int], dict[str, int]]
 def terms_of(rollout_id: int) -> EvidenceTerms | None:
     """Return what the plan says of evidence; None where it has limits alone."""
     return db.session.get(EvidenceTerms, rollout_id)
+
+
+def spec_of(rollout_id: int) -> EvidenceSpec | None:
+    """Return what the plan says, with what it had left open as it was learned."""
+    terms = terms_of(rollout_id)
+    if terms is None:
+        return None
+    return EvidenceSpec(
+        accepted_share=terms.accepted_share,
+        alpha=terms.alpha,
+        bad_share_max=terms.bad_share_max,
+        doubt=terms.doubt,
+        start_boxes=terms.start_boxes,
+        ripe_after_s=terms.ripe_after_s,
+        rolls_back_trials=terms.rolls_back_trials,
+    )
 
 
 def begin(rollout_id: int) -> None:
@@ -115,6 +132,28 @@ def evidence(rollout_id: int, in_flight_max: int) -> Evidence | None:
     )
 
 
+def halts(box: BoxInWave) -> bool:
+    """Return whether the stratum of *box* is halted."""
+    query = select(BoxInWave.id).where(BoxInWave.id == box.id, is_halted())
+    return db.session.scalar(query) is not None
+
+
+def room(rollout_id: int, most: int) -> int:
+    """Return how many boxes may be at work: as decided, less what bad ends keep since."""
+    terms = terms_of(rollout_id)
+    return most if terms is None else max(terms.room - _kept_by_bad(rollout_id), 0)
+
+
+def is_halted() -> ColumnElement[bool]:
+    """Select boxes whose stratum is halted."""
+    stratum = select(StratumRow.id).where(
+        StratumRow.rollout_id == BoxInWave.rollout_id,
+        StratumRow.version == func.coalesce(BoxInWave.version_before, ""),
+        StratumRow.halted_at.is_not(None),
+    )
+    return stratum.correlate(BoxInWave).exists()
+
+
 def unripe(rollout_id: int) -> dict[int, int]:
     """Return how many updated boxes of each wave are not old enough to count, by wave id."""
     query = (
@@ -126,7 +165,7 @@ def unripe(rollout_id: int) -> dict[int, int]:
     return {row[0]: row[1] for row in db.session.execute(query)}
 
 
-def _strata(rollout_id: int, shares: Mapping[int, float | None]) -> tuple[Stratum, ...]:
+def _strata(rollout_id: int, shares: Mapping[int, float]) -> tuple[Stratum, ...]:
     query = select(StratumRow).where(StratumRow.rollout_id == rollout_id)
     rows = db.session.scalars(query.order_by(StratumRow.version)).all()
     whole, looked = _counts(rollout_id) if rows else ({}, {})
@@ -134,7 +173,7 @@ def _strata(rollout_id: int, shares: Mapping[int, float | None]) -> tuple[Stratu
 
 
 def _stratum(
-    row: StratumRow, whole: Mapping[str, int], looked: Looked, shares: Mapping[int, float | None]
+    row: StratumRow, whole: Mapping[str, int], looked: Looked, shares: Mapping[int, float]
 ) -> Stratum:
     watched, alone, alone_silent = [], 0, 0
     for (stratum_id, look_id), states in sorted(looked.items()):
@@ -144,8 +183,8 @@ def _stratum(
         boxes = silent + states.get(Counted.GOOD, 0) + states.get(Counted.BAD, 0)
         if look_id not in shares:
             alone, alone_silent = alone + boxes, alone_silent + silent
-        elif (share := shares[look_id]) is not None:
-            watched.append(Matured(boxes, silent, share))
+        else:
+            watched.append(Matured(boxes, silent, shares[look_id]))
     bad, silent, good = (
         whole.get(state, 0) for state in (Counted.BAD, Counted.SILENT, Counted.GOOD)
     )

@@ -61,33 +61,40 @@ def look(terms: EvidenceTerms, now: datetime) -> bool:
     was_away = terms.looked_at is not None and now - terms.looked_at > AWAY
     if was_away:
         _forgive(terms, now)
-    if current is not None and (was_away or current.ends_at <= now):
-        _close(current, now, is_void=was_away)
-        current = None
-    if current is None:
-        _begin(terms, now)
-    if terms.looked_at is None or now - terms.looked_at > NOTE_EVERY:
-        terms.looked_at = now
+    _turn(terms, current, now, is_void=was_away)
     db.session.flush()
     return True
 
 
-def dark_shares(rollout_id: int, accepted_share: float) -> Mapping[int, float | None]:
-    """Return the most that may go dark in each look; None while it is not known yet.
+def _turn(
+    terms: EvidenceTerms, current: ControlLook | None, now: datetime, *, is_void: bool
+) -> None:
+    """Begin the next look if *current* is over, else count in it now and then."""
+    if current is None or is_void or current.ends_at <= now:
+        if current is not None:
+            _close(current, now, is_void=is_void)
+        _begin(terms, now)
+        terms.looked_at = now
+    elif terms.looked_at is None or now - terms.looked_at > NOTE_EVERY:
+        _count_dark(current)
+        terms.looked_at = now
 
-    Void looks are left out. A trial reaches back into the look before, so the worse of both counts.
+
+def dark_shares(rollout_id: int, accepted_share: float) -> Mapping[int, float]:
+    """Return the most that may go dark for ordinary reasons, by look; void ones are left out.
+
+    A trial reaches back into the look before, so the worse of both counts. A look that is
+    still open counts with what went dark in it so far.
     """
     query = select(ControlLook).where(ControlLook.rollout_id == rollout_id)
-    shares: dict[int, float | None] = {}
+    shares: dict[int, float] = {}
     before = 0.0
     for one in db.session.scalars(query.order_by(ControlLook.id)):
-        if one.dark is None:
-            before = 0.0
-            if one.closed_at is None:
-                shares[one.id] = None
-            continue
-        here = judge.dark_share(one.boxes, one.dark, accepted_share)
-        shares[one.id], before = max(here, before), here
+        here = 0.0
+        if one.dark is not None:
+            here = judge.dark_share(one.boxes, one.dark, accepted_share)
+            shares[one.id] = max(here, before)
+        before = here
     return shares
 
 
@@ -115,17 +122,23 @@ def _begin(terms: EvidenceTerms, now: datetime) -> None:
             began_at=now,
             ends_at=now + timedelta(seconds=terms.ripe_after_s),
             boxes=len(watched),
+            dark=0,
             watched=list(watched),
         )
     )
 
 
 def _close(current: ControlLook, now: datetime, *, is_void: bool) -> None:
-    if not is_void:
-        still, dark = _still_waiting(current.rollout_id, current.watched or ())
-        current.boxes = still
-        current.dark = dark if still >= judge.CONTROL_MIN else None
+    if is_void:
+        current.dark = None
+    else:
+        _count_dark(current)
     current.closed_at, current.watched = now, None
+
+
+def _count_dark(current: ControlLook) -> None:
+    still, dark = _still_waiting(current.rollout_id, current.watched or ())
+    current.boxes, current.dark = still, dark if still >= judge.CONTROL_MIN else None
 
 
 def _waiting(rollout_id: int) -> Sequence[str]:

@@ -90,8 +90,8 @@ class BoxOutcome(Base):
 class ControlLook(Base):
     """How many boxes went dark that were not updated, over the age of one trial.
 
-    *watched* are the device ids, until the look ends; then *dark* of *boxes* had gone
-    dark. A look that ends without *dark* is void: the server itself was away.
+    *watched* are the device ids, until the look ends; *dark* of *boxes* have gone dark
+    so far. A look without *dark* is void: the server was away, or too few were left.
     """
 
     __tablename__ = "control_look"

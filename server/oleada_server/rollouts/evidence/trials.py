@@ -1,0 +1,105 @@
+"""One box's way through the evidence: it begins, is armed, ends, and grows ripe.
+
+Takes part in the caller's transaction, and does nothing for rollouts without terms.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from oleada_wire.words import LeasePhase
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
+
+from oleada_server.db import db
+from oleada_server.rollouts.evidence import ledger
+from oleada_server.rollouts.evidence.models import Counted
+from oleada_server.rollouts.models import BoxInWave, Rollout
+from oleada_server.rollouts.plan import Outcome
+from oleada_server.rollouts.plan_box import Moved, outcome
+from oleada_server.rollouts.spec import seconds
+from oleada_server.rollouts.states import IN_FLIGHT, BoxState
+
+
+def record_grant(box: BoxInWave, phase: LeasePhase, now: datetime) -> None:
+    """Count a box that was let begin, and date its trial when it was let arm."""
+    terms = ledger.terms_of(box.rollout_id)
+    if terms is None:
+        return
+    ledger.record(box, Counted.OPEN, now)
+    if phase is LeasePhase.ARM:
+        box.armed_at, box.ripe_at = now, now + seconds(terms.ripe_after_s)
+
+
+def record_move(box: BoxInWave, moved: Moved, now: datetime) -> None:
+    """Count what a report has made of *box*; its row is moved already."""
+    if box.counted is None:
+        return
+    if (stands_for := standing(moved, Counted(box.counted))) is not None:
+        ledger.record(box, stands_for, now)
+    if box.state == BoxState.UPDATED and box.ripe_at is None:
+        box.ripe_at = now
+    elif box.state != BoxState.UPDATED and box.counted in (Counted.BAD, Counted.VOID):
+        box.ripe_at = None
+
+
+def standing(moved: Moved, counted: Counted) -> Counted | None:
+    """Return what a box stands for after *moved*; None if that stays *counted*.
+
+    Good news counts when its trial is old enough, which the tick sees: never here.
+    """
+    if moved.assign_again:
+        return Counted.VOID
+    match outcome(moved.state, moved.reason):
+        case Outcome.BAD:
+            return Counted.BAD
+        case Outcome.LEFT_OUT | Outcome.EXCUSED:
+            return Counted.VOID
+        case Outcome.PENDING if counted is Counted.SILENT:
+            return Counted.OPEN
+        case _:
+            return None
+
+
+def record_silence(box_ids: Iterable[int], now: datetime) -> None:
+    """Count boxes that said nothing: against the release only if they were in their trial."""
+    ids = list(box_ids)
+    query = select(BoxInWave.id).where(BoxInWave.id.in_(ids), BoxInWave.armed_at.is_not(None))
+    armed = set(db.session.scalars(query))
+    ledger.record_many([one for one in ids if one in armed], Counted.SILENT, now)
+    ledger.record_many([one for one in ids if one not in armed], Counted.VOID, now)
+
+
+def is_ripe(now: datetime) -> ColumnElement[bool]:
+    """Select updated boxes whose trial is old enough to count, and is not counted yet."""
+    return and_(
+        BoxInWave.ripe_at <= now,
+        BoxInWave.state == BoxState.UPDATED,
+        BoxInWave.counted.in_((Counted.OPEN, Counted.SILENT)),
+    )
+
+
+def record_ripe(box_ids: Sequence[int], now: datetime) -> None:
+    """Count boxes as good whose trial is old enough."""
+    ledger.record_many(box_ids, Counted.GOOD, now)
+    db.session.execute(
+        update(BoxInWave).where(BoxInWave.id.in_(list(box_ids))).values(ripe_at=None),
+        execution_options={"synchronize_session": False},
+    )
+
+
+def patience(box: BoxInWave, rollout: Rollout) -> timedelta:
+    """Return how long *box* may say nothing: in its trial as long as trials take to count."""
+    usual = seconds(rollout.silent_after_s)
+    terms = ledger.terms_of(rollout.id)
+    if terms is None or box.armed_at is None:
+        return usual
+    return min(usual, seconds(terms.ripe_after_s))
+
+
+def in_flight(rollout_id: int, box_id: int, now: datetime) -> int:
+    """Return how many other boxes hold a lease, or are in a trial that does not count yet."""
+    holds = and_(BoxInWave.state.in_(IN_FLIGHT), BoxInWave.lease_expires_at > now)
+    on_trial = and_(BoxInWave.counted == Counted.OPEN, BoxInWave.ripe_at > now)
+    query = select(func.count()).where(
+        BoxInWave.rollout_id == rollout_id, BoxInWave.id != box_id, or_(holds, on_trial)
+    )
+    return db.session.scalar(query) or 0
