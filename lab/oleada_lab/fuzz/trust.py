@@ -27,6 +27,7 @@ from oleada_wire.ids import BootId
 from oleada_wire.messages import (
     Assign,
     Assignment,
+    AuditHead,
     Cmd,
     Cohort,
     Deny,
@@ -238,9 +239,11 @@ def _said() -> tuple[tuple[_Said, ...], RoleKeys]:
         Cmd(header, box, "C-1", 1, "ping", NOON_MS),
         Deny(header, MODEL, 3, (digest,)),
         wave,
+        AuditHead(header, 100, digest, digest, 0, NOON_MS),
     ]
+    head = messages.seal(sealed[-1], list[Any](signers)).decode()
     plain: list[messages.Message] = [
-        Meta(header, repository.plain_files()),
+        Meta(header, repository.plain_files(), head),
         Waves(header, (messages.seal(wave, list[Any](signers)).decode(),)),
     ]
     found = [_Said(type(one), messages.seal(one, list[Any](signers)), one) for one in sealed]
