@@ -151,6 +151,16 @@ class Config:
     session_hours: int = _setting(
         168, "A browser is signed out after so many hours, however busy it is.", low=1, high=744
     )
+    guarded_idle_minutes: int = _setting(
+        15,
+        "The same for release signers, approvers, device-CA admins, user admins and "
+        "administrators; the shorter of the two counts, and an open live page is no use.",
+        low=2,
+        high=10080,
+    )
+    guarded_hours: int = _setting(
+        8, "The same as `session_hours` for those; the shorter of the two counts.", low=1, high=744
+    )
     token_requests_per_minute: int = _setting(
         1200, "Requests that one API token may make a minute; more are answered 429.", low=1
     )

@@ -190,6 +190,43 @@ def test_five_minutes_after_it_is_asked_for_again(filled_app: Flask, signed_in: 
         db.session.remove()
 
 
+def test_a_factor_that_was_proved_in_the_future_is_not_fresh(
+    filled_app: Flask, signed_in: SignIn
+) -> None:
+    client = signed_in(filled_app, "m.novak")
+    enrol(filled_app, "m.novak")
+    token = csrf_of(client.get("/users/v.dvorak").text)
+    with filled_app.app_context():
+        ahead = now_utc() + timedelta(days=1)  # proved before the clock was set back
+        db.session.execute(db.update(Session).values(factor_at=ahead))
+        db.session.commit()
+
+    answer = client.post("/users/v.dvorak/role", data={"csrf_token": token, "role": "operator"})
+
+    assert answer.headers["Location"].startswith("/second-factor?next=")
+
+
+def test_a_live_page_keeps_a_wall_signed_in_and_no_administrator(
+    filled_app: Flask, signed_in: SignIn
+) -> None:
+    noted = {}
+    for name in ("a.torres", "m.novak"):
+        client = signed_in(filled_app, name)
+        with filled_app.app_context():
+            before = now_utc() - timedelta(minutes=10)
+            db.session.execute(db.update(Session).values(last_used_at=before))
+            db.session.commit()
+        client.get("/live/fleet").close()
+        with filled_app.app_context():
+            mine = db.select(Session).where(
+                Session.user_id == service.find_user(name).id, Session.last_used_at > before
+            )
+            noted[name] = db.session.scalar(mine) is not None
+            db.session.remove()
+
+    assert noted == {"a.torres": True, "m.novak": False}
+
+
 def test_another_administrator_resets_and_nobody_their_own(
     filled_app: Flask, signed_in: SignIn
 ) -> None:

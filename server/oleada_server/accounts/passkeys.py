@@ -171,7 +171,7 @@ def _take_challenge(secret: str, now: datetime) -> bytes:
     if session is not None:
         session.challenge = session.challenge_at = None
     db.session.commit()
-    if held is None or at is None or now - at > CHALLENGE_TTL:
+    if held is None or at is None or abs(now - at) > CHALLENGE_TTL:
         raise WrongCodeError
     return base64.urlsafe_b64decode(held)
 

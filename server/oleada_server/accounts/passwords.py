@@ -65,7 +65,7 @@ def wait_s(attempts: int, last_at: datetime, now: datetime) -> int:
         return 0
     delay_s = min(2 ** (attempts - FREE_ATTEMPTS + 1), DELAY_S_MAX)
     left_s = (last_at + timedelta(seconds=delay_s) - now).total_seconds()
-    return max(0, -int(-left_s // 1))
+    return int(min(max(0, -int(-left_s // 1)), delay_s))  # also when the clock was set back
 
 
 @cache

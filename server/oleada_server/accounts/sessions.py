@@ -16,7 +16,7 @@ from sqlalchemy import delete, func, select, update
 
 from oleada_server import config
 from oleada_server.accounts.models import KeptForm, Role, SecondFactor, Session, SignInLink, User
-from oleada_server.accounts.rights import Identity
+from oleada_server.accounts.rights import GUARDED, Identity
 from oleada_server.audit import service as audit
 from oleada_server.db import db
 
@@ -26,7 +26,8 @@ SESSION_TTL: Final = timedelta(days=7)
 """The defaults of the settings ``session_idle_minutes`` and ``session_hours``."""
 FACTOR_WITHIN: Final = timedelta(minutes=10)
 """How long a session waits for the second factor after the first."""
-TOUCH_EVERY: Final = timedelta(minutes=5)  # so that reading pages hardly ever writes
+TOUCH_EVERY: Final = timedelta(minutes=5)
+"""How often use is noted at most, so that reading pages hardly ever writes; see _touch_every."""
 REF_CHARS: Final = 12
 
 
@@ -75,7 +76,7 @@ def begin(user: User, by: str, now: datetime) -> tuple[str, Identity]:
     secret = token_urlsafe(SECRET_BYTES)
     found = identity_of(user)
     db.session.execute(delete(Session).where(Session.expires_at <= now))
-    lives = FACTOR_WITHIN if found.has_factor else _ttl()
+    lives = FACTOR_WITHIN if found.has_factor else ttl(found.role)
     db.session.add(
         Session(
             token_sha256=digest(secret),
@@ -125,7 +126,7 @@ def renew(secret: str, now: datetime, *, proved: bool) -> str:
         user_id=old.user_id,
         created_at=now if signs_in else old.created_at,
         last_used_at=now,
-        expires_at=now + _ttl() if signs_in else old.expires_at,
+        expires_at=now + ttl(Role(old.user.role)) if signs_in else old.expires_at,
         awaits_factor=old.awaits_factor and not proved,
         factor_at=now if proved else old.factor_at,
         address=old.address,
@@ -145,16 +146,12 @@ def renew(secret: str, now: datetime, *, proved: bool) -> str:
 
 def touch_session(secret: str, now: datetime) -> None:
     """Note that the session of *secret* is in use; writes once in 5 minutes at most."""
-    stale = db.session.scalar(
-        select(Session.token_sha256).where(
-            Session.token_sha256 == digest(secret), Session.last_used_at < now - TOUCH_EVERY
-        )
-    )
-    if stale is None:
+    found = db.session.get(Session, digest(secret))
+    if found is None or abs(now - found.last_used_at) < _touch_every(Role(found.user.role)):
         return
     db.session.rollback()
     db.session.execute(
-        update(Session).where(Session.token_sha256 == stale).values(last_used_at=now)
+        update(Session).where(Session.token_sha256 == digest(secret)).values(last_used_at=now)
     )
     db.session.commit()
 
@@ -165,10 +162,9 @@ def list_sessions(user_id: int, secret: str | None, now: datetime) -> Sequence[S
     query = select(Session).where(
         Session.user_id == user_id,
         Session.awaits_factor.is_(False),
-        Session.expires_at > now,
-        Session.last_used_at > now - _idle(),
     )
-    rows = db.session.scalars(query.order_by(Session.last_used_at.desc()))
+    found = db.session.scalars(query.order_by(Session.last_used_at.desc()))
+    rows = [row for row in found if _is_living(row, now)]
     shown = [
         Shown(
             row.token_sha256[:REF_CHARS], row.created_at, row.last_used_at, row.address,
@@ -221,18 +217,37 @@ def _living(secret: str, now: datetime) -> Session | None:
     session = db.session.get(Session, digest(secret), populate_existing=True)
     if session is None or session.user.disabled_at is not None:
         return None
-    if session.expires_at <= now or session.last_used_at + _idle() <= now:
-        return None
-    # One that was begun under a longer setting ends by the shorter one as well.
-    return None if session.created_at + _ttl() <= now else session
+    return session if _is_living(session, now) else None
 
 
-def _idle() -> timedelta:
-    return timedelta(minutes=config.current().session_idle_minutes)
+def _is_living(session: Session, now: datetime) -> bool:
+    """Return whether *session* goes on, by the settings and the role as they are now.
+
+    One that was begun under a longer setting ends by the shorter one as well. A clock that
+    was set back makes none live longer: one that was used in the future has ended.
+    """
+    role = Role(session.user.role)
+    is_idle = abs(now - session.last_used_at) >= idle(role)
+    return not is_idle and now < session.expires_at and now < session.created_at + ttl(role)
 
 
-def _ttl() -> timedelta:
-    return timedelta(hours=config.current().session_hours)
+def idle(role: Role) -> timedelta:
+    """Return for how long somebody with *role* may do nothing before they are signed out."""
+    found = config.current()
+    either = (found.session_idle_minutes, found.guarded_idle_minutes)
+    return timedelta(minutes=min(either) if role in GUARDED else either[0])
+
+
+def ttl(role: Role) -> timedelta:
+    """Return after how long somebody with *role* is signed out, however busy."""
+    found = config.current()
+    either = (found.session_hours, found.guarded_hours)
+    return timedelta(hours=min(either) if role in GUARDED else either[0])
+
+
+def _touch_every(role: Role) -> timedelta:
+    """Return how old the note of the last use may get: never much of the idle time."""
+    return min(TOUCH_EVERY, idle(role) / 15)
 
 
 def _name_of(user_id: int) -> str:

@@ -189,7 +189,7 @@ def with_session(answer: Response | ResponseReturnValue, secret: str) -> Respons
     made.set_cookie(
         access.SESSION_COOKIE,
         secret,
-        max_age=timedelta(hours=config.current().session_hours),
+        max_age=timedelta(hours=config.current().session_hours),  # the server ends it before
         secure=cookie_is_secure(),
         httponly=True,
         samesite="Lax",

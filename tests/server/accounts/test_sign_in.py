@@ -10,6 +10,7 @@ from oleada_server.accounts.errors import (
     WrongPasswordError,
 )
 from oleada_server.accounts.models import Role, Session, SignInLink, User
+from oleada_server.accounts.rights import GUARDED
 from oleada_server.audit import service as audit
 from oleada_server.db import db
 from oleada_server.errors import BadInputError
@@ -18,6 +19,7 @@ pytestmark = pytest.mark.usefixtures("app")
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
 GOOD = "correct horse battery"
 
 
@@ -95,6 +97,62 @@ def test_a_session_ends_when_idle_and_after_a_week_whatever_happens() -> None:
         service.touch_session(secret, now)
         now += service.SESSION_IDLE - SECOND
     assert service.find_session(secret, NOON + service.SESSION_TTL) is None
+
+
+@pytest.mark.parametrize("role", sorted(GUARDED))
+def test_who_guards_something_is_signed_out_after_a_quarter_of_an_hour_and_after_eight(
+    role: Role,
+) -> None:
+    ana(role)
+    token = service.create_link("ana", actor="system:root", now=NOON)
+    secret, _ = service.sign_in_by_link(token, now=NOON)
+
+    assert service.find_session(secret, NOON + 15 * MINUTE - SECOND)
+    assert service.find_session(secret, NOON + 15 * MINUTE) is None
+    now = NOON
+    while now < NOON + 480 * MINUTE:
+        assert service.find_session(secret, now)
+        service.touch_session(secret, now)
+        now += 14 * MINUTE
+    assert service.find_session(secret, NOON + 480 * MINUTE) is None
+
+
+def test_a_session_ends_by_the_role_that_its_person_has_now() -> None:
+    ana()
+    token = service.create_link("ana", actor="system:root", now=NOON)
+    secret, _ = service.sign_in_by_link(token, now=NOON)
+
+    assert service.find_session(secret, NOON + 20 * MINUTE)
+    service.change_role("ana", Role.APPROVER, actor="system:root", now=NOON)
+
+    assert service.find_session(secret, NOON + 20 * MINUTE) is None
+
+
+def test_use_is_noted_often_enough_that_nobody_who_works_is_signed_out() -> None:
+    ana(Role.APPROVER)
+    token = service.create_link("ana", actor="system:root", now=NOON)
+    secret, _ = service.sign_in_by_link(token, now=NOON)
+
+    for minutes in range(0, 60, 2):
+        at = NOON + minutes * MINUTE
+        assert service.find_session(secret, at)
+        service.touch_session(secret, at)
+    assert service.find_session(secret, NOON + 58 * MINUTE + 15 * MINUTE - SECOND)
+
+
+@pytest.mark.parametrize("back", [9 * 60, 24 * 60, 300 * 24 * 60])
+def test_a_clock_that_was_set_back_lets_no_session_live_longer(back: int) -> None:
+    ana()
+    token = service.create_link("ana", actor="system:root", now=NOON)
+    secret, _ = service.sign_in_by_link(token, now=NOON)
+
+    assert service.find_session(secret, NOON - MINUTE)
+    assert service.find_session(secret, NOON - back * MINUTE) is None
+
+
+def test_a_clock_that_was_set_back_lets_nobody_wait_for_longer_than_the_delay() -> None:
+    assert passwords.wait_s(10, NOON, NOON - 300 * MINUTE) <= passwords.DELAY_S_MAX
+    assert passwords.wait_s(10, NOON, NOON) > 0
 
 
 def test_signing_out_ends_the_session_on_the_server() -> None:
