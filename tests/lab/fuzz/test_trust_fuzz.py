@@ -63,7 +63,7 @@ def test_a_verifier_that_never_calls_anything_expired_is_noticed(
 def test_an_envelope_that_is_believed_unsigned_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(envelope, "is_signed", lambda *_: True)
 
-    tally = trust.play(1, [n for n in range(400) if n % 4])
+    tally = trust.play(1, [n for n in range(4000) if n % 4])
 
     assert any("believed, and never signed" in failure for failure in tally.failures)
 
