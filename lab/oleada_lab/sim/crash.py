@@ -58,11 +58,11 @@ def crash(
     found = {}
     for path, inode in names.items():
         if kept in {Kept.NONE, Kept.NAMES}:
-            found[path] = settled(inode.durable.copy(), inode.durable_bytes)
+            found[path] = inode.synced()
         elif inode is newest:
             found[path] = settled(*inode.torn())
         else:
-            found[path] = settled(inode.kept(), inode.size_bytes)
+            found[path] = inode.written()
     return found
 
 

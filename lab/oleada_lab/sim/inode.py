@@ -1,13 +1,14 @@
 """One file of the simulated disk: what is read of it, and what the medium has of it.
 
 Bytes lie in pages that are never changed, only replaced, so that a copy of a file costs
-its list of pages and not its bytes.
+its list of pages and not its bytes; and not even that before one of the two is changed.
 """
 
 from dataclasses import dataclass, field
 from typing import Final
 
 PAGE_BYTES: Final = 4096
+ZEROS: Final = bytes(PAGE_BYTES)
 SECTOR_BYTES: Final = 512
 """What a medium writes at once; a longer write may be torn between two of them."""
 
@@ -42,6 +43,7 @@ class Inode:
         pages: As read now.
         durable: As the medium has them.
         dirty: Numbers of the pages that the next fsync will write.
+        is_shared: The lists may be another file's too, and are copied before they change.
     """
 
     pages: Pages = field(default_factory=dict)
@@ -50,17 +52,26 @@ class Inode:
     durable_bytes: int = 0
     dirty: set[int] = field(default_factory=set)
     last: LastWrite | None = None
+    is_shared: bool = False
 
     def copy(self) -> "Inode":
         """Return the same file on a forked disk."""
+        self.is_shared = True
         return Inode(
-            self.pages.copy(),
+            self.pages,
             self.size_bytes,
-            self.durable.copy(),
+            self.durable,
             self.durable_bytes,
-            self.dirty.copy(),
+            self.dirty,
             self.last,
+            is_shared=True,
         )
+
+    def _own(self) -> None:
+        """Have lists that no other file has, before they are changed."""
+        if self.is_shared:
+            self.pages, self.durable = self.pages.copy(), self.durable.copy()
+            self.dirty, self.is_shared = self.dirty.copy(), False
 
     def read(self, offset: int, size_bytes: int) -> bytes:
         """Return up to *size_bytes* from *offset*."""
@@ -69,6 +80,7 @@ class Inode:
 
     def write(self, offset: int, data: bytes, at: int) -> None:
         """Put *data* at *offset*, as change number *at* of the disk."""
+        self._own()
         before = self.read(offset, len(data))
         self.last = LastWrite(at, offset, len(data), before, self.size_bytes)
         for number, page in split(self.pages, offset, data):
@@ -79,12 +91,14 @@ class Inode:
     def resize(self, size_bytes: int) -> None:
         """Make the file *size_bytes* long; what it grows by is zeros."""
         if size_bytes < self.size_bytes:
+            self._own()
             self.pages, gone = cut(self.pages, size_bytes)
             self.dirty |= gone
         self.size_bytes = size_bytes
 
     def rot(self, at: int) -> None:
         """Flip the lowest bit of byte *at*, as read and as the medium has it."""
+        self._own()
         number, start = divmod(at, PAGE_BYTES)
         for pages in (self.pages, self.durable):
             page = pages.get(number, bytes(PAGE_BYTES))
@@ -92,6 +106,8 @@ class Inode:
 
     def sync(self) -> None:
         """Make every byte durable."""
+        if self.dirty:
+            self._own()
         for number in self.dirty:
             page = self.pages.get(number)
             if page is None:
@@ -103,8 +119,22 @@ class Inode:
 
     def fail_to_sync(self) -> None:
         """Forget what was to be written: so a kernel does after an error, whatever follows."""
-        self.dirty.clear()
+        if self.dirty:
+            self._own()
+            self.dirty.clear()
         self.last = None
+
+    def synced(self) -> "Inode":
+        """Return the file as a medium has it on which nothing arrived since the last sync."""
+        self.is_shared = True
+        return settled(self.durable, self.durable_bytes)
+
+    def written(self) -> "Inode":
+        """Return the file as a medium has it on which everything has arrived."""
+        if self.dirty:
+            return settled(self.kept(), self.size_bytes)
+        self.is_shared = True
+        return settled(self.durable, self.size_bytes)
 
     def kept(self) -> Pages:
         """Return the pages that the medium has if everything that was to be written got there."""
@@ -137,14 +167,15 @@ class Inode:
 
 def settled(pages: Pages, size_bytes: int) -> Inode:
     """Return a file that is on the medium as it is read."""
-    return Inode(pages, size_bytes, pages.copy(), size_bytes)
+    return Inode(pages, size_bytes, pages, size_bytes, is_shared=True)
 
 
 def read_pages(pages: Pages, offset: int, end: int) -> bytes:
     """Return the bytes from *offset* to *end*; zeros where there is no page."""
     first, last = offset // PAGE_BYTES, (end - 1) // PAGE_BYTES
-    zeros = bytes(PAGE_BYTES)
-    whole = b"".join([pages.get(number, zeros) for number in range(first, last + 1)])
+    if first == last:
+        return pages.get(first, ZEROS)[offset - first * PAGE_BYTES : end - first * PAGE_BYTES]
+    whole = b"".join([pages.get(number, ZEROS) for number in range(first, last + 1)])
     return whole[offset - first * PAGE_BYTES : end - first * PAGE_BYTES]
 
 

@@ -1,8 +1,9 @@
 """Equal bytes and equal keys give an equal verdict: a fleet works each out once.
 
-A hundred boxes read the same metadata and the same waves, each on its own in life. While a
-story with signatures is played, what the agent's pure readers answered is kept by their
-arguments; a refusal is worked out anew each time. The agent itself remembers nothing.
+A hundred boxes read the same metadata and the same waves, each on its own in life, and so do
+the boxes of a sweep after each cut. While a story with signatures is played, or swept, what
+the agent's pure readers answered is kept by their arguments; a refusal is worked out anew
+each time. The agent itself remembers nothing.
 """
 
 from collections.abc import Callable, Hashable, Iterator
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from functools import lru_cache, wraps
 from typing import Any, Final
 
+from oleada_agent.boot import control
 from oleada_agent.trust import keys, reading
 from oleada_wire import messages
 from oleada_wire.envelope import RoleKeys
@@ -28,6 +30,7 @@ def remembering() -> Iterator[None]:
     places: list[tuple[Any, str, Callable[[Any], Any]]] = [
         *((reading, name, lru_cache(KEPT)) for name in READERS),
         (keys.Key, "is_signed", lru_cache(KEPT)),
+        (control, "decode", lru_cache(KEPT)),
         (messages, "open_message", _by_role),
         (messages, "decode", _of_models),
     ]

@@ -22,6 +22,7 @@ from oleada_wire.words import Phase
 from oleada_lab.errors import LabError
 from oleada_lab.sim.crash import Kept
 from oleada_lab.sim.disk import IO_ERROR, NO_SPACE, Fault, Op, PowerCutError
+from oleada_lab.sim.remember import remembering
 from oleada_lab.sweep.box import Box
 from oleada_lab.sweep.finding import Finding, Kind
 from oleada_lab.sweep.judge import LEFTOVERS, judge
@@ -122,11 +123,12 @@ def run_sweep(plan: Plan) -> Result:
     """
     started_s = time.process_time()
     result = Result(plan)
-    for name in plan.stories:
-        story = STORIES[name]
-        start = begin(story, a_kit(), plan.seed)
-        for struck in _strikes(plan, story, result):
-            _add(result, story, struck, *_live(plan, story, struck, start.fork()))
+    with remembering():  # every box reads what another one has read
+        for name in plan.stories:
+            story = STORIES[name]
+            start = begin(story, a_kit(), plan.seed)
+            for struck in _strikes(plan, story, result):
+                _add(result, story, struck, *_live(plan, story, struck, start.fork()))
     result.cpu_s = time.process_time() - started_s
     return result
 

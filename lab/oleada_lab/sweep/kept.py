@@ -2,37 +2,67 @@
 
 import json
 from base64 import b64decode
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cache, lru_cache
 
 from oleada_agent import enrol
-from oleada_agent.trust.store import MetadataStore
+from oleada_agent.errors import StorageError
+from oleada_agent.trust.store import SECOND_COPY, file_name, inside
 
 from oleada_lab.sim.disk import SimDisk
+
+DENIED = inside(enrol.TRUST, "denied")
+AUDIT = inside(enrol.TRUST, "audit")
 
 
 def version(disk: SimDisk, role: str) -> int:
     """Return the highest version of *role* in its copies; 0 without a readable one."""
-    found = 0
-    for data in MetadataStore(disk, enrol.TRUST).read(role):
-        with suppress(ValueError):
-            found = max(found, json.loads(data)["signed"]["version"])
-    return found
+    return _highest(disk, enrol.TRUST, role, _version)
 
 
 def denied(disk: SimDisk) -> int:
     """Return how many digests the stored deny list names."""
-    found = 0
-    for data in MetadataStore(disk, f"{enrol.TRUST}/denied").read("list"):
-        with suppress(ValueError):
-            deny = json.loads(b64decode(json.loads(data)["payload"]))
-            found = max(found, len(deny["digests"]))
-    return found
+    return _highest(disk, DENIED, "list", _digests)
 
 
 def audited(disk: SimDisk) -> int:
     """Return of how many entries the highest stored head of the audit trail is."""
+    return _highest(disk, AUDIT, "head", _entries)
+
+
+def _highest(disk: SimDisk, folder: str, role: str, said: Callable[[bytes], int]) -> int:
     found = 0
-    for data in MetadataStore(disk, f"{enrol.TRUST}/audit").read("head"):
+    for data in _copies(disk, folder, role):
         with suppress(ValueError):
-            found = max(found, json.loads(b64decode(json.loads(data)["payload"]))["size"])
+            found = max(found, said(data))
     return found
+
+
+def _copies(disk: SimDisk, folder: str, role: str) -> Iterator[bytes]:
+    for path in _paths(folder, role):
+        with suppress(StorageError):
+            yield disk.read(path)
+
+
+@cache
+def _paths(folder: str, role: str) -> tuple[str, ...]:
+    name = file_name(role)
+    return inside(folder, name), inside(inside(folder, SECOND_COPY), name)
+
+
+@lru_cache
+def _version(data: bytes) -> int:
+    number: int = json.loads(data)["signed"]["version"]
+    return number
+
+
+@lru_cache
+def _digests(data: bytes) -> int:
+    return len(json.loads(b64decode(json.loads(data)["payload"]))["digests"])
+
+
+@lru_cache
+def _entries(data: bytes) -> int:
+    number: int = json.loads(b64decode(json.loads(data)["payload"]))["size"]
+    return number

@@ -17,6 +17,7 @@ from typing import Final
 from oleada_lab.errors import LabError
 from oleada_lab.sim.crash import NAMED, Kept
 from oleada_lab.sim.disk import Op
+from oleada_lab.sim.remember import remembering
 from oleada_lab.sweep.box import Box
 from oleada_lab.sweep.bugs import Bug
 from oleada_lab.sweep.finding import Cut, Failure, Finding
@@ -122,8 +123,9 @@ def run_sweep(plan: Plan) -> Result:
     """
     started_s = time.process_time()
     result = Result(plan)
-    for name in plan.stories:
-        result.stories[name] = _Sweep(plan, STORIES[name], a_kit()).run()
+    with remembering():  # every recovery reads what another one has read
+        for name in plan.stories:
+            result.stories[name] = _Sweep(plan, STORIES[name], a_kit()).run()
     result.cpu_s = time.process_time() - started_s
     return result
 

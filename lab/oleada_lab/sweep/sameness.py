@@ -7,6 +7,7 @@ one is kept). So is ``run/``, which the boot program empties before it looks at 
 
 import json
 import re
+from functools import lru_cache
 from typing import Any, Final
 
 from oleada_agent.boot import control
@@ -19,6 +20,8 @@ from oleada_lab.sim.inode import Content, read_pages
 from oleada_lab.sweep.world import World
 
 BOOT_ID: Final = re.compile(r"\d{8}-[0-9a-f]{8}")
+SPELT_MAX: Final = 4_000
+"""Contents whose spelling is kept: more than one story of a sweep has."""
 Fingerprint = tuple[Any, ...]
 
 
@@ -44,25 +47,38 @@ def _promised(world: World) -> tuple[Any, ...]:
 
 
 def _journal(content: Content, names: dict[str, str]) -> Any:
-    text = _text(content)
+    state = _state(content)
+    return content if state is None else BOOT_ID.sub(lambda found: _rename(found[0], names), state)
+
+
+@lru_cache(SPELT_MAX)
+def _state(content: Content) -> str | None:
+    """Return the state in a journal, spelt in one way; None when it is no journal."""
     try:
-        entry = json.loads(text)
-        state = entry["state"]
+        return json.dumps(json.loads(_text(content))["state"], sort_keys=True)
     except (ValueError, KeyError, TypeError):
-        return content
-    return BOOT_ID.sub(lambda found: _rename(found[0], names), json.dumps(state, sort_keys=True))
+        return None
 
 
 def _message(path: str, content: Content, names: dict[str, str]) -> tuple[str, Any]:
+    said = _said(content)
+    if said is None:
+        return "message", content
+    kind = path.rpartition("/")[2].split("-")[1:2]
+    text = BOOT_ID.sub(lambda found: _rename(found[0], names), said)
+    return f"{kind}{path.endswith('.tmp')}", text
+
+
+@lru_cache(SPELT_MAX)
+def _said(content: Content) -> str | None:
+    """Return a message without what counts up, spelt in one way; None when it is none."""
     try:
         message = json.loads(_text(content))
         for counted in ("id", "at_ms", "seq", "boot_id", "crc32"):
             message.pop(counted, None)
-    except (ValueError, AttributeError):
-        return "message", content
-    kind = path.rpartition("/")[2].split("-")[1:2]
-    text = BOOT_ID.sub(lambda found: _rename(found[0], names), json.dumps(message, sort_keys=True))
-    return f"{kind}{path.endswith('.tmp')}", text
+    except (ValueError, AttributeError, TypeError):
+        return None
+    return json.dumps(message, sort_keys=True)
 
 
 def _rename(boot_id: str, names: dict[str, str]) -> str:
