@@ -68,6 +68,7 @@ QUERIES: dict[str, dict[str, str]] = {
                     "region": "Brno", "rollout": "R-2", "wave": "1", "state": "updated",
                     "sort": "id", "limit": "5"},
     "ExportQuery": {"after": "3"},
+    "WhyQuery": {"device_id": "AAAA00000000", "version": "5.8.2", "rollout": "R-2"},
     "MembersQuery": {"after": "A", "limit": "5"},
     "ListQuery": {"before": "R-3", "limit": "5"},
     "ReleasesQuery": {"hardware_model": "VX-410"},

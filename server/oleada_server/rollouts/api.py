@@ -20,6 +20,7 @@ from oleada_server.accounts.access import identity, require_scope, steps_up
 from oleada_server.clock import now_utc
 from oleada_server.db import read_only
 from oleada_server.rollouts import groups_api, schemas, service
+from oleada_server.rollouts import why as explanations
 from oleada_server.rollouts.errors import BadPlanError
 from oleada_server.rollouts.once import DoneMeanwhileError, Once, done_before, record_done
 from oleada_server.rollouts.reading import BoxFilter
@@ -77,6 +78,21 @@ def preview(body: dict[str, Any]) -> ResponseReturnValue:
     spec = schemas.spec_from(body)
     read_only()
     return asdict(service.preview(spec))
+
+
+@blueprint.get("/why")
+@blueprint.arguments(schemas.WhyQuery, location="query")
+@blueprint.response(200)
+@require_scope("rollouts:read")
+def why(query: dict[str, Any]) -> ResponseReturnValue:
+    """Return why a box gets a release, by default its model's newest, or why not."""
+    read_only()
+    device_id, now = normalise_device_id(query["device_id"]), now_utc()
+    if "rollout" in query:
+        found = explanations.of_rollout(device_id, number_of(query["rollout"]), now)
+        return {"device_id": device_id, "rollout": query["rollout"], **schemas.why_json(found)}
+    found, version = explanations.of_release(device_id, query.get("version"), now)
+    return {"device_id": device_id, "version": version, **schemas.why_json(found)}
 
 
 @blueprint.get("/<rollout_ref>")

@@ -158,6 +158,18 @@ def show(rollout: str, as_json: bool) -> None:
     _print(connect().get(PATH + path_of(rollout)), as_json)
 
 
+@rollout_group.command("why")
+@click.argument("device_id")
+@click.option("--rollout", help="By this rollout, such as R-7.")
+@click.option("--version", help="Of this release; the newest of its model if neither is said.")
+@as_json
+def explain(device_id: str, rollout: str | None, version: str | None, as_json: bool) -> None:
+    """Say why the box DEVICE_ID gets a release, or why not: every rule, and what changes it."""
+    asked = {"device_id": device_id, "rollout": rollout, "version": version}
+    found = connect().get(f"{PATH}/why", asked)
+    print(json.dumps(found, indent=2) if as_json else _why_text(found))
+
+
 @rollout_group.command("list")
 @click.option("--before", help="Only rollouts older than this one.")
 @click.option("--limit", type=int, default=50, show_default=True, help="Rollouts a page.")
@@ -243,6 +255,21 @@ def _line(found: dict[str, Any]) -> str:
         waves.append(f"[{wave['position']} {wave['state']} {states}]")
     because = f": {found['state_reason']}" if found["state_reason"] else ""
     return f"{found['id']} {found['state']}{because} {' '.join(waves)}"
+
+
+def _why_text(found: dict[str, Any]) -> str:
+    about = found.get("rollout") or found["version"]
+    failed = sum(not rule["passed"] for rule in found["rules"])
+    lines = [f"{found['device_id']} and {about}: {failed or 'no'} rules fail"]
+    if found["begins_at"]:
+        lines.append(f"  it may begin from {found['begins_at']} on")
+    for rule in found["rules"]:
+        wanted = f", wanted {rule['wanted']}" if rule["wanted"] else ""
+        mark = "pass" if rule["passed"] else "FAIL"
+        lines.append(f"  {mark} {rule['rule']}: {rule['seen']}{wanted}")
+        if rule["change"]:
+            lines.append(f"       {rule['change']}")
+    return "\n".join(lines)
 
 
 def _preview_text(found: dict[str, Any]) -> str:

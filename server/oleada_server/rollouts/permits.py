@@ -26,6 +26,7 @@ from oleada_server.rollouts.states import IN_FLIGHT, BoxState
 MINUTE: Final = timedelta(minutes=1)
 LOADING: Final = (BoxState.LEASED, BoxState.DOWNLOADING)
 RATE_RETRY_S: Final = 30
+NO_TRAFFIC: Final = Traffic()
 
 
 def times_of(rollout: Rollout) -> Schedule:

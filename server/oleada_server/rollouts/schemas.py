@@ -11,6 +11,7 @@ from oleada_server.rollouts import approvals
 from oleada_server.rollouts.cover import where_from
 from oleada_server.rollouts.errors import BadPlanError
 from oleada_server.rollouts.evidence.spec import evidence_from
+from oleada_server.rollouts.explain import Explanation
 from oleada_server.rollouts.models import Rollout
 from oleada_server.rollouts.plan import exact
 from oleada_server.rollouts.reading import BoxRow, Failure, WaveCounts
@@ -110,6 +111,14 @@ class ListQuery(Schema):
 
     before = fields.String()
     limit = fields.Integer(load_default=50, validate=validate.Range(1, 200))
+
+
+class WhyQuery(Schema):
+    """Which box, and which release or rollout; of both, the rollout counts."""
+
+    device_id = fields.String(required=True)
+    version = fields.String()
+    rollout = fields.String()
 
 
 class BoxesQuery(Schema):
@@ -252,6 +261,24 @@ def missing_json(found: Missing) -> dict[str, Any]:
         "have": found.have,
         "needed": found.needed,
         "signed_until": runs_until,
+    }
+
+
+def why_json(found: Explanation) -> dict[str, Any]:
+    """Return every rule of an explanation; *begins_at* is when time alone lets it begin."""
+    return {
+        "passes": not found.failed,
+        "begins_at": found.begins_at and found.begins_at.isoformat(),
+        "rules": [
+            {
+                "rule": str(rule.name),
+                "passed": rule.passed,
+                "seen": rule.seen,
+                "wanted": rule.wanted,
+                "change": rule.change,
+            }
+            for rule in found.rules
+        ],
     }
 
 

@@ -35,6 +35,7 @@ from oleada_server.web import (
     security,
     status,
     system_strip,
+    why_page,
     words,
 )
 from oleada_server.web.serials import group
@@ -47,6 +48,7 @@ _PAGES = (
     devices,
     device_page,
     device_deeds,
+    why_page,
     firmware,
     audit_pages,
     people,
