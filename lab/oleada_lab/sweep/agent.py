@@ -300,7 +300,11 @@ class Agent:
     # -- promises ----------------------------------------------------------------------
 
     def _note_promises(self) -> None:
-        self._world.promises = self._world.promises.raised(self._promises())
+        """Write down what the box goes by; it must know that after the next start, too."""
+        now = self._promises()
+        if not self._world.disk.misdeeds:
+            now = now._replace(denied=max(now.denied, len(self._authority.denied)))
+        self._world.promises = self._world.promises.raised(now)
 
     def _keep_promises(self) -> None:
         """Write down what was promised before the start and is not so now."""
@@ -380,10 +384,9 @@ class Agent:
 
     def _probe(self) -> None:
         self._feed(ServerContacted())
-        if self._behaviour is Behaviour.UNHEALTHY:
-            self._feed(HealthFailed(detail="the media player never got ready"))
-        else:
-            self._feed(HealthPassed())
+        is_bad = self._behaviour is Behaviour.UNHEALTHY
+        failed = HealthFailed(detail="the media player never got ready")
+        self._feed(failed if is_bad else HealthPassed())
 
     def _ping(self) -> str:
         self._world.pings += 1
