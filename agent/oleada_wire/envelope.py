@@ -90,7 +90,11 @@ def payload_type(kind: str) -> str:
 
 def seal(kind: str, payload: Mapping[str, Any], signers: Iterable[Signer]) -> bytes:
     """Return *payload* as message *kind* in an envelope signed by each of *signers*."""
-    body = canonical.dumps(payload)
+    return seal_body(kind, canonical.dumps(payload), signers)
+
+
+def seal_body(kind: str, body: bytes, signers: Iterable[Signer]) -> bytes:
+    """Return *body*, which is spelt canonically, as ``seal`` returns a payload."""
     signed = pre_authentication(payload_type(kind), body)
     # Spelt by hand, as ``canonical`` would: key ids, base64 and our own types need no escape.
     signatures = b",".join(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from oleada_wire import messages, topics
+from oleada_wire import bulk, messages, topics
 from oleada_wire.messages import Assign, Assignment, Cohort, Window
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
@@ -112,7 +112,7 @@ def _queue_assigns(
     messaging.queue_retained_many(
         (
             topics.down(device_id, topics.Down.ASSIGN),
-            messages.seal(
+            bulk.seal(
                 Assign(messaging.next_header(now), device_id, number, found[device_id]), signers
             ),
             expires_at,
