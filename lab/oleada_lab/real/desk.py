@@ -18,6 +18,7 @@ from oleada_wire.messages import (
     Ack,
     Assign,
     Assignment,
+    AuditHead,
     Cohort,
     Deny,
     Header,
@@ -39,6 +40,9 @@ from oleada_lab.real.repository import MODEL
 HOUR_MS: Final = 3_600_000
 WAIT_MS: Final = 60_000
 TURN_WAIT_S: Final = 600
+ENTRIES: Final = 10
+"""By so many the audit trail has grown whenever metadata is told."""
+SOME_DIGEST: Final = "5b" * 32
 TURN: Final = "oleada-lab/turn"
 """Where the desk talks to itself, to learn that it has heard all that came before."""
 M = TypeVar("M", bound=Message)
@@ -61,6 +65,7 @@ class Desk:
         self.acknowledges = True
         self.grants = True
         self._seq = 0
+        self._entries = 0
         self._client = Client(
             CallbackAPIVersion.VERSION2, client_id="desk", protocol=MQTTProtocolVersion.MQTTv5
         )
@@ -150,7 +155,13 @@ class Desk:
         self._publish(topic, payload, retain=False)
 
     def _meta(self) -> bytes:
-        return messages.encode(Meta(self.header(), self.repository.plain_files()))
+        """Return the metadata with a head of the audit trail, which has grown since."""
+        self._entries += ENTRIES
+        head = AuditHead(
+            self.header(), self._entries, SOME_DIGEST, SOME_DIGEST, 0, clock.now_ms()
+        )  # fmt: skip
+        sealed = messages.seal(head, [self.repository.director]).decode()
+        return messages.encode(Meta(self.header(), self.repository.plain_files(), sealed))
 
     def _publish(self, topic: str, payload: bytes, *, retain: bool = True) -> None:
         self._client.publish(topic, payload, qos=1, retain=retain)
