@@ -10,6 +10,7 @@ examples, in docs/explanation/evidence.md).
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from oleada_server.rollouts.evidence import bounds
@@ -64,11 +65,13 @@ class Matured:
         boxes: Whose trial became old enough, or that reported a bad end.
         silent: Of them, those without a verdict.
         dark_share: The most that may have gone dark beside them (an upper bound).
+        dark_least: The least that surely did (a lower bound).
     """
 
     boxes: int
     silent: int
     dark_share: float
+    dark_least: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +151,7 @@ class Verdict:
     room: int
 
 
+@lru_cache(maxsize=16)
 def judge(evidence: Evidence) -> Verdict:
     """Return what *evidence* says; the same numbers say the same, at every look."""
     terms, strata = evidence.terms, evidence.strata
@@ -203,11 +207,14 @@ def log_e_over(strata: Sequence[Stratum], planned: int, terms: Terms) -> float:
 def is_proven(evidence: Evidence) -> bool:
     """Return whether more than the allowed share of bad boxes is ruled out, and nothing smells.
 
-    Silent boxes count as bad here: nothing that is silent is ever green.
+    Silent boxes count as bad here, because nothing that is silent is ever green; but what
+    surely went dark beside them is no harm of the release.
     """
     terms, total = evidence.terms, evidence.total
     harmed = total.bad + total.silent
-    if not bounds.is_below(harmed, total.good + harmed, terms.bad_share_max, terms.doubt):
+    ended = total.good + harmed
+    usual = sum(look.boxes * look.dark_least for look in total.looks) / max(ended, 1)
+    if not bounds.is_below(harmed, ended, min(terms.bad_share_max + usual, 0.99), terms.doubt):
         return False
     return judge(evidence).log_e < DOUBTFUL
 
@@ -258,6 +265,11 @@ def dark_share(boxes: int, dark: int, accepted_share: float) -> float:
     """
     bound = bounds.share_at_most(dark, boxes, DARK_DOUBT)
     return min(max(bound, accepted_share), 0.99)
+
+
+def dark_least(boxes: int, dark: int) -> float:
+    """Return the least of *boxes* beside that goes dark for ordinary reasons, as *dark* did."""
+    return 1.0 - bounds.share_at_most(boxes - dark, boxes, DARK_DOUBT)
 
 
 def _asks(evidence: Evidence) -> bool:

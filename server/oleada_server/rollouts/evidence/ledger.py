@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, case, func, insert, literal, null, select, update
 
 from oleada_server.db import chunks, db
-from oleada_server.rollouts.evidence import looks
+from oleada_server.rollouts.evidence import looks, slow_start
 from oleada_server.rollouts.evidence.judge import Evidence, Matured, Stratum, Terms
 from oleada_server.rollouts.evidence.models import (
     BoxOutcome,
@@ -111,7 +111,7 @@ def evidence(rollout_id: int, in_flight_max: int) -> Evidence | None:
     terms = terms_of(rollout_id)
     if terms is None:
         return None
-    strata = _strata(rollout_id, looks.dark_shares(rollout_id, terms.accepted_share))
+    strata = _strata(rollout_id, looks.darkness(rollout_id, terms.accepted_share))
     if not strata:
         return None
     accepted = select(func.sum(func.coalesce(Wave.silent_accepted, 0))).where(
@@ -141,7 +141,7 @@ def halts(box: BoxInWave) -> bool:
 def room(rollout_id: int, most: int) -> int:
     """Return how many boxes may be at work: as decided, less what bad ends keep since."""
     terms = terms_of(rollout_id)
-    return most if terms is None else max(terms.room - _kept_by_bad(rollout_id), 0)
+    return most if terms is None else slow_start.left(terms.room, _kept_by_bad(rollout_id))
 
 
 def is_halted() -> ColumnElement[bool]:
@@ -165,7 +165,7 @@ def unripe(rollout_id: int) -> dict[int, int]:
     return {row[0]: row[1] for row in db.session.execute(query)}
 
 
-def _strata(rollout_id: int, shares: Mapping[int, float]) -> tuple[Stratum, ...]:
+def _strata(rollout_id: int, shares: Mapping[int, tuple[float, float]]) -> tuple[Stratum, ...]:
     query = select(StratumRow).where(StratumRow.rollout_id == rollout_id)
     rows = db.session.scalars(query.order_by(StratumRow.version)).all()
     whole, looked = _counts(rollout_id) if rows else ({}, {})
@@ -173,7 +173,10 @@ def _strata(rollout_id: int, shares: Mapping[int, float]) -> tuple[Stratum, ...]
 
 
 def _stratum(
-    row: StratumRow, whole: Mapping[str, int], looked: Looked, shares: Mapping[int, float]
+    row: StratumRow,
+    whole: Mapping[str, int],
+    looked: Looked,
+    shares: Mapping[int, tuple[float, float]],
 ) -> Stratum:
     watched, alone, alone_silent = [], 0, 0
     for (stratum_id, look_id), states in sorted(looked.items()):
@@ -184,7 +187,7 @@ def _stratum(
         if look_id not in shares:
             alone, alone_silent = alone + boxes, alone_silent + silent
         else:
-            watched.append(Matured(boxes, silent, shares[look_id]))
+            watched.append(Matured(boxes, silent, *shares[look_id]))
     bad, silent, good = (
         whole.get(state, 0) for state in (Counted.BAD, Counted.SILENT, Counted.GOOD)
     )

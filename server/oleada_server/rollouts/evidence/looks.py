@@ -80,20 +80,22 @@ def _turn(
         terms.looked_at = now
 
 
-def dark_shares(rollout_id: int, accepted_share: float) -> Mapping[int, float]:
-    """Return the most that may go dark for ordinary reasons, by look; void ones are left out.
+def darkness(rollout_id: int, accepted_share: float) -> Mapping[int, tuple[float, float]]:
+    """Return the most and the least that goes dark anyway, by look; void ones are left out.
 
-    A trial reaches back into the look before, so the worse of both counts. A look that is
-    still open counts with what went dark in it so far.
+    A trial reaches back into the look before, so the wider of both counts. A look that is
+    still open counts with what went dark in it so far, for the most alone.
     """
     query = select(ControlLook).where(ControlLook.rollout_id == rollout_id)
-    shares: dict[int, float] = {}
-    before = 0.0
+    shares: dict[int, tuple[float, float]] = {}
+    before = (0.0, 1.0)
     for one in db.session.scalars(query.order_by(ControlLook.id)):
-        here = 0.0
+        here = (0.0, 1.0)
         if one.dark is not None:
-            here = judge.dark_share(one.boxes, one.dark, accepted_share)
-            shares[one.id] = max(here, before)
+            most = judge.dark_share(one.boxes, one.dark, accepted_share)
+            here = (most, judge.dark_least(one.boxes, one.dark) if one.closed_at else 1.0)
+            least = min(here[1], before[1])
+            shares[one.id] = (max(most, before[0]), least if least < 1 else 0.0)
         before = here
     return shares
 

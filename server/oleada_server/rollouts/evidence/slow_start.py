@@ -34,4 +34,9 @@ def room(
     wide = min(start_boxes + good, in_flight_max)
     if log_e >= DOUBTFUL:
         wide = min(wide, TRICKLE)
-    return max(wide - kept_by_bad, 0)
+    return left(wide, kept_by_bad)
+
+
+def left(wide: int, kept_by_bad: int) -> int:
+    """Return what bad ends leave of *wide* places: one at least, else nothing would decide."""
+    return max(wide - kept_by_bad, 1) if wide else 0

@@ -131,7 +131,7 @@ def test_one_more_failure_never_lets_go_what_was_halted(begun: int, drawn: st.Da
     before, after = said(one(begun=begun, bad=bad)), said(one(begun=begun + 1, bad=bad + 1))
 
     assert after.halts_all or not before.halts_all
-    assert after.room <= before.room or after.room == 0
+    assert after.room <= max(before.room, 1)
 
 
 def test_from_e_ten_on_there_is_a_trickle() -> None:
@@ -145,8 +145,8 @@ def test_from_e_ten_on_there_is_a_trickle() -> None:
     ("good", "kept", "log_e", "asks", "boxes"),
     [
         (0, 0, 0.0, False, 20), (7, 0, 0.0, False, 27), (5000, 0, 0.0, False, 2000),
-        (7, 3, 0.0, False, 24), (0, 25, 0.0, False, 0), (900, 0, DOUBTFUL, False, 5),
-        (900, 9, DOUBTFUL, False, 0), (900, 0, 0.0, True, 0),
+        (7, 3, 0.0, False, 24), (0, 25, 0.0, False, 1), (900, 0, DOUBTFUL, False, 5),
+        (900, 9, DOUBTFUL, False, 1), (900, 0, 0.0, True, 0),
     ],
 )  # fmt: skip
 def test_the_room_grows_by_one_for_each_good_box_and_a_bad_one_keeps_its_place(

@@ -1,0 +1,203 @@
+"""What other systems do, as their documentation or source says it, over the same fleets.
+
+Each rule is told what it could know: who was told to begin, and who reported what. A person
+is played only where the rule needs one.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from oleada_lab.rollouts.fleet import Batch, Fleet
+from oleada_lab.rollouts.ours import Ended
+
+MINUTES_MAX: Final = 7 * 24 * 60
+DAY_MIN: Final = 24 * 60
+LOOK_EVERY_MIN: Final = 8 * 60
+NOTICED: Final = 0.05
+"""A person who looks notices when more than one box in twenty failed or is missing."""
+
+
+@dataclass(slots=True)
+class Told:
+    """Boxes that were told to begin in one minute, and what they said since."""
+
+    begun: int
+    good: int = 0
+    failed: int = 0
+    timed_out: int = 0
+
+
+@dataclass(slots=True)
+class Seen:
+    """What a rule knows at a minute; *newest* are the last outcomes, True for a failure."""
+
+    boxes: int
+    minute: int = 0
+    begun: int = 0
+    good: int = 0
+    failed: int = 0
+    timed_out: int = 0
+    newest: list[bool] = field(default_factory=list)
+    batches: list["Told"] = field(default_factory=list)
+
+    @property
+    def executed(self) -> int:
+        """Return how many have ended, as far as anybody was told."""
+        return self.good + self.failed + self.timed_out
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The rule cancels what has not begun."""
+
+
+Due = defaultdict[int, list[tuple[Told, str, int]]]
+Rule = Callable[[Seen], int | Stop]
+"""Told what is known, returns how many boxes may have begun by now, or that it stops."""
+
+
+def play(fleet: Fleet, rule: Rule, timeout_min: int | None = None) -> Ended:
+    """Play *rule* over *fleet*; boxes that say nothing time out after *timeout_min*."""
+    seen = Seen(fleet.boxes)
+    due: Due = defaultdict(list)
+    harmed = 0
+    for minute in range(MINUTES_MAX):
+        seen.minute = minute
+        for told, what, boxes in due.pop(minute, ()):
+            for one in (seen, told):
+                setattr(one, what, getattr(one, what) + boxes)
+            seen.newest = (seen.newest + [what != "good"] * boxes)[-1000:]
+        said = rule(seen)
+        if isinstance(said, Stop):
+            return Ended(harmed, seen.begun, minute, "halted")
+        more = min(said, fleet.boxes) - seen.begun
+        if more > 0:
+            batch = fleet.begin(more)
+            seen.batches.append(Told(more))
+            seen.begun, harmed = seen.begun + more, harmed + batch.harmed
+            _plan(batch, due, seen.batches[-1], minute, timeout_min)
+        if seen.begun == fleet.boxes and not due:
+            return Ended(harmed, seen.begun, minute, "finished")
+    return Ended(harmed, seen.begun, MINUTES_MAX, "stands still")
+
+
+def _plan(batch: Batch, due: Due, told: Told, minute: int, timeout_min: int | None) -> None:
+    for delay, boxes in batch.good:
+        due[minute + delay].append((told, "good", boxes))
+    for delay, boxes in batch.failed:
+        due[minute + delay].append((told, "failed", boxes))
+    if batch.mute and timeout_min is not None:
+        due[minute + timeout_min].append((told, "timed_out", batch.mute))
+
+
+def all_at_once(seen: Seen) -> int | Stop:
+    """Everybody is told at once, and nobody looks."""
+    return seen.boxes
+
+
+def timed_phases(seen: Seen) -> int | Stop:
+    """Mender: phases of a share each, one after another by the clock; no abort of its own.
+
+    Phased rollouts name ``batch_size`` in percent and ``start_ts`` (docs.mender.io,
+    "Deployments", phased rollout): 5 %, 15 % and the rest, a day apart.
+    """
+    share = (0.05, 0.20, 1.0)[min(seen.minute // DAY_MIN, 2)]
+    return int(share * seen.boxes)
+
+
+def a_person_looks(seen: Seen) -> int | Stop:
+    """XConf and any timed phases with a person: a share is raised by hand, or not.
+
+    XConf's percent filter covers a share of devices by the hash of their address and has
+    no condition that takes it back (rdkcentral/xconfserver, ``PercentFilterValue``); the
+    person looks every eight hours and notices more than one box in twenty.
+    """
+    missing = seen.begun - seen.good
+    is_time = seen.minute and seen.minute % LOOK_EVERY_MIN == 0
+    if is_time and missing > NOTICED * seen.begun:
+        return Stop()
+    return timed_phases(seen)
+
+
+@dataclass(slots=True)
+class Aws:
+    """AWS IoT Jobs: an exponential rate, and abort criteria by share of what has ended.
+
+    ``exponentialRate`` (API_ExponentialRolloutRate): *base* things a minute, times *factor*
+    each time *every* more were notified, up to ``maximumPerMinute``. ``abortConfig``
+    (API_AbortCriteria): cancel when a failure type has reached ``thresholdPercentage`` of
+    the executions that ended, once ``minNumberOfExecutedThings`` have. The figures are
+    those of the documentation's example: 50 a minute, doubled each 1000, at most 1000;
+    FAILED 20 % of 100, TIMED_OUT 50 % of 200, in progress at most 100 minutes.
+    """
+
+    base: int = 50
+    factor: float = 2.0
+    every: int = 1000
+    maximum: int = 1000
+    allowed: int = 0
+
+    def rate(self, notified: int) -> int:
+        """Return how many are notified in the next minute."""
+        return min(int(self.base * self.factor ** (notified // self.every)), self.maximum)
+
+    def __call__(self, seen: Seen) -> int | Stop:
+        """Return how many may have begun, or that a criterion is met."""
+        ended = seen.executed
+        if ended >= 100 and seen.failed >= 0.20 * ended:
+            return Stop()
+        if ended >= 200 and seen.timed_out >= 0.50 * ended:
+            return Stop()
+        self.allowed += self.rate(min(self.allowed, seen.boxes * 10))
+        return self.allowed
+
+
+AWS_TIMEOUT_MIN: Final = 100
+
+
+@dataclass(slots=True)
+class HawkBit:
+    """Eclipse hawkBit: groups; a share of finished opens the next, a share of errors stops.
+
+    ``ThresholdRolloutGroupErrorCondition``: errors of a group divided by all its actions,
+    more than the threshold; ``ThresholdRolloutGroupSuccessCondition``: finished of a group,
+    at least the threshold (eclipse-hawkbit/hawkbit). Ten groups, 50 % and 10 %.
+    """
+
+    groups: int = 10
+    success: float = 0.50
+    errors: float = 0.10
+
+    def __call__(self, seen: Seen) -> int | Stop:
+        """Return how many may have begun, or that a group has too many errors."""
+        if any(group.failed > self.errors * group.begun for group in seen.batches):
+            return Stop()
+        newest = seen.batches[-1] if seen.batches else None
+        is_next = newest is None or newest.good >= self.success * newest.begun
+        opened = len(seen.batches) + is_next
+        return seen.boxes if opened >= self.groups else opened * (seen.boxes // self.groups)
+
+
+@dataclass(slots=True)
+class FreeAcs:
+    """FreeACS: a job for a group; it stops at N bad ends of the last M.
+
+    ``StopRule`` with a number and a maximum counts failures among the newest outcomes, and
+    those unconfirmed within ``unconfirmed_timeout`` as well (freeacs/freeacs,
+    ``JobRuleEnforcer``). Boxes begin when they call, spread over a day; 10 of the last 100,
+    unconfirmed after an hour.
+    """
+
+    number: int = 10
+    of_last: int = 100
+
+    def __call__(self, seen: Seen) -> int | Stop:
+        """Return how many have called by now, or that the stop rule matches."""
+        if sum(seen.newest[-self.of_last :]) >= self.number:
+            return Stop()
+        return min(seen.boxes, seen.boxes * (seen.minute + 1) // DAY_MIN)
+
+
+FREE_ACS_TIMEOUT_MIN: Final = 60

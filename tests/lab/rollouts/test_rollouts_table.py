@@ -1,0 +1,141 @@
+"""The table of rollouts in its short form, and every other rule on an example of its source."""
+
+import math
+from typing import Any
+
+import pytest
+from oleada_lab.rollouts import peers, table
+from oleada_lab.rollouts.fleet import DELAYS, Fate, Fleet
+from oleada_lab.rollouts.ours import ripe_after_min
+from oleada_lab.rollouts.peers import Aws, FreeAcs, HawkBit, Seen, Stop, Told
+
+BRICK = Fate(killed=1.0, dark=0.02)
+
+
+@pytest.fixture(scope="module")
+def measured() -> dict[str, Any]:
+    return table.measure(table.SHORT)
+
+
+HARMED_MAX = {
+    "silent brick, 100 %": 20,
+    "silent, 20 %": 15,
+    "silent, 5 %": 25,
+    "silent, 2 %": 40,
+    "reported, 5 %": 15,
+    "reported, 2 %": 30,
+}
+"""Of 5000 boxes, in the middle run; generous by a half over what was measured."""
+
+
+def test_a_bad_release_harms_few_in_every_row(measured: dict[str, Any]) -> None:
+    harmed = {name: row[table.OURS]["harmed_median"] for name, row in measured["bad"].items()}
+
+    assert set(harmed) == set(HARMED_MAX)
+    assert {name for name in harmed if harmed[name] > HARMED_MAX[name]} == set()
+
+
+def test_a_silent_brick_never_costs_more_than_the_first_boxes(measured: dict[str, Any]) -> None:
+    brick = measured["bad"]["silent brick, 100 %"]
+
+    assert brick[table.OURS]["harmed_p95"] == 20
+    assert brick[table.OURS]["how"] == {"halted": table.SHORT.runs}
+    assert min(cell["harmed_median"] for rule, cell in brick.items() if rule != table.OURS) > 100
+
+
+def test_what_is_really_bad_is_halted_by_itself(measured: dict[str, Any]) -> None:
+    halted = {
+        name: row[table.OURS]["how"].get("halted", 0) / table.SHORT.runs
+        for name, row in measured["bad"].items()
+    }
+
+    assert halted["silent, 20 %"] == 1
+    assert halted["reported, 5 %"] > 0.8
+    assert measured["bad"]["silent, 5 %"][table.OURS]["how"].get("finished", 0) == 0
+
+
+def test_a_good_release_is_hardly_ever_halted_and_soon_everywhere(
+    measured: dict[str, Any],
+) -> None:
+    for row in measured["good"].values():
+        assert row["halted"] <= 2  # a halt in a hundred is what alpha allows
+        assert row["held"] <= row["runs"] * 0.15
+        assert 4 < row["hours"]["median"] < 8
+
+
+def test_our_planner_harms_fewer_than_every_other_rule_where_it_matters(
+    measured: dict[str, Any],
+) -> None:
+    for name in ("silent brick, 100 %", "silent, 20 %", "reported, 5 %"):
+        row = measured["bad"][name]
+        others = [cell["harmed_median"] for rule, cell in row.items() if rule != table.OURS]
+        assert row[table.OURS]["harmed_median"] < min(others), name
+
+
+def test_reports_come_after_twelve_minutes_and_a_trial_counts_when_nearly_all_have_come() -> None:
+    assert sum(share for _, share in DELAYS) == pytest.approx(1)
+    assert sum(minutes * share for minutes, share in DELAYS) == pytest.approx(12, abs=0.1)
+    assert ripe_after_min() == 22
+
+
+def test_a_fleet_is_dealt_exactly_and_by_its_shares() -> None:
+    fleet = Fleet(10_000, Fate(failed=0.02, killed=0.05, dark=0.03), seed=3)
+    batches = [fleet.begin(boxes) for boxes in [1, 7, 20, 972] * 10]
+
+    good = sum(n for batch in batches for _, n in batch.good)
+    failed = sum(n for batch in batches for _, n in batch.failed)
+    assert good + failed + sum(batch.mute for batch in batches) == 10_000
+    for seen, share in ((failed, 0.02), (sum(batch.killed for batch in batches), 0.05)):
+        assert abs(seen - share * 10_000) < 4 * math.sqrt(share * 10_000)
+    twice = [Fleet(10, BRICK, seed).begin(10) for seed in (5, 5)]
+    assert twice[0] == twice[1]
+
+
+def test_aws_doubles_its_rate_each_thousand_notified_up_to_the_maximum() -> None:
+    rule = Aws()
+
+    rates = [rule.rate(notified) for notified in (0, 999, 1000, 2000, 4000, 5000, 9000)]
+    assert rates == [50, 50, 100, 200, 800, 1000, 1000]
+
+
+def test_aws_cancels_at_its_threshold_once_enough_have_executed() -> None:
+    assert Aws()(Seen(1000, begun=200, good=79, failed=20)) != Stop()
+    assert Aws()(Seen(1000, begun=200, good=80, failed=20)) == Stop()
+    assert Aws()(Seen(1000, begun=200, good=81, failed=19)) != Stop()
+    assert Aws()(Seen(1000, begun=300, good=100, timed_out=100)) == Stop()
+
+
+def test_hawkbit_stops_above_the_errors_of_a_group_and_opens_the_next_at_its_success() -> None:
+    def of(good: int, failed: int) -> int | Stop:
+        return HawkBit()(Seen(1000, begun=100, batches=[Told(100, good, failed)]))
+
+    assert of(0, 11) == Stop()
+    assert of(49, 10) == 100
+    assert of(50, 10) == 200
+
+
+def test_freeacs_stops_at_so_many_of_the_last_so_many() -> None:
+    fine = [False] * 95
+
+    assert FreeAcs()(Seen(1000, newest=[True] * 9 + fine)) != Stop()
+    assert FreeAcs()(Seen(1000, newest=fine + [True] * 10)) == Stop()
+    assert FreeAcs()(Seen(1000, newest=[True] * 10 + [False] * 100)) != Stop()
+
+
+def test_phases_go_on_by_the_clock_alone_and_a_person_stops_what_is_plainly_bad() -> None:
+    day = peers.DAY_MIN
+    whole = Fleet(1000, BRICK, seed=1)
+
+    assert [peers.timed_phases(Seen(1000, minute=m)) for m in (0, day, 2 * day)] == [50, 200, 1000]
+    assert peers.play(whole, peers.a_person_looks).harmed == 50
+    assert peers.a_person_looks(Seen(1000, minute=480, begun=100, good=95)) != Stop()
+    assert peers.a_person_looks(Seen(1000, minute=480, begun=100, good=94)) == Stop()
+
+
+def test_all_at_once_harms_all() -> None:
+    assert peers.play(Fleet(300, BRICK, seed=1), peers.all_at_once).harmed == 300
+
+
+def test_the_interval_of_no_halt_in_two_thousand_is_under_a_fifth_of_a_percent() -> None:
+    assert table.interval(0, 2000) == (0.0, 0.00184)
+    assert table.interval(5, 400)[0] < 0.0125 < table.interval(5, 400)[1]
