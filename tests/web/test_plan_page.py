@@ -165,6 +165,7 @@ MISTYPED: list[tuple[dict[str, str], str]] = [
     ({"release": ""}, "Choose the firmware to install."),
     ({"release": "VX-410/9.9.9"}, "There is no release 9.9.9"),
     ({"in_flight": "many"}, "Boxes at work at one time: a whole number"),
+    ({"start_boxes": "few"}, "Boxes to begin with: a whole number"),
     ({"w1-until": "colour=red"}, "is no attribute of boxes"),
     ({"w1-until": "count=0"}, "A count of boxes is a number from 1"),
     ({"window": "weekly", "windows": ""}, "Write at least one window"),
@@ -322,6 +323,7 @@ RULED = {
     "rate": "50 x2 every 1000 succeeded up to 1000", "region_max": "40",
     "bandwidth": "20 MB/s", "region_bandwidth": "2 MB/s", "box_bandwidth": "500 kB/s",
     "retry": "download", "abort": "failed > 5 % from 100", "newcomers": "yes",
+    "slow": "yes", "start_boxes": "7",
 }  # fmt: skip
 
 
@@ -349,3 +351,16 @@ def test_every_rule_is_typed_previewed_stored_and_shown_again(
         db.session.remove()
     assert stored is not None
     assert set(stored) == set(NAMES)
+
+
+def test_the_preview_says_how_the_plan_would_go(free_app: Flask, signed_in: SignIn) -> None:
+    client = signed_in(free_app)
+    fields = fields_of(client.get("/rollouts/new?release=VX-410/5.8.2").text)
+
+    once = {**fields, "window": "any", "slow": "yes", "start_boxes": "3", "in_flight": "50"}
+    page = press(client, {**once, "do": "template:once"}, "template:once").text
+    seen = re.findall(r"<li>(.*?)</li>", page[page.index("How it would go") :])
+
+    assert any(line.startswith("<b>Done ") for line in seen)
+    assert any("fail on it: <b>3 boxes</b> harmed" in line for line in seen), seen
+    assert any("With 100 at work at one time: done" in line for line in seen)

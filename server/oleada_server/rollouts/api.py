@@ -74,10 +74,12 @@ def create(body: dict[str, Any]) -> ResponseReturnValue:
 @blueprint.response(200)
 @require_scope("rollouts:read")
 def preview(body: dict[str, Any]) -> ResponseReturnValue:
-    """Return which boxes a plan would cover now, and why others are left out."""
-    spec = schemas.spec_from(body)
+    """Return which boxes a plan would cover, why others are left out, and how it would go."""
+    spec, now = schemas.spec_from(body), now_utc()
     read_only()
-    return asdict(service.preview(spec))
+    found = service.preview(spec)
+    replay = service.dry_run(spec, found, now)
+    return {**asdict(found), "dry_run": replay and schemas.replay_json(replay)}
 
 
 @blueprint.get("/why")

@@ -257,6 +257,25 @@ def _line(found: dict[str, Any]) -> str:
     return f"{found['id']} {found['state']}{because} {' '.join(waves)}"
 
 
+def _replay_lines(found: dict[str, Any]) -> list[str]:
+    good = found["good"]
+    known = f"{found['days']} days of {found['boxes']} boxes" if found["days"] else "no history"
+    ends = good["ends_at"] or "not without a person"
+    lines = [
+        f"  replayed on {known}: done {ends}, {good['peak_bytes_s']} bytes/s at most, "
+        f"{good['unreached']} boxes not reached"
+    ]
+    for run in found["damage"]:
+        end = {"": "goes on to its end", "held": "waits for a person"}.get(
+            run["stopped_by"], f"stopped by {run['stopped_by']}"
+        )
+        lines.append(f"  if {run['share']:.0%} break: {run['harmed']} boxes harmed, {end}")
+    for width in found["widths"]:
+        done = width["ends_at"] or "not without a person"
+        lines.append(f"  with {width['in_flight_max']} at work: done {done}")
+    return lines
+
+
 def _why_text(found: dict[str, Any]) -> str:
     about = found.get("rollout") or found["version"]
     failed = sum(not rule["passed"] for rule in found["rules"])
@@ -278,5 +297,8 @@ def _preview_text(found: dict[str, Any]) -> str:
         versions = ", ".join(f"{n} on {name}" for name, n in wave["from_versions"].items())
         lines.append(f"  wave {position} {wave['name']}: {wave['boxes']} boxes ({versions})")
     lines += [f"  left out: {n} {reason}" for reason, n in found["left_out"].items()]
+    lines += [f"  {n} more without the rule {reason}" for reason, n in found["gains"].items()]
+    if found["dry_run"]:
+        lines += _replay_lines(found["dry_run"])
     lines.append(f"  salt {found['salt']}: plan with it to get exactly these boxes")
     return "\n".join(lines)

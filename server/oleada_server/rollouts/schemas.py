@@ -1,5 +1,6 @@
 """The shapes of the REST API of rollouts: what is read, and what is answered."""
 
+from dataclasses import asdict
 from typing import Any
 
 from marshmallow import Schema, fields, validate
@@ -9,11 +10,13 @@ from oleada_wire.messages import Window
 
 from oleada_server.rollouts import approvals
 from oleada_server.rollouts.cover import where_from
+from oleada_server.rollouts.dryrun import Run
 from oleada_server.rollouts.errors import BadPlanError
 from oleada_server.rollouts.evidence.spec import evidence_from
 from oleada_server.rollouts.explain import Explanation
 from oleada_server.rollouts.models import Rollout
 from oleada_server.rollouts.plan import exact
+from oleada_server.rollouts.presence import Replay
 from oleada_server.rollouts.reading import BoxRow, Failure, WaveCounts
 from oleada_server.rollouts.rules import rules_from
 from oleada_server.rollouts.rules_schema import RulesPlan, WherePlan
@@ -280,6 +283,24 @@ def why_json(found: Explanation) -> dict[str, Any]:
             for rule in found.rules
         ],
     }
+
+
+def replay_json(found: Replay) -> dict[str, Any]:
+    """Return a plan replayed on the presence of the last days; what may break, by share."""
+    return {
+        "days": found.days,
+        "boxes": found.boxes,
+        "good": _run_json(found.good),
+        "damage": [{"share": share, **_run_json(run)} for share, run in found.damage.items()],
+        "widths": [
+            {"in_flight_max": width, "ends_at": ends_at and ends_at.isoformat()}
+            for width, ends_at in found.widths.items()
+        ],
+    }
+
+
+def _run_json(run: Run) -> dict[str, Any]:
+    return {**asdict(run), "ends_at": run.ends_at and run.ends_at.isoformat()}
 
 
 def failure_json(failure: Failure) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 from oleada_server.audit import service as audit
 from oleada_server.db import chunks, db
 from oleada_server.releases.models import Release
-from oleada_server.rollouts import approvals, deeds, rows, ticks
+from oleada_server.rollouts import approvals, deeds, presence, rows, ticks
 from oleada_server.rollouts import preview as previews
 from oleada_server.rollouts.advance import end
 from oleada_server.rollouts.approvals import approve, ask_approval, send_back
@@ -30,6 +30,7 @@ from oleada_server.rollouts.holds import go_on
 from oleada_server.rollouts.leases import record_lease_request
 from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
 from oleada_server.rollouts.once import Once, done_before, record_done
+from oleada_server.rollouts.presence import Replay
 from oleada_server.rollouts.preview import Preview
 from oleada_server.rollouts.progress import updated_by_time
 from oleada_server.rollouts.reading import (
@@ -65,6 +66,7 @@ __all__ = [
     "boxes",
     "count_in",
     "create",
+    "dry_run",
     "get",
     "go_on",
     "list_rollouts",
@@ -112,6 +114,11 @@ def preview(spec: RolloutSpec) -> Preview:
     """
     release = _release(spec)
     return previews.shown(spec, release, previews.membership(spec, release, _salts()))
+
+
+def dry_run(spec: RolloutSpec, found: Preview, now: datetime) -> Replay | None:
+    """Return how *spec*, previewed as *found*, would go; None where it covers too little."""
+    return presence.replayed(spec, found, now)
 
 
 def create(

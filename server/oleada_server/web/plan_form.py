@@ -18,6 +18,7 @@ from oleada_wire.messages import Window
 
 from oleada_server.rollouts.cover import Cover, parse_cover
 from oleada_server.rollouts.errors import BadPlanError
+from oleada_server.rollouts.evidence.spec import EvidenceSpec
 from oleada_server.rollouts.models import Rollout
 from oleada_server.rollouts.spec import WAVES_MAX, RolloutSpec, WaveSpec
 from oleada_server.web import plan_rules
@@ -76,6 +77,7 @@ class PlanForm:
         window: ``any``; ``daily``, then *begin* to *end*, ``HH:MM``; or ``weekly``, then the
             *windows* of *rules*.
         rules: The rules as typed, by the names of ``plan_rules.FIELDS``.
+        slow: Not empty to begin with *start_boxes* and to judge by evidence.
         start: ``now`` or ``at``; then *start_at*, local time of the reader's zone.
     """
 
@@ -91,6 +93,8 @@ class PlanForm:
     name: str = ""
     in_flight: str = "500"
     silent_after: str = "24 h"
+    slow: str = ""
+    start_boxes: str = "20"
     remark: str = ""
     salt: str = ""
     shown: str = ""
@@ -137,8 +141,8 @@ def read(form: Mapping[str, str]) -> PlanForm:
 
 
 _COLUMNS: Final = ("name", "until", "updated", "failed", "silent", "sample", "soak")
-_TEXTS: Final = ("release", "boxes", "window", "begin", "end", "start", "start_at", "name",
-                 "in_flight", "silent_after", "salt", "shown", "once")  # fmt: skip
+_TEXTS: Final = (*"slow start_boxes release boxes window begin end start name start_at".split(),
+                 *"in_flight silent_after salt shown once".split())  # fmt: skip
 
 
 def like(rollout: Rollout, spec: RolloutSpec) -> PlanForm:
@@ -158,6 +162,8 @@ def like(rollout: Rollout, spec: RolloutSpec) -> PlanForm:
         name="" if rollout.name.endswith(rollout.release.version) else rollout.name,
         in_flight=str(spec.in_flight_max),
         silent_after=_soak_text(spec.silent_after_s),
+        slow="" if spec.evidence is None else "yes",
+        start_boxes=str((spec.evidence or EvidenceSpec()).start_boxes),
     )
 
 
@@ -178,6 +184,7 @@ def spec_of(form: PlanForm, now: datetime, zone: str) -> RolloutSpec:
     found.wrong += [Wrong(field, says) for field, says in wrong]
     in_flight = found.whole("in_flight", form.in_flight, 1, 10_000_000)
     silent_after_s = found.soak("silent_after", form.silent_after)
+    start_boxes = found.whole("start_boxes", form.start_boxes, 1, 10_000)
     if found.wrong or not version:
         raise FormError(
             found.wrong or [Wrong("release", gettext("Choose the firmware to install."))]
@@ -193,6 +200,7 @@ def spec_of(form: PlanForm, now: datetime, zone: str) -> RolloutSpec:
             silent_after_s=silent_after_s,
             in_flight_max=in_flight,
             rules=rules,
+            evidence=EvidenceSpec(start_boxes=start_boxes) if form.slow else None,
         )
     except BadPlanError as error:
         raise FormError([Wrong(error.field or "release", str(error))]) from error
@@ -354,6 +362,7 @@ def label_of(name: str) -> str:
         "soak": gettext("soak"),
         "in_flight": gettext("Boxes at work at one time"),
         "silent_after": gettext("Silent after"),
+        "start_boxes": gettext("Boxes to begin with"),
     }
     if not column:
         return labels.get(row, row)

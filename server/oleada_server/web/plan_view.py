@@ -1,6 +1,6 @@
 """The live preview of a plan: what it would cover, whom not and why, and when it can end."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -13,7 +13,7 @@ from oleada_server.rollouts.preview import LeftOut, Preview, WavePreview
 from oleada_server.rollouts.schedule import is_open, with_daily
 from oleada_server.rollouts.spec import RolloutSpec
 from oleada_server.rollouts.ticks import zone_of
-from oleada_server.web import plan_form, words
+from oleada_server.web import plan_form, plan_replay, words
 from oleada_server.web.plan_form import FormError, PlanForm, Wrong
 from oleada_server.web.words import gettext, say, say_n
 
@@ -40,6 +40,7 @@ class Shown:
         digest: Of the plan that is shown; what is stored must have the same.
         left_out: (how many boxes, why, how many of them nothing else keeps out).
         facts: Sentences about start and end.
+        replay: Sentences about how it would go, replayed on the last days.
     """
 
     preview: Preview | None
@@ -48,6 +49,7 @@ class Shown:
     left_out: list[tuple[int, str, int]]
     facts: list[Markup]
     wrong: list[Wrong]
+    replay: list[Markup] = field(default_factory=list)
 
     @property
     def is_ready(self) -> bool:
@@ -80,6 +82,7 @@ def show(form: PlanForm, now: datetime, zone: str, *, keep_salt: bool = False) -
         ],
         facts=_facts(spec, preview, now),
         wrong=_empty_waves(preview),
+        replay=_replay(spec, preview, now),
     )
 
 
@@ -99,6 +102,11 @@ def why_left_out(reason: LeftOut) -> str:
         LeftOut.OTHER_MODEL: gettext("listed, but unknown or of another model"),
     }
     return spelt[reason]
+
+
+def _replay(spec: RolloutSpec, preview: Preview, now: datetime) -> list[Markup]:
+    found = service.dry_run(spec, preview, now)
+    return [] if found is None else plan_replay.sentences(found, spec)
 
 
 def _line(position: int, wave: WavePreview, boxes: int) -> WaveLine:
