@@ -6,7 +6,7 @@ limit that is missing becomes "no limit".
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from hashlib import sha256
@@ -140,9 +140,9 @@ def read(form: Mapping[str, str]) -> PlanForm:
     )
 
 
-_COLUMNS: Final = ("name", "until", "updated", "failed", "silent", "sample", "soak")
-_TEXTS: Final = (*"slow start_boxes release boxes window begin end start name start_at".split(),
-                 *"in_flight silent_after salt shown once".split())  # fmt: skip
+_COLUMNS: Final = tuple(one.name for one in fields(WaveRow))
+_APART: Final = {"remark", "listed", "waves", "rules"}
+_TEXTS: Final = tuple(one.name for one in fields(PlanForm) if one.name not in _APART)
 
 
 def like(rollout: Rollout, spec: RolloutSpec) -> PlanForm:
