@@ -15,6 +15,10 @@ from oleada_wire.errors import WireError
 from oleada_server.errors import ServerError
 
 COMMANDS: Final = {
+    "asked": (
+        "oleada_server.accounts.cli_asked:asked_group",
+        "What waits for a second person: list, confirm, decline.",
+    ),
     "audit": ("oleada_server.audit.cli:audit_group", "The audit trail: verify it, export heads."),
     "backup": ("oleada_server.backup.cli:backup", "Write everything into one file."),
     "db": ("oleada_server.cli_run:db_group", "The database: upgrade, show its revision."),

@@ -39,6 +39,13 @@ class SecondFactor(StrEnum):
     OFFERED = "offered"
 
 
+class TwoPersons(StrEnum):
+    """Whether giving rights and revoking many boxes takes two (setting ``two_persons``)."""
+
+    ON = "on"
+    OFF = "off"
+
+
 class BadSettingError(ServerError):
     """A setting is unknown, of the wrong kind or out of range."""
 
@@ -145,6 +152,18 @@ class Config:
         "Whether release signers, approvers, device-CA admins, user admins and administrators "
         "need a second factor: `required`, or `offered` to whoever wants one.",
     )
+    two_persons: str = _setting(
+        "on",
+        "Whether a second person confirms that somebody gets a role that guards something, that "
+        "their second factors are reset, and that many boxes are revoked at once: `on`, or `off`. "
+        "Who is the only one that gives roles gives them alone.",
+    )
+    revoke_alone_max: int = _setting(
+        20,
+        "Boxes that one person may revoke in an hour; more take two persons, or the server's own "
+        "command line.",
+        low=1,
+    )
     session_idle_minutes: int = _setting(
         480, "A browser that was not used for so long is signed out, in minutes.", low=6, high=10080
     )
@@ -190,6 +209,9 @@ class Config:
                 f"Setting rollout_approval is {self.rollout_approval!r}; write console, always "
                 "or never."
             )
+
+        if self.two_persons not in set(TwoPersons):
+            raise BadSettingError(f"Setting two_persons is {self.two_persons!r}; write on or off.")
 
         if self.second_factor not in set(SecondFactor):
             raise BadSettingError(

@@ -24,6 +24,7 @@ from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
 from oleada_server import alive, clock, outage
+from oleada_server.accounts import second_person
 from oleada_server.audit import heads
 from oleada_server.db import db
 from oleada_server.devices import history
@@ -58,6 +59,7 @@ TICKS: Final = (
     Tick("telemetry", 3600, telemetry.prune),
     Tick("fleet over time", 60, history.tick),
     Tick("audit heads", 60, heads.tick),
+    Tick("asked deeds", 600, second_person.tick),
 )
 
 

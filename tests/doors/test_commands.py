@@ -32,6 +32,7 @@ GOOD = {
     "model": "VX-410",
     "models": "VX-410",
     "name": "a.torres",
+    "number": "9",
     "reason": "a reason",
     "revision": "0001",
     "rollout": "R-1",

@@ -31,22 +31,29 @@ RULES: dict[str, Any] = {
     "retry_for": ["download"], "newcomers": True,
     "abort": [{"on": "any", "share_max": 0.05, "sample_min": 20, "last": 100}],
 }  # fmt: skip
+EVIDENCE: dict[str, Any] = {
+    "accepted_share": 0.01, "alpha": 0.01, "bad_share_max": 0.05, "doubt": 0.05,
+    "start_boxes": 20, "ripe_after_s": 900, "rolls_back_trials": True,
+}  # fmt: skip
 LIST = {"name": "Staff", "device_ids": ["VX41ZZZZ0001"]}
 PLAN = {
     "hardware_model": "VX-240", "version": "5.7.9", "waves": [LIST, CHOSEN, WAVE], "name": "a plan",
     "start_at": "2099-01-01T00:00:00+00:00", "window": {"start": "01:00", "end": "05:00"},
     "silent_after_s": 3600, "attempts_max": 3, "in_flight_max": 100, "spread_s": 30,
-    "lease_s": 3600, "salt": "a-salt", "rules": RULES,
+    "lease_s": 3600, "salt": "a-salt", "rules": RULES, "evidence": EVIDENCE,
 }  # fmt: skip
 BODIES: dict[str, dict[str, Any]] = {
     "ClaimRequest": {"serial": "SN-9", "hardware_model": "VX-410", "zone": "UTC", "region": "Brno"},
+    "Finding": {"finding": "a cable"},
     "GivenReason": {"reason": "a reason"},
     "NewApp": {"key": "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", "code": "123456", "name": "a phone"},
+    "NewRole": {"role": "operator", "reason": "a reason"},
     "NewToken": {"label": "ci", "scopes": ["devices:read"], "days": 7},
     "GroupBoxes": {"add": [], "remove": ["AAAA00000000"]},
     "NewGroup": {"name": "new-group", "note": "a note", "rule": {**WHERE, "group": []}},
     "Reason": {"reason": "a reason"},
     "RetryPlan": {"reason": "a reason", "device_ids": ["AAAA00000000"], "ended_for": "too-large"},
+    "RevokeManyRequest": {"device_ids": ["AAAA00000000"], "reason": "a reason"},
     "RevokeRequest": {"reason": "a reason"},
     "RolloutPlan": PLAN,
     "SignedWaves": {
@@ -75,10 +82,12 @@ QUERIES: dict[str, dict[str, str]] = {
 }  # fmt: skip
 """By the name of a schema: a query in which every field of it is good."""
 PLACES = {
+    "deed_id": "999",
     "device_id": "AAAA00000000",
     "factor_id": "999",
     "group_name": "staff",
     "hardware_model": "VX-410",
+    "incident_ref": "I-7",
     "name": "timestamp.json",
     "position": "3",
     "ref": "0123456789ab",

@@ -23,6 +23,8 @@ from tests.web.forms import csrf_of, use_link
 SignIn = Callable[..., FlaskClient]
 KEY = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 GRAVE = {
+    "asked.confirm", "asked.decline", "asked_pages.decide", "claims.revoke_many",
+    "users.change_role",
     "claims.revoke", "device_deeds.revoke",
     "firmware_pages.withdraw", "me.make_token", "me.remove_factor",
     "me.renew_codes", "people_pages.add", "people_pages.change_role",

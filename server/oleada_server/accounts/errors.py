@@ -20,6 +20,7 @@
     │   ├── TokenNotFoundError
     │   └── AskedDeedNotFoundError
     ├── ConflictError 409
+    │   ├── AskedDeedExpiredError      it waited for a second person for too long
     │   ├── UserExistsError
     │   └── LastAdminError             nobody would be left to administer
     ├── TokenTooOftenError 429         the token asks more often than it may
@@ -177,6 +178,15 @@ class AskedDeedNotFoundError(NotFoundError):
 
     def __init__(self, deed_id: int) -> None:
         super().__init__(f"Nothing of number {deed_id} waits for a second person.")
+
+
+class AskedDeedExpiredError(ConflictError):
+    """What was asked has waited for a second person for too long."""
+
+    code = "asked-deed-expired"
+
+    def __init__(self, deed_id: int) -> None:
+        super().__init__(f"What was asked under {deed_id} waited too long; ask for it anew.")
 
 
 class UserNotFoundError(NotFoundError):

@@ -189,6 +189,17 @@ def reset(name: str, *, actor: str, now: datetime) -> int:
         FactorNotFoundError: There is no such user.
     """
     db.session.rollback()
+    count = record_reset(name, actor=actor, now=now)
+    db.session.commit()
+    return count
+
+
+def record_reset(name: str, *, actor: str, now: datetime, asked_by: str | None = None) -> int:
+    """Do what :func:`reset` does in the caller's transaction; *asked_by* if another one asked.
+
+    Raises:
+        FactorNotFoundError: There is no such user.
+    """
     user = db.session.scalar(select(User).where(User.name == name).with_for_update())
     if user is None:
         raise FactorNotFoundError(name)
@@ -197,8 +208,9 @@ def reset(name: str, *, actor: str, now: datetime) -> int:
         db.session.execute(delete(model).where(model.user_id == user.id))
     for token in db.session.scalars(select(ApiToken).where(ApiToken.user_id == user.id)):
         token.factor_at = None
-    audit.record(actor, "factor.reset", f"user:{name}", now=now, before={"factors": count})
-    db.session.commit()
+    after = {"asked_by": asked_by} if asked_by else None
+    before = {"factors": count}
+    audit.record(actor, "factor.reset", f"user:{name}", now=now, before=before, after=after)
     return count
 
 

@@ -125,16 +125,28 @@ def change_role(name: str, role: Role, *, actor: str, now: datetime) -> None:
         LastAdminError: Nobody would be left to administer.
     """
     db.session.rollback()
-    user = find_user(name)
-    before = Role(user.role)
-    if before is not role:
-        if not includes(role, Role.USER_ADMIN):
-            _keep_an_admin(user)
-        user.role = role
-        db.session.execute(update(Session).where(Session.user_id == user.id).values(factor_at=None))
-        audit.record(actor, "user.role", f"user:{name}", now=now,
-                     before={"role": before.value}, after={"role": role.value})  # fmt: skip
+    record_role(find_user(name), role, actor=actor, now=now)
     db.session.commit()
+
+
+def record_role(
+    user: User, role: Role, *, actor: str, now: datetime, asked_by: str | None = None
+) -> None:
+    """Give *user* another role in the caller's transaction; *asked_by* if another one asked.
+
+    Raises:
+        LastAdminError: Nobody would be left to administer.
+    """
+    before = Role(user.role)
+    if before is role:
+        return
+    if not includes(role, Role.USER_ADMIN):
+        _keep_an_admin(user)
+    user.role = role
+    db.session.execute(update(Session).where(Session.user_id == user.id).values(factor_at=None))
+    after = {"role": role.value} | ({"asked_by": asked_by} if asked_by else {})
+    audit.record(actor, "user.role", f"user:{user.name}", now=now,
+                 before={"role": before.value}, after=after)  # fmt: skip
 
 
 def _keep_an_admin(leaving: User) -> None:
@@ -201,12 +213,23 @@ def create_link(name: str, *, actor: str, now: datetime, ttl: timedelta = LINK_T
     user = find_user(name)
     if user.disabled_at is not None:
         raise UserNotFoundError(name)
+    if _is_command_line(user):
+        raise BadInputError(f"{name} is the command line of the server's machine, no person.")
     token = token_urlsafe(TOKEN_BYTES)
     db.session.execute(delete(SignInLink).where(SignInLink.expires_at < now))
     db.session.add(SignInLink(token_sha256=digest(token), user_id=user.id, expires_at=now + ttl))
     audit.record(actor, "user.link", f"user:{name}", now=now)
     db.session.commit()
     return token
+
+
+def _is_command_line(user: User) -> bool:
+    """Return whether *user* owns the token of the data directory: nobody signs in as that one.
+
+    Else an administrator could, and would be two persons.
+    """
+    query = select(ApiToken.token_sha256).where(ApiToken.user_id == user.id, ApiToken.is_local)
+    return db.session.scalar(query.limit(1)) is not None
 
 
 def read_link(token: str, now: datetime) -> Identity:

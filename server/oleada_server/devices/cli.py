@@ -1,9 +1,11 @@
 """``oleada device``: list, show, claim and revoke devices through the REST API."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
+from oleada_store.options import THERE
 from oleada_wire.ids import group_device_id, normalise_device_id
 
 from oleada_server.client import connect, path_of
@@ -73,6 +75,23 @@ def revoke(device_id: str, reason: str, as_json: bool) -> None:
         print(json.dumps(found, indent=2))
         return
     print(f"{group_device_id(found['id'])} (serial {found['serial']}) is revoked.")
+
+
+@device_group.command("revoke-many")
+@click.argument("file", type=THERE)
+@click.option("--reason", required=True, help="Why; a second person reads it.")
+def revoke_many(file: Path, reason: str) -> None:
+    """Ask that every box in FILE, one id a line, be revoked.
+
+    Another person confirms it: `oleada asked confirm`, or the page of what waits for a
+    second person.
+    """
+    lines = file.read_text(errors="replace").splitlines()
+    body = {"device_ids": [line.strip() for line in lines if line.strip()], "reason": reason}
+    number = connect().post("/api/v1/devices/revocations", body)["asked"]
+    print(
+        f"{len(body['device_ids'])} boxes wait for a second person: oleada asked confirm {number}"
+    )
 
 
 @device_group.command()

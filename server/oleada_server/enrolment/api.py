@@ -8,13 +8,14 @@ from flask.views import MethodView
 from flask_smorest import Api, Blueprint
 from marshmallow import Schema, fields
 from marshmallow.validate import Length
+from oleada_wire.ids import normalise_device_id
 
 from oleada_server import config as settings
 from oleada_server.accounts.access import identity, require_scope, steps_up
 from oleada_server.clock import now_utc
 from oleada_server.db import db
 from oleada_server.devices.models import Device
-from oleada_server.enrolment import revocations, service
+from oleada_server.enrolment import mass_revocation, revocations, service
 from oleada_server.enrolment.errors import EnrolTooOftenError
 from oleada_server.enrolment.pki import CSR_BYTES_MAX
 from oleada_server.problems import problem
@@ -76,6 +77,23 @@ class RevokeRequest(Schema):
     reason = fields.String(required=True, validate=Length(1, revocations.REASON_CHARS_MAX))
 
 
+class RevokeManyRequest(Schema):
+    """Which boxes are revoked, and why; a second person reads it."""
+
+    device_ids = fields.List(
+        fields.String(validate=Length(1, 40)),
+        required=True,
+        validate=Length(1, mass_revocation.BOXES_MAX),
+    )
+    reason = fields.String(required=True, validate=Length(1, revocations.REASON_CHARS_MAX))
+
+
+class AskedAnswer(Schema):
+    """The number under which it waits for a second person."""
+
+    asked = fields.Integer(required=True)
+
+
 class RevokeAnswer(Schema):
     """The box, and since when it is revoked."""
 
@@ -130,7 +148,21 @@ class Claims(MethodView):
 @steps_up
 def revoke(asked: dict[str, Any], device_id: str) -> Device:
     """Revoke a box: nothing it holds opens a door any more; a new claim token mends it."""
-    return revocations.revoke(device_id, asked["reason"], actor=identity().actor, now=now_utc())
+    person, now = identity(), now_utc()
+    mass_revocation.demand_few(person, now)
+    return revocations.revoke(device_id, asked["reason"], actor=person.actor, now=now)
+
+
+@desk.post("/devices/revocations")
+@desk.arguments(RevokeManyRequest)
+@desk.response(202, AskedAnswer)
+@require_scope("devices:revoke")
+@steps_up
+def revoke_many(asked: dict[str, Any]) -> ResponseReturnValue:
+    """Ask that many boxes be revoked; another person confirms it (`/api/v1/asked`)."""
+    device_ids = [normalise_device_id(text) for text in asked["device_ids"]]
+    number = mass_revocation.ask(device_ids, asked["reason"], person=identity(), now=now_utc())
+    return {"asked": number}
 
 
 def _root() -> str:

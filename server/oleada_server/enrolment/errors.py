@@ -55,6 +55,18 @@ class ClaimUsedError(ConflictError):
         )
 
 
+class RevokedTooManyError(ConflictError):
+    """One person has revoked as many boxes as one may in an hour; more take two."""
+
+    code = "revoked-too-many"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"One person revokes {most} boxes in an hour at most. Ask for the others together; "
+            "another person confirms it: oleada device revoke-many."
+        )
+
+
 class EnrolTooOftenError(ServerError):
     """Too many vain tries to enrol from one address or with one token; Retry-After says when."""
 

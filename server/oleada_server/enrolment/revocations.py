@@ -24,6 +24,7 @@ from oleada_server.live import service as live
 from oleada_server.messaging import service as messaging
 from oleada_server.rollouts import revoked as rollouts
 
+ACTION: Final = "device.revoke"
 REASON_CHARS_MAX: Final = 500
 
 
@@ -37,14 +38,26 @@ def revoke(device_id: str, reason: str, *, actor: str, now: datetime) -> Device:
     reason = reason.strip()
     if not 0 < len(reason) <= REASON_CHARS_MAX:
         raise BadInputError(f"Give a reason of 1 to {REASON_CHARS_MAX} characters.", "reason")
+    record(device_id, reason, actor=actor, now=now)
+    db.session.commit()
+    return db.session.get_one(Device, device_id)
+
+
+def record(
+    device_id: str, reason: str, *, actor: str, now: datetime, asked_by: str | None = None
+) -> None:
+    """Revoke a box in the caller's transaction; *asked_by* if another one asked.
+
+    Raises:
+        DeviceNotFoundError: no such box is enrolled; the transaction is rolled back.
+    """
     rollouts.leave_out(device_id, now)
     device = db.session.scalar(select(Device).where(Device.id == device_id).with_for_update())
     if device is None:
         db.session.rollback()
         raise DeviceNotFoundError(device_id)
     if device.revoked_at is not None:
-        db.session.rollback()
-        return db.session.get_one(Device, device_id)
+        return
     device.revoked_at, device.connected = now, False
     of_box = Certificate.device_id == device_id
     db.session.execute(
@@ -54,9 +67,7 @@ def revoke(device_id: str, reason: str, *, actor: str, now: datetime) -> Device:
     db.session.execute(update(ClaimToken).where(*unused).values(expires_at=now))
     messaging.queue_retained(topics.down(device_id, topics.Down.ASSIGN), b"")
     record_change_of_gate()
-    audit.record(actor, "device.revoke", f"device:{device_id}", now=now, reason=reason,
-                 after={"serial": device.serial})  # fmt: skip
+    after = {"serial": device.serial} | ({"asked_by": asked_by} if asked_by else {})
+    audit.record(actor, ACTION, f"device:{device_id}", now=now, reason=reason, after=after)
     live.touch(f"device:{device_id}", now)
     live.touch("devices", now)
-    db.session.commit()
-    return device

@@ -13,10 +13,9 @@ from typing import Final
 
 from sqlalchemy import select
 
-from oleada_server.accounts.errors import AskedDeedNotFoundError
+from oleada_server.accounts import second_person
 from oleada_server.accounts.models import AskedDeed, Role, User
-from oleada_server.accounts.objects import Asked, Deed, demand_on
-from oleada_server.accounts.rights import Identity, includes
+from oleada_server.accounts.rights import includes
 from oleada_server.accounts.service import find_user
 from oleada_server.audit import service as audit
 from oleada_server.db import db
@@ -27,7 +26,8 @@ from oleada_server.releases.errors import OneSignerError
 from oleada_server.releases.models import SigningKeyOwner
 
 OWNER: Final = "key.owner"
-REASON_CHARS_MAX: Final = 500
+NEEDS: Final = Role.USER_ADMIN
+SCOPE: Final = "accounts:write"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +71,9 @@ def demand_two_owners(key_ids: Sequence[str]) -> None:
         raise OneSignerError(min(twice))
 
 
-def waiting() -> Sequence[AskedDeed]:
+def waiting(now: datetime) -> Sequence[AskedDeed]:
     """Return what waits for a second person, oldest first."""
-    query = select(AskedDeed).where(AskedDeed.action == OWNER, AskedDeed.outcome == "")
-    return db.session.scalars(query.order_by(AskedDeed.id)).all()
+    return second_person.waiting(now, OWNER)
 
 
 def ask(key_id: str, user_name: str, reason: str, *, actor: str, now: datetime) -> int:
@@ -86,41 +85,21 @@ def ask(key_id: str, user_name: str, reason: str, *, actor: str, now: datetime) 
     """
     db.session.rollback()
     _check(key_id, user_name)
-    if not reason.strip():
-        raise BadInputError("Say why; the second person reads it.", "reason")
-    deed = AskedDeed(
-        action=OWNER, object_ref=_ref(key_id), body={"key_id": key_id, "user": user_name},
-        reason=reason.strip()[:REASON_CHARS_MAX], asked_by=actor, asked_at=now,
-    )  # fmt: skip
-    db.session.add(deed)
-    db.session.flush()
-    audit.record(actor, "key.owner-ask", deed.object_ref, now=now, reason=deed.reason,
-                 after={"owner": user_name})  # fmt: skip
-    number = deed.id
-    db.session.commit()
-    return number
+    body = {"key_id": key_id, "user": user_name}
+    return second_person.ask(
+        OWNER, _ref(key_id), body, reason, actor=actor, now=now, shown={"owner": user_name}
+    )
 
 
-def decide(deed_id: int, person: Identity, *, confirm: bool, now: datetime) -> None:
-    """Confirm what somebody else asked for, or decline it; who asked may only decline.
+def do_confirmed(deed: AskedDeed, actor: str, now: datetime) -> None:
+    """Name the owner that was asked for, in the caller's transaction.
 
     Raises:
-        AskedDeedNotFoundError: Nothing of this number waits.
-        NotYoursError: *person* asked for it.
+        BadInputError: The key signs nothing any more, or its owner-to-be may not sign.
+        UserNotFoundError: There is no such user any more.
     """
-    db.session.rollback()
-    deed = db.session.get(AskedDeed, deed_id, with_for_update=True)
-    if deed is None or deed.outcome or deed.action != OWNER:
-        db.session.rollback()
-        raise AskedDeedNotFoundError(deed_id)
-    if confirm:
-        demand_on(person, Deed.CONFIRM, Asked(deed.asked_by))
-        _set(deed.body["key_id"], deed.body["user"], person.actor, now, deed.asked_by)
-    else:
-        audit.record(person.actor, "key.owner-decline", deed.object_ref, now=now)
-    deed.decided_by, deed.decided_at = person.actor, now
-    deed.outcome = "confirmed" if confirm else "declined"
-    db.session.commit()
+    _check(deed.body["key_id"], deed.body["user"])
+    _set(deed.body["key_id"], deed.body["user"], actor, now, deed.asked_by)
 
 
 def set_owner(key_id: str, user_name: str, *, actor: str, now: datetime) -> None:

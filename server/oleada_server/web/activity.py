@@ -76,6 +76,24 @@ def deed_word(action: str) -> str:
         "device.revoke": gettext("revoked it"),
         "device.over-quota": gettext("began to keep less than this box sends"),
     }
+    return spelt.get(action) or _asked_word(action)
+
+
+def _asked_word(action: str) -> str:
+    """Return what was done with a deed that takes two persons; any other action as it is."""
+    late = gettext("closed a request that waited too long")
+    spelt = {
+        "user.role-ask": gettext("asked that the role be changed"),
+        "user.role-decline": gettext("declined the change of the role"),
+        "user.role-expire": late,
+        "factor.reset-ask": gettext("asked that the second factors be reset"),
+        "factor.reset-decline": gettext("declined the reset of the second factors"),
+        "factor.reset-expire": late,
+        "key.owner-expire": late,
+        "device.revoke-many-ask": gettext("asked that many boxes be revoked"),
+        "device.revoke-many-decline": gettext("declined that many boxes be revoked"),
+        "device.revoke-many-expire": late,
+    }
     return spelt.get(action, action)
 
 

@@ -11,7 +11,7 @@ from oleada_server.accounts.models import Role
 from oleada_server.clock import now_utc
 from oleada_server.db import db, read_only
 from oleada_server.devices import service as devices
-from oleada_server.enrolment import revocations
+from oleada_server.enrolment import mass_revocation, revocations
 from oleada_server.errors import BadInputError
 from oleada_server.web.words import gettext
 
@@ -40,9 +40,9 @@ def revoke(device_id: str) -> ResponseReturnValue:
     if error is not None:
         return render_template("devices/revoke.html", **{**page, "error": error}), 400
     db.session.rollback()
-    done = revocations.revoke(
-        page["device"].id, page["reason"], actor=identity().actor, now=now_utc()
-    )
+    person, now = identity(), now_utc()
+    mass_revocation.demand_few(person, now)
+    done = revocations.revoke(page["device"].id, page["reason"], actor=person.actor, now=now)
     flash(gettext("%(id)s is revoked: nothing it says is heard.", id=group_device_id(done.id)))
     return redirect(url_for("device_page.show", device_id=done.id), 303)
 

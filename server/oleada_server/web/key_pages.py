@@ -3,6 +3,7 @@
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from oleada_server.accounts import second_person
 from oleada_server.accounts import service as accounts
 from oleada_server.accounts.access import identity, require_role, steps_up
 from oleada_server.accounts.errors import UserNotFoundError
@@ -47,7 +48,7 @@ def ask() -> ResponseReturnValue:
 @steps_up
 def decide(deed_id: int, verb: str) -> ResponseReturnValue:
     """Confirm what somebody else asked for, or decline it."""
-    owners.decide(deed_id, identity(), confirm=verb == "confirm", now=now_utc())
+    second_person.decide(deed_id, identity(), confirm=verb == "confirm", now=now_utc())
     flash(gettext("Confirmed.") if verb == "confirm" else gettext("Declined."))
     return redirect(url_for("key_pages.index"), 303)
 
@@ -63,7 +64,7 @@ def _index(error: ServerError | None = None) -> str:
         "keys/index.html",
         nav="users",
         keys=owners.list_keys(),
-        waiting=owners.waiting(),
+        waiting=owners.waiting(now_utc()),
         signers=signers,
         actor=activity.actor,
         me=identity().actor,

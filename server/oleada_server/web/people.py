@@ -7,7 +7,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from oleada_server import config
-from oleada_server.accounts import factors, service
+from oleada_server.accounts import factors, rights_given, service
 from oleada_server.accounts.access import identity, require_role, steps_up
 from oleada_server.accounts.errors import UserExistsError
 from oleada_server.accounts.models import Role
@@ -50,10 +50,11 @@ def add() -> ResponseReturnValue:
     try:
         role = _role()
         demand_on(identity(), Deed.CHANGE_ROLE, OfUser(name, Role.VIEWER, role))
+        waits = _waits_for_another(Role.VIEWER, role)
         service.add_user(
             name,
             full_name=request.form.get("full_name", ""),
-            role=role,
+            role=Role.VIEWER if waits else role,
             language=request.form.get("language", "en"),
             zone=request.form.get("zone", "UTC"),
             actor=identity().actor,
@@ -62,6 +63,8 @@ def add() -> ResponseReturnValue:
     except (BadInputError, UserExistsError) as error:
         read_only()
         return _index(error), error.status
+    if waits:
+        _give(name, role)
     return _with_link(name)
 
 
@@ -83,8 +86,8 @@ def change_role(name: str) -> ResponseReturnValue:
     _demand(Deed.CHANGE_ROLE, name, role)
     if changes := _changes(name):
         return _show(name, changes=changes), 409
-    service.change_role(name, role, actor=identity().actor, now=now_utc())
-    flash(gettext("%(name)s is %(role)s now.", name=name, role=status.role(role)))
+    if (error := _give(name, role)) is not None:
+        return _show(name, error), error.status
     return redirect(url_for("people_pages.show", name=name), 303)
 
 
@@ -116,9 +119,48 @@ def reset_factors(name: str) -> ResponseReturnValue:
     _demand(Deed.RESET_FACTORS, name)
     if changes := _changes(name):
         return _show(name, changes=changes), 409
-    factors.reset(name, actor=identity().actor, now=now_utc())
-    flash(gettext("The second factors of %(name)s are reset.", name=name))
+    try:
+        asked = rights_given.reset_factors(name, _reason(), person=identity(), now=now_utc())
+    except BadInputError as error:
+        return _show(name, error), error.status
+    if asked is None:
+        flash(gettext("The second factors of %(name)s are reset.", name=name))
+    else:
+        flash(gettext("It waits for a second person now."))
     return redirect(url_for("people_pages.show", name=name), 303)
+
+
+def _give(name: str, role: Role) -> BadInputError | None:
+    """Give a role or ask a second person for it, and say which; return what is missing."""
+    try:
+        asked = rights_given.change_role(name, role, _reason(), person=identity(), now=now_utc())
+    except BadInputError as error:
+        return error
+    if asked is None:
+        flash(gettext("%(name)s is %(role)s now.", name=name, role=status.role(role)))
+    else:
+        flash(gettext("It waits for a second person now."))
+    return None
+
+
+def _waits_for_another(before: Role, wanted: Role) -> bool:
+    """Return whether giving *wanted* would wait, and refuse at once if its reason is missing.
+
+    Raises:
+        BadInputError: There is no reason for the second person to read.
+    """
+    read_only()
+    waits = rights_given.gives_power(before, wanted) and rights_given.needs_second(
+        identity(), now_utc()
+    )
+    db.session.rollback()
+    if waits and not _reason():
+        raise BadInputError(gettext("Say why; the second person reads it."), "reason")
+    return waits
+
+
+def _reason() -> str:
+    return request.form.get("reason", "").strip()
 
 
 def _demand(deed: Deed, name: str, wanted: Role | None = None) -> None:
@@ -158,6 +200,7 @@ def _index(error: ServerError | None = None) -> str:
         nav="users",
         users=service.list_users(),
         roles=list(Role),
+        takes_two=rights_given.needs_second(identity(), now_utc()),
         role_means=role_means(),
         zones=pages.zones(),
         error=error,
@@ -188,6 +231,7 @@ def _show(
         user=user,
         is_self=user.id == identity().user_id,
         factor_count=len(factors.list_factors(user.id)),
+        takes_two=rights_given.needs_second(identity(), now_utc()),
         roles=list(Role),
         role_means=role_means(),
         object_ref=f"user:{name}",

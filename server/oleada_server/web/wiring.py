@@ -14,6 +14,7 @@ from oleada_server.accounts.views import THEME_COOKIE, THEMES
 from oleada_server.clock import now_utc
 from oleada_server.errors import ServerError
 from oleada_server.web import (
+    asked_pages,
     audit_pages,
     badges,
     chart,
@@ -54,6 +55,7 @@ _PAGES = (
     people,
     my_security,
     key_pages,
+    asked_pages,
     search_page,
     live,
 )

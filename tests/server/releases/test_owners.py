@@ -5,6 +5,7 @@ from datetime import datetime
 
 import pytest
 from flask import Flask
+from oleada_server.accounts import second_person
 from oleada_server.accounts import service as accounts
 from oleada_server.accounts.errors import AskedDeedNotFoundError, NotYoursError
 from oleada_server.accounts.models import Role
@@ -64,13 +65,13 @@ def test_one_asks_another_confirms_and_both_are_kept(signers: Signers, noon: dat
 
     number = owners.ask(key, "sam", "it is on his stick", actor="user:ute", now=noon)
     assert owners.actors_of([key]) == set()
-    owners.decide(number, person("uwe"), confirm=True, now=noon)
+    second_person.decide(number, person("uwe"), confirm=True, now=noon)
 
     assert owners.actors_of([key]) == {"user:sam"}
     newest = audit.events_about(f"key:{key[:16]}")[0]
     assert (newest.actor, newest.action) == ("user:uwe", "key.owner")
     assert newest.after == {"owner": "sam", "asked_by": "user:ute"}
-    assert list(owners.waiting()) == []
+    assert list(owners.waiting(noon)) == []
 
 
 def test_who_asked_does_not_confirm_and_nothing_is_decided_twice(
@@ -80,12 +81,12 @@ def test_who_asked_does_not_confirm_and_nothing_is_decided_twice(
     number = owners.ask(key, "sam", "it is on his stick", actor="user:ute", now=noon)
 
     with pytest.raises(NotYoursError):
-        owners.decide(number, person("ute"), confirm=True, now=noon)
-    owners.decide(number, person("ute"), confirm=False, now=noon)
+        second_person.decide(number, person("ute"), confirm=True, now=noon)
+    second_person.decide(number, person("ute"), confirm=False, now=noon)
 
     assert owners.actors_of([key]) == set()
     with pytest.raises(AskedDeedNotFoundError):
-        owners.decide(number, person("uwe"), confirm=True, now=noon)
+        second_person.decide(number, person("uwe"), confirm=True, now=noon)
 
 
 @pytest.mark.parametrize(("user", "reason"), [("ute", "x"), ("sam", " ")])
