@@ -19,6 +19,7 @@ from oleada_server.accounts.rights import Identity
 from oleada_server.audit.models import AuditEvent
 from oleada_server.config import TwoPersons
 from oleada_server.db import chunks, db
+from oleada_server.devices import service as devices
 from oleada_server.devices.models import Device
 from oleada_server.enrolment import revocations
 from oleada_server.enrolment.errors import RevokedTooManyError
@@ -36,16 +37,14 @@ def ask(device_ids: Sequence[str], reason: str, *, person: Identity, now: dateti
     """Ask that every box of *device_ids* be revoked; return the number of the request.
 
     Raises:
-        BadInputError: None that could be revoked is there, too many are, or no reason.
+        DeviceNotFoundError: One of them is not enrolled.
+        BadInputError: One is revoked already, none or too many are named, or no reason.
     """
     db.session.rollback()
     found = _revocable(device_ids)
-    if len(found) < len(set(device_ids)):
-        missing = min(set(device_ids) - set(found))
-        raise BadInputError(
-            f"{missing[:40]} is no box that can be revoked: unknown, or revoked already.",
-            "device_ids",
-        )
+    for device_id in sorted(set(device_ids) - set(found))[:1]:
+        devices.get(device_id)
+        raise BadInputError(f"{device_id} is revoked already; leave it out.", "device_ids")
     if not 1 <= len(found) <= BOXES_MAX:
         raise BadInputError(f"Name 1 to {BOXES_MAX} boxes, not {len(found)}.", "device_ids")
     body = {"device_ids": " ".join(found), "sha256": _digest(found)}

@@ -18,6 +18,7 @@ from oleada_server.accounts.rights import GUARDED, Identity
 from oleada_server.accounts.rights_given import gives_power
 from oleada_server.audit import service as audit
 from oleada_server.db import db
+from oleada_server.devices.errors import DeviceNotFoundError
 from oleada_server.devices.models import Device
 from oleada_server.enrolment import mass_revocation, revocations
 from oleada_server.enrolment.errors import RevokedTooManyError
@@ -287,12 +288,21 @@ def test_of_boxes_that_are_others_by_now_none_is_revoked() -> None:
     assert revoked() == ids[:1]
 
 
-@pytest.mark.parametrize("wrong", [[], ["VX41ZZZZ0001"], ["VX410000000", "nonsense"]])
-def test_boxes_that_can_not_be_revoked_are_not_asked_for(wrong: list[str]) -> None:
+@pytest.mark.parametrize("unknown", [["VX41ZZZZ0001"], ["VX410000000", "nonsense"]])
+def test_boxes_that_are_not_there_are_not_asked_for(unknown: list[str]) -> None:
     a_fleet(1)
 
-    with pytest.raises(BadInputError):
-        mass_revocation.ask(wrong, "why", person=person("dan"), now=NOON)
+    with pytest.raises(DeviceNotFoundError):
+        mass_revocation.ask(unknown, "why", person=person("dan"), now=NOON)
+
+
+def test_no_box_and_one_that_is_revoked_are_not_asked_for() -> None:
+    ids = a_fleet(2)
+    revocations.revoke(ids[0], "alone", actor="user:dora", now=NOON)
+
+    for wrong in ([], ids):
+        with pytest.raises(BadInputError):
+            mass_revocation.ask(wrong, "why", person=person("dan"), now=NOON)
 
 
 def test_one_person_revokes_a_few_boxes_in_an_hour_and_no_more() -> None:
