@@ -28,7 +28,7 @@ def test_a_seed_is_the_same_run_under_two_hash_seeds(server: str, tmp_path: Path
 
 
 def test_an_order_that_depends_on_the_hash_seed_is_caught() -> None:
-    wanted = [running.Wanted(SMALL, 1, with_canary=True)]
+    wanted = [running.Wanted(SMALL, 1, with_canary=True, server="rows")]
 
     found = running.run_all(wanted, 2, twice=True)[0]["wrong"]
 
@@ -37,7 +37,7 @@ def test_an_order_that_depends_on_the_hash_seed_is_caught() -> None:
 
 
 def test_two_seeds_are_two_runs() -> None:
-    first, second = (running.run(running.Wanted(SMALL, seed)) for seed in (1, 2))
+    first, second = (running.run(running.Wanted(SMALL, seed, server="rows")) for seed in (1, 2))
 
     assert first["trace"] != second["trace"]
     assert first["scenario_hash"] == second["scenario_hash"]
@@ -47,7 +47,7 @@ def test_two_seeds_are_two_runs() -> None:
 def test_a_failed_run_says_all_that_is_needed_to_repeat_it(
     wrong: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["run", str(wrong), "--seed", "3..4"]) == 1
+    assert main(["run", str(wrong), "--server", "rows", "--seed", "3..4"]) == 1
 
     said = capsys.readouterr().out
     assert "0 of 2 runs are well" in said
@@ -59,7 +59,7 @@ def test_a_failed_run_says_all_that_is_needed_to_repeat_it(
 
 
 def test_the_numbers_of_runs_are_json(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["run", str(SMALL), "--json"]) == 0
+    assert main(["run", str(SMALL), "--server", "rows", "--json"]) == 0
 
     found = json.loads(capsys.readouterr().out)
     assert found["failed"] == 0
@@ -81,7 +81,7 @@ def test_a_trace_can_be_read_line_by_line(
 
 def test_a_swarm_leaves_out_some_faults_and_the_first_seed_none() -> None:
     path = SCENARIOS / "v1_people_at_home.toml"
-    runs = [running.run(running.Wanted(path, seed)) for seed in (1, 2)]
+    runs = [running.run(running.Wanted(path, seed, server="rows")) for seed in (1, 2)]
 
     planted = [run["drawn"]["faults"] for run in runs]
     assert len(planted[1]) < len(planted[0]) == 8
