@@ -32,6 +32,7 @@ FEATURES: Final = (
     "oleada_server.enrolment.est",
     "oleada_server.releases.api",
     "oleada_server.rollouts.api",
+    "oleada_server.rollouts.evidence.api",
     PAGES,
 )
 WITHOUT_PAGES: Final = tuple(name for name in FEATURES if name != PAGES)

@@ -22,6 +22,7 @@ from oleada_server.db import read_only
 from oleada_server.rollouts import groups_api, schemas, service
 from oleada_server.rollouts import why as explanations
 from oleada_server.rollouts.errors import BadPlanError
+from oleada_server.rollouts.evidence import shown
 from oleada_server.rollouts.once import DoneMeanwhileError, Once, done_before, record_done
 from oleada_server.rollouts.reading import BoxFilter
 from oleada_server.rollouts.states import BoxState
@@ -283,6 +284,7 @@ def _shown(rollout_id: int) -> dict[str, Any]:
     missing = service.missing_signatures(rollout)
     return {
         **schemas.rollout_json(rollout),
+        "evidence": shown.summary(rollout),
         "waves": schemas.waves_json(rollout, service.summary(rollout_id)),
         "missing_signatures": [schemas.missing_json(found) for found in missing],
         "why_failed": [schemas.failure_json(found) for found in service.why_failed(rollout_id)],

@@ -6,6 +6,7 @@ ServerError
 ├── EmptyWaveError          409  a wave would cover no box
 ├── GroupInUseError         409  a rollout that has not ended chooses by the group
 ├── GroupThereError         409  there is a group of that name already
+├── IncidentNotFoundError   404
 ├── NoSuchGroupError        404
 ├── NoSuchReleaseError      404
 ├── ReleaseWithdrawnError   409
@@ -225,3 +226,12 @@ class NothingToRetryError(ConflictError):
             f"None of these boxes of R-{rollout_id} has failed, rolled back, declined or "
             "fallen silent, so there is nothing to retry."
         )
+
+
+class IncidentNotFoundError(NotFoundError):
+    """There is no such incident."""
+
+    code = "incident-not-found"
+
+    def __init__(self, incident_ref: str) -> None:
+        super().__init__(f"There is no incident {incident_ref[:40]!r}, such as I-7.")

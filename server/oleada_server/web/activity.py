@@ -94,6 +94,15 @@ def _asked_word(action: str) -> str:
         "device.revoke-many-decline": gettext("declined that many boxes be revoked"),
         "device.revoke-many-expire": late,
     }
+    return spelt.get(action) or _halt_word(action)
+
+
+def _halt_word(action: str) -> str:
+    """Return what evidence has done, or a person about it; any other action as it is."""
+    spelt = {
+        "rollout.halt_stratum": gettext("halted it for boxes of one version"),
+        "incident.close": gettext("closed an incident"),
+    }
     return spelt.get(action, action)
 
 

@@ -16,6 +16,7 @@ from oleada_server.web import (
     activity,
     curve_view,
     decision,
+    evidence_view,
     gate_view,
     rollout_deeds,
     rollout_view,
@@ -55,6 +56,7 @@ def load(rollout_id: int, now: datetime, person: Identity) -> dict[str, Any]:
     reading = Parts("rollouts/parts", titles())
     page = reading.read(("failed",), lambda: _failures(rollout))
     page |= reading.read(("curve",), lambda: {"curve": curve_view.curve(found, now)})
+    page |= reading.read(("evidence",), lambda: {"evidence": evidence_view.curve(rollout, now)})
     page |= reading.read(("activity",), lambda: _activity(rollout_id))
     return page | {
         "reading": reading,
@@ -90,6 +92,7 @@ def titles() -> dict[str, str]:
     return {
         "failed": words.gettext("Why boxes did not get it"),
         "curve": words.gettext("Updated over time"),
+        "evidence": words.gettext("Evidence against the release"),
         "activity": words.gettext("Activity"),
     }
 

@@ -111,7 +111,7 @@ def evidence(rollout_id: int, in_flight_max: int) -> Evidence | None:
     terms = terms_of(rollout_id)
     if terms is None:
         return None
-    strata = _strata(rollout_id, looks.darkness(rollout_id, terms.accepted_share))
+    strata = _strata(rollout_id)
     if not strata:
         return None
     accepted = select(func.sum(func.coalesce(Wave.silent_accepted, 0))).where(
@@ -165,62 +165,73 @@ def unripe(rollout_id: int) -> dict[int, int]:
     return {row[0]: row[1] for row in db.session.execute(query)}
 
 
-def _strata(rollout_id: int, shares: Mapping[int, tuple[float, float]]) -> tuple[Stratum, ...]:
-    query = select(StratumRow).where(StratumRow.rollout_id == rollout_id)
-    rows = db.session.scalars(query.order_by(StratumRow.version)).all()
-    whole, looked = _counts(rollout_id) if rows else ({}, {})
-    return tuple(_stratum(row, whole.get(row.id, {}), looked, shares) for row in rows)
+class Counts:
+    """How many boxes have each state: the log, folded row by row.
 
+    Args:
+        darkness: By look, the most and the least that goes dark anyway; see ``looks``.
+    """
 
-def _stratum(
-    row: StratumRow,
-    whole: Mapping[str, int],
-    looked: Looked,
-    shares: Mapping[int, tuple[float, float]],
-) -> Stratum:
-    watched, alone, alone_silent = [], 0, 0
-    for (stratum_id, look_id), states in sorted(looked.items()):
-        if stratum_id != row.id:
-            continue
-        silent = states.get(Counted.SILENT, 0)
-        boxes = silent + states.get(Counted.GOOD, 0) + states.get(Counted.BAD, 0)
-        if look_id not in shares:
-            alone, alone_silent = alone + boxes, alone_silent + silent
-        else:
-            watched.append(Matured(boxes, silent, *shares[look_id]))
-    bad, silent, good = (
-        whole.get(state, 0) for state in (Counted.BAD, Counted.SILENT, Counted.GOOD)
-    )
-    return Stratum(
-        name=row.version,
-        boxes=row.boxes,
-        begun=whole.get(Counted.OPEN, 0) + bad + silent + good,
-        bad=bad,
-        silent=silent,
-        good=good,
-        looks=tuple(watched),
-        alone=alone,
-        alone_silent=alone_silent,
-        is_halted=row.halted_at is not None,
-    )
+    def __init__(self, darkness: Mapping[int, tuple[float, float]]) -> None:
+        self._darkness = darkness
+        self._whole: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        self._looked: Looked = defaultdict(lambda: defaultdict(int))
 
-
-def _counts(rollout_id: int) -> tuple[dict[int, dict[str, int]], Looked]:
-    """Return how many boxes have each state, by stratum, and by stratum and look."""
-    query = (
-        select(BoxOutcome.stratum_id, BoxOutcome.look_id, BoxOutcome.was, BoxOutcome.now,
-               func.count())
-        .where(BoxOutcome.rollout_id == rollout_id)
-        .group_by(BoxOutcome.stratum_id, BoxOutcome.look_id, BoxOutcome.was, BoxOutcome.now)
-    )  # fmt: skip
-    whole: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    looked: Looked = defaultdict(lambda: defaultdict(int))
-    for stratum_id, look_id, was, now_is, boxes in db.session.execute(query):
+    def add(
+        self, stratum_id: int, look_id: int | None, was: str | None, now_is: str, boxes: int
+    ) -> None:
+        """Add that *boxes* changed from *was* to *now_is*, judged in look *look_id*."""
         for state, number in ((was, -boxes), (now_is, boxes)):
             if state is not None:
-                whole[stratum_id][state] += number
-                looked[stratum_id, look_id or NO_LOOK][state] += number
-    return whole, looked
+                self._whole[stratum_id][state] += number
+                self._looked[stratum_id, look_id or NO_LOOK][state] += number
+
+    def strata(self, rollout_id: int) -> tuple[Stratum, ...]:
+        """Return the strata of a rollout with what was added so far, by version."""
+        query = select(StratumRow).where(StratumRow.rollout_id == rollout_id)
+        rows = db.session.scalars(query.order_by(StratumRow.version)).all()
+        return tuple(self._stratum(row) for row in rows)
+
+    def _stratum(self, row: StratumRow) -> Stratum:
+        watched, alone, alone_silent = [], 0, 0
+        for (stratum_id, look_id), states in sorted(self._looked.items()):
+            if stratum_id != row.id:
+                continue
+            silent = states[Counted.SILENT]
+            boxes = silent + states[Counted.GOOD] + states[Counted.BAD]
+            if look_id not in self._darkness:
+                alone, alone_silent = alone + boxes, alone_silent + silent
+            else:
+                watched.append(Matured(boxes, silent, *self._darkness[look_id]))
+        whole = self._whole[row.id]
+        bad, silent, good = whole[Counted.BAD], whole[Counted.SILENT], whole[Counted.GOOD]
+        return Stratum(
+            name=row.version,
+            boxes=row.boxes,
+            begun=whole[Counted.OPEN] + bad + silent + good,
+            bad=bad,
+            silent=silent,
+            good=good,
+            looks=tuple(watched),
+            alone=alone,
+            alone_silent=alone_silent,
+            is_halted=row.halted_at is not None,
+        )
+
+
+def known_darkness(rollout_id: int) -> Mapping[int, tuple[float, float]]:
+    """Return by look what goes dark anyway, as far as it is known now."""
+    terms = terms_of(rollout_id)
+    return {} if terms is None else looks.darkness(rollout_id, terms.accepted_share)
+
+
+def _strata(rollout_id: int) -> tuple[Stratum, ...]:
+    columns = (BoxOutcome.stratum_id, BoxOutcome.look_id, BoxOutcome.was, BoxOutcome.now)
+    query = select(*columns, func.count()).where(BoxOutcome.rollout_id == rollout_id)
+    counted = Counts(known_darkness(rollout_id))
+    for row in db.session.execute(query.group_by(*columns)):
+        counted.add(*row)
+    return counted.strata(rollout_id)
 
 
 def _kept_by_bad(rollout_id: int) -> int:

@@ -12,6 +12,7 @@ from oleada_server.rollouts.evidence import maturity
 from oleada_server.rollouts.evidence.eprocess import NoSuchCountError
 from oleada_server.rollouts.evidence.judge import Terms
 
+START_BOXES_MAX = 10_000_000
 RIPE_AFTER_S_MAX = int(maturity.AGE_MAX.total_seconds())
 
 
@@ -44,6 +45,11 @@ class EvidenceSpec:
             Terms(share, self.alpha, self.bad_share_max, self.doubt, self.start_boxes)
         except NoSuchCountError as error:
             raise BadPlanError(f"Evidence: {error}.", "evidence") from error
+        if self.start_boxes > START_BOXES_MAX:
+            raise BadPlanError(
+                f"start_boxes is {self.start_boxes}; 1 to {START_BOXES_MAX} was expected.",
+                "start_boxes",
+            )
         if self.ripe_after_s is not None and not 1 <= self.ripe_after_s <= RIPE_AFTER_S_MAX:
             raise BadPlanError(
                 f"ripe_after_s is {self.ripe_after_s}; 1 to {RIPE_AFTER_S_MAX} was expected.",
@@ -57,6 +63,10 @@ def evidence_from(body: dict[str, Any] | None) -> EvidenceSpec | None:
     Raises:
         BadPlanError: A figure is out of range.
     """
+    if body == {}:
+        raise BadPlanError(
+            "Name a figure of the evidence, or leave it out for the usual ones.", "evidence"
+        )
     return None if body is None else EvidenceSpec(**body)
 
 

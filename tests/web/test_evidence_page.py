@@ -1,0 +1,118 @@
+"""The page of a rollout shows its evidence; REST says the same, and incidents are closed."""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from oleada_server.audit import service as audit
+from oleada_server.clock import now_utc
+from oleada_server.db import db
+from oleada_server.rollouts.errors import IncidentNotFoundError
+from oleada_server.rollouts.evidence import closing, ledger
+from oleada_server.rollouts.evidence.models import Counted, EvidenceTerms, Incident
+from oleada_server.rollouts.models import BoxInWave
+from sqlalchemy import select
+
+SignIn = Callable[[Flask, str], FlaskClient]
+ROLLOUT = 2
+
+
+@pytest.fixture
+def weighed(filled_app: Flask) -> Flask:
+    """R-2 of the sample with evidence: 30 boxes began, 25 proved good, 2 failed, 1 is silent."""
+    now = now_utc() - timedelta(hours=2)
+    with filled_app.app_context():
+        db.session.add(
+            EvidenceTerms(
+                rollout_id=ROLLOUT, accepted_share=0.005, alpha=0.01, bad_share_max=0.05,
+                doubt=0.05, start_boxes=20, ripe_after_s=900, rolls_back_trials=True, room=20,
+            )
+        )  # fmt: skip
+        db.session.flush()
+        ledger.begin(ROLLOUT)
+        query = select(BoxInWave.id).where(BoxInWave.rollout_id == ROLLOUT).order_by(BoxInWave.id)
+        ids = list(db.session.scalars(query.limit(30)))
+        ledger.record_many(ids, Counted.OPEN, now)
+        ledger.record_many(ids[:25], Counted.GOOD, now + timedelta(minutes=30))
+        ledger.record_many(ids[25:27], Counted.BAD, now + timedelta(minutes=40))
+        ledger.record_many(ids[27:28], Counted.SILENT, now + timedelta(minutes=50))
+        db.session.add(
+            Incident(
+                rollout_id=ROLLOUT, opened_at=now, reason="it was too much", begun=30, bad=2,
+                silent=1, good=25, log_e=5.0, top_fault="health-check", top_fault_boxes=2,
+            )
+        )  # fmt: skip
+        db.session.commit()
+    return filled_app
+
+
+def words_of(html: str) -> str:
+    part = html[html.index('id="p-evidence"') :]
+    part = part[: part.index("</section>")]
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", part))
+
+
+def test_the_page_draws_the_evidence_and_says_it_in_numbers(
+    weighed: Flask, signed_in: SignIn
+) -> None:
+    html = signed_in(weighed, "e.prieto").get("/rollouts/R-2").get_data(as_text=True)
+
+    said = words_of(html)
+    assert "at 100 it halts" in said
+    assert "halts at 100" in said
+    assert "I-1" in said
+    assert "it was too much" in said
+    assert re.search(r'<path d="M0 [\d.]+L', html[html.index('id="p-evidence"') :])
+    assert "What happens next" in said
+
+
+def test_rest_gives_the_numbers_from_which_anyone_can_recompute_e(
+    weighed: Flask, signed_in: SignIn
+) -> None:
+    client = signed_in(weighed, "e.prieto")
+    found: dict[str, Any] = client.get("/api/v1/rollouts/R-2/evidence").get_json()
+
+    now = found["evidence"]["now"]
+    assert {name: now[name] for name in ("begun", "bad", "silent", "good")} == {
+        "begun": 30, "bad": 2, "silent": 1, "good": 25,
+    }  # fmt: skip
+    last, first = found["moments"][-1], found["moments"][0]
+    assert first["begun"] == 0
+    assert last["log_e"] == now["log_e"]
+    assert {k: last[k] for k in ("begun", "bad", "silent", "good")} == {
+        "begun": 30, "bad": 2, "silent": 1, "good": 25,
+    }  # fmt: skip
+    assert [moment["bad"] for moment in found["moments"]] == sorted(
+        moment["bad"] for moment in found["moments"]
+    )
+    assert sum(one["boxes"] for one in now["strata"]) > 30
+    assert found["incidents"][0]["top_fault"] == "health-check"
+
+
+def test_a_rollout_with_limits_alone_shows_no_evidence(
+    filled_app: Flask, signed_in: SignIn
+) -> None:
+    client = signed_in(filled_app, "e.prieto")
+
+    html = client.get("/rollouts/R-2").get_data(as_text=True)
+    assert re.search(r'id="p-evidence"[^>]* hidden', html)
+    found = client.get("/api/v1/rollouts/R-2/evidence").get_json()
+    assert found == {"evidence": None, "moments": [], "incidents": []}
+
+
+def test_an_incident_is_closed_once_with_what_was_found(weighed: Flask) -> None:
+    with weighed.app_context():
+        now = now_utc()
+        for finding in ("a cable", "another cable"):
+            found = closing.close("I-1", finding, actor="user:ana", now=now)
+            assert found.finding == "a cable"
+        with pytest.raises(IncidentNotFoundError):
+            closing.close("x", "a cable", actor="user:ana", now=now)
+        actions = [event.action for event in audit.events_about("R-2")]
+        db.session.rollback()
+
+    assert actions.count("incident.close") == 1
