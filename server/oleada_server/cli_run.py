@@ -12,6 +12,7 @@ from oleada_server import config as settings
 from oleada_server import logs, schema
 from oleada_server import up as whole
 from oleada_server.app import WITHOUT_PAGES, create_app
+from oleada_server.audit import grants
 from oleada_server.config import Config
 from oleada_server.db import db
 from oleada_server.restored import check_finished
@@ -125,6 +126,17 @@ def current() -> None:
     """Show the database's revision and the one this code needs."""
     with _app():
         _say(f"database {schema.current() or 'none'}, code {schema.head()}")
+
+
+@db_group.command("grants")
+@click.argument("role")
+def show_grants(role: str) -> None:
+    """Print the SQL by which PostgreSQL's ROLE can be the server's and not touch the audit trail.
+
+    Run it as the owner of the database, who also runs `oleada db upgrade`.
+    """
+    for statement in grants.statements(role):
+        _say(statement)
 
 
 def _made_ready() -> Config:

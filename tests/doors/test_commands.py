@@ -35,6 +35,7 @@ GOOD = {
     "number": "9",
     "reason": "a reason",
     "revision": "0001",
+    "role": "oleada_server",
     "rollout": "R-1",
     "security_version": "3",
     "serial": "SN-77",
