@@ -15,7 +15,7 @@ ON_SQLITE = Plan(
     only=("worker", "scheduler", "broker", "agent", "box"),
     limit_s=360,
 )
-ON_POSTGRESQL = Plan(kills=8, seed=14, boxes=4, database="postgresql", limit_s=360)
+ON_POSTGRESQL = Plan(kills=8, seed=14, boxes=3, database="postgresql", limit_s=360)
 """One kill of each victim there is."""
 
 
