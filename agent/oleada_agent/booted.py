@@ -16,6 +16,7 @@ from oleada_wire.words import BootReason
 from oleada_agent import clock
 from oleada_agent.boot.control import FileBootControl
 from oleada_agent.boot.image import FIRST_BLOCK_BYTES, parse_header
+from oleada_agent.config import Config
 from oleada_agent.errors import AgentError, ImageError, StorageError
 from oleada_agent.journal import write_whole
 from oleada_agent.machine_events import Booted
@@ -54,6 +55,10 @@ class BootFacts:
     provides: tuple[str, ...]
     put_back: bool = False
     trouble: tuple[str, ...] = ()
+
+    def able(self, config: Config) -> frozenset[str]:
+        """Return what the box can do: what its image brings, and what its hardware has."""
+        return frozenset((*self.provides, *config.provides))
 
 
 def read(disk: Disk) -> BootFacts:

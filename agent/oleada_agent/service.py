@@ -89,7 +89,7 @@ class Service:
             capacity_bytes=config.slot_bytes,
         )
         self._authority = Authority(
-            Box(self._identity.device_id, self._identity.hardware_model),
+            Box(self._identity.device_id, self._identity.hardware_model, self._facts.able(config)),
             self._disk,
             TRUST,
             now_ms=clock.now_ms,

@@ -72,7 +72,7 @@ class Voice:
             assignment_seq=state.assignment_seq,
             security_floor=state.security_floor,
             mac=self._config.mac,
-            provides=tuple(sorted({*facts.provides, *self._config.provides})),
+            provides=tuple(sorted(facts.able(self._config))),
             audit_head=self._witness.seen,
         )
 

@@ -28,6 +28,8 @@ class ReleaseInfo:
         security_version: 1 to ``SECURITY_VERSION_MAX``; the only anti-rollback floor.
         min_version: The oldest version a box may come from; None for any.
         provides: What it can do, such as ``codec:hevc-main10`` or ``drm:widevine-l1``.
+        depends: What a box must be able to do before it takes the release.
+        must_pass: A box below it goes through it before anything newer.
         fixes: Ids of faults it fixes, such as ``F-118``.
         notes: By language tag; ``en`` is always there.
     """
@@ -39,6 +41,8 @@ class ReleaseInfo:
     min_version: str | None = None
     provides: tuple[str, ...] = ()
     fixes: tuple[str, ...] = ()
+    depends: tuple[str, ...] | None = None
+    must_pass: bool | None = None
 
     def __post_init__(self) -> None:
         if not self.hardware_models or not all(map(is_hardware_model, self.hardware_models)):

@@ -50,6 +50,14 @@ def _build_options(command: click.decorators.FC) -> click.decorators.FC:
         click.option(
             "--provides", multiple=True, help="Such as codec:hevc-main10, drm:widevine-l1."
         ),
+        click.option(
+            "--depends", multiple=True, help="What a box must be able to do, as --provides says it."
+        ),
+        click.option(
+            "--must-pass",
+            is_flag=True,
+            help="No box below it may skip it on the way to a newer one.",
+        ),
         click.option("--fixes", multiple=True, help="Id of a fault it fixes, such as F-118."),
         click.option(
             "--note", multiple=True, metavar="LANG=TEXT", help="Release note; 'en' is needed."
@@ -73,6 +81,8 @@ def build(
     security_version: int,
     min_version: str | None,
     provides: tuple[str, ...],
+    depends: tuple[str, ...],
+    must_pass: bool,
     fixes: tuple[str, ...],
     note: tuple[str, ...],
     base: str,
@@ -88,6 +98,8 @@ def build(
             notes=_notes(note),
             min_version=min_version,
             provides=provides,
+            depends=depends or None,
+            must_pass=must_pass or None,
             fixes=fixes,
         )
     except ValueError as error:

@@ -31,6 +31,7 @@ def check_new(info: ReleaseInfo) -> None:
     if len(set(info.hardware_models)) < len(info.hardware_models):
         raise MisnamedReleaseError("A hardware model is named twice; name each once.")
     _check_words("provides", info.provides, "codec:hevc-main10")
+    _check_words("depends", info.depends or (), "drm:widevine-l1")
     _check_words("fixes", info.fixes, "F-118")
     for language, text in info.notes.items():
         if not LANGUAGE.fullmatch(language):

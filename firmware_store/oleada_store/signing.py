@@ -71,6 +71,8 @@ class Statement:
         yield f"Security version  {info.security_version} (boxes never go below it again)"
         yield f"Comes from        {info.min_version or 'any version'}"
         yield f"Provides          {', '.join(info.provides) or 'nothing new'}"
+        yield f"Needs             {', '.join(info.depends or ()) or 'nothing of the box'}"
+        yield f"May be skipped    {'no, boxes go through it' if info.must_pass else 'yes'}"
         yield f"Fixes             {', '.join(info.fixes) or 'no fault'}"
         for language, text in sorted(info.notes.items()):
             yield f"Note ({language})         {text}"
@@ -231,6 +233,10 @@ def repeat_command(description: bundle.Description, info: ReleaseInfo) -> str:
         words += ["--min-version", info.min_version]
     for name in info.provides:
         words += ["--provides", name]
+    for name in info.depends or ():
+        words += ["--depends", name]
+    if info.must_pass:
+        words.append("--must-pass")
     for fault in info.fixes:
         words += ["--fixes", fault]
     for language, text in sorted(info.notes.items()):

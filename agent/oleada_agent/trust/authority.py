@@ -48,6 +48,7 @@ class Box:
 
     device_id: str
     hardware_model: str
+    provides: frozenset[str] = frozenset()
 
 
 class Authority:
@@ -228,13 +229,16 @@ class Authority:
         try:
             layers.check_assignment(assignment, self._milliseconds())
             target = self._target(assignment)
+            denied = frozenset(self.denied)
             facts = layers.Facts(
                 self._box.device_id,
                 self._box.hardware_model,
                 version,
                 security_floor,
                 self._capacity_bytes(),
-                frozenset(self.denied),
+                denied,
+                self._box.provides,
+                self._passes(denied),
             )
             layers.check_release(assignment, target, facts)
             layers.check_wave(assignment, self._wave(assignment), facts, self._milliseconds())
@@ -306,6 +310,11 @@ class Authority:
             raise layers.NotYetError(Reason.UNTRUSTED, str(error)) from error
         except TrustError as error:
             raise layers.RefusedError(Reason.UNTRUSTED, f"{error.attack}: {error}") from error
+
+    def _passes(self, denied: frozenset[str]) -> tuple[str, ...]:
+        if self._trusted is None:
+            return ()
+        return layers.passes_of(self._trusted.role(self._box.hardware_model), denied)
 
     def _wave(self, assignment: Assignment) -> Wave:
         refusal = "No open wave names this assignment."

@@ -56,6 +56,8 @@ class Facts:
         security_floor: No image below it is installed.
         capacity_bytes: Of the spare slot.
         denied: Digests of the deny list.
+        provides: What the box can do.
+        passes: Signed versions for its model that no box may skip.
     """
 
     device_id: str
@@ -64,6 +66,19 @@ class Facts:
     security_floor: int
     capacity_bytes: int
     denied: frozenset[str]
+    provides: frozenset[str] = frozenset()
+    passes: tuple[str, ...] = ()
+
+
+def passes_of(targets: Targets, denied: frozenset[str]) -> tuple[str, ...]:
+    """Return the versions of *targets* that no box may skip; one that is denied can be skipped."""
+    return tuple(
+        parse_path(path)[1]
+        for path, target in targets.targets.items()
+        if isinstance(target.custom, dict)
+        and target.custom.get("must_pass") is True
+        and target.hashes.get("sha256") not in denied
+    )
 
 
 def roles_of(targets: Targets) -> dict[str, RoleKeys]:
@@ -152,6 +167,7 @@ def check_release(assignment: Assignment, target: Target, facts: Facts) -> None:
             f"this box is a {facts.hardware_model}.",
         )
     _check_floors(info, facts)
+    _check_way(info, facts)
     if assignment.sha256 in facts.denied:
         raise RefusedError(Reason.DENIED, "The image is on the deny list.")
     if assignment.size_bytes > facts.capacity_bytes:
@@ -195,6 +211,27 @@ def _check_floors(info: ReleaseInfo, facts: Facts) -> None:
             Reason.BELOW_MINIMUM_VERSION,
             f"The release needs {info.min_version} or newer; this box runs {facts.version}.",
         )
+
+
+def _check_way(info: ReleaseInfo, facts: Facts) -> None:
+    """Check that the box can do what the release needs, and skips no version on its way."""
+    missing = set(info.depends or ()) - facts.provides
+    if missing:
+        raise RefusedError(
+            Reason.WRONG_HARDWARE, f"The release needs {', '.join(sorted(missing))}."
+        )
+    for version in facts.passes:
+        if version_key(version) >= version_key(info.version):
+            continue
+        try:
+            skips = version_key(facts.version) < version_key(version)
+        except ValueError:
+            skips = True  # as of a box that is not known to be new enough
+        if skips:
+            raise RefusedError(
+                Reason.BELOW_MINIMUM_VERSION,
+                f"No box may skip {version}; this one runs {facts.version}.",
+            )
 
 
 def _covers(where: Cohort, device_id: str, proof: tuple[str, ...]) -> bool:

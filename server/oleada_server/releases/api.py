@@ -48,6 +48,8 @@ class ReleaseSchema(Schema):
     sha256 = fields.String(required=True)
     size_bytes = fields.Integer(required=True)
     provides = fields.List(fields.String(), required=True)
+    depends = fields.List(fields.String(), allow_none=True)
+    must_pass = fields.Boolean(required=True)
     fixes = fields.List(fields.String(), required=True)
     notes = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
     signed_by = fields.List(fields.String(), required=True)

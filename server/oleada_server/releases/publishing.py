@@ -170,6 +170,8 @@ def _fields(release: NewRelease) -> dict[str, object]:
         "sha256": release.sha256,
         "size_bytes": release.size_bytes,
         "provides": list(info.provides),
+        "depends": list(info.depends) if info.depends else None,
+        "must_pass": bool(info.must_pass),
         "fixes": list(info.fixes),
         "notes": dict(info.notes),
     }
@@ -187,6 +189,8 @@ def _description(row: Release) -> dict[str, object]:
             "sha256",
             "size_bytes",
             "provides",
+            "depends",
+            "must_pass",
             "fixes",
             "notes",
         )
