@@ -137,7 +137,8 @@ def _publish(operator: Operator, folder: Path, version: str) -> Path:
 
 
 def _start(operator: Operator, version: str, waves: list[dict[str, Any]]) -> None:
-    plan = {"hardware_model": MODEL, "version": version, "waves": waves, "spread_s": 0}
+    plan = {"hardware_model": MODEL, "version": version, "waves": waves, "spread_s": 0,
+            "evidence": None}  # fmt: skip
     number = operator.server.client.post("/api/v1/rollouts", plan)["id"]
     operator.server.client.post(f"/api/v1/rollouts/{number}/start")
 

@@ -253,6 +253,7 @@ def _plan(fleet: Fleet) -> dict[str, Any]:
         ],
         "spread_s": 1,
         "silent_after_s": 600,
+        "evidence": None,
     }
 
 

@@ -207,7 +207,8 @@ def _approve_for(operator: Operator, device_id: str) -> None:
     """Start a rollout for one box, and let two approvers sign it."""
     client = operator.server.client
     waves_ = [{"name": "One", "device_ids": [device_id], "sample_min": 1}]
-    plan = {"hardware_model": MODEL, "version": NEW, "waves": waves_, "spread_s": 0}
+    plan = {"hardware_model": MODEL, "version": NEW, "waves": waves_, "spread_s": 0,
+            "evidence": None}  # fmt: skip
     rollout = client.post("/api/v1/rollouts", plan)["id"]
     client.post(f"/api/v1/rollouts/{rollout}/start")
     operator.sign_waves(rollout)

@@ -110,6 +110,7 @@ def _start(operator: Operator, waves: list[dict[str, Any]] | None = None) -> str
         "hardware_model": MODEL,
         "version": NEW,
         "waves": waves or [everyone],
+        "evidence": None,
         "spread_s": 0,
     }
     client = operator.server.client

@@ -81,6 +81,7 @@ def _start_and_wait(operator: Operator, fleet: LightFleet) -> list[float]:
         "version": "1.1.0",
         "waves": [{"name": "Everyone", "share_until": 1.0}],
         "in_flight_max": len(fleet.boxes),
+        "evidence": None,
     }
     rollout = client.post("/api/v1/rollouts", plan)["id"]
     with ThreadPoolExecutor(1) as elsewhere:  # the boxes listen while the request is answered

@@ -46,6 +46,7 @@ def plan(model: str, version: str, device_ids: Sequence[str]) -> dict[str, Any]:
         "lease_s": 60,
         "in_flight_max": max(2, len(device_ids) // 2),
         "silent_after_s": 900,
+        "evidence": None,
     }
 
 

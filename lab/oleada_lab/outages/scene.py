@@ -147,7 +147,8 @@ class Scene:
             "sample_min": 1,
             "success_share_min": 0.5,
         }
-        plan = {"hardware_model": MODEL, "version": version, "waves": [wave], "spread_s": 1}
+        plan = {"hardware_model": MODEL, "version": version, "waves": [wave], "spread_s": 1,
+                "evidence": None}  # fmt: skip
         rest = self.operator.server.client
         made: dict[str, Any] = rest.post("/api/v1/rollouts", plan)
         rest.post(f"/api/v1/rollouts/{made['id']}/start")

@@ -92,6 +92,7 @@ class Shrunk:
             "in_flight_max": self.in_flight_max,
             "silent_after_s": int(self.scenario.proc.silent_after),
             "attempts_max": told.attempts_max,
+            "evidence": None,  # its ages are real minutes, which a shrunk story has not
         }
 
     @property

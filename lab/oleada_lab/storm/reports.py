@@ -74,7 +74,7 @@ def _greet(crowd: Crowd, members: Sequence[Member], dice: random.Random) -> list
 def _start(ground: Ground, members: Sequence[Member]) -> dict[str, int]:
     """Start a rollout to everybody; return the row's number of each box's assignment."""
     client = ground.operator.server.client
-    plan = {"hardware_model": MODEL, "version": speech.NEW, "waves": [EVERYONE]}
+    plan = {"hardware_model": MODEL, "version": speech.NEW, "waves": [EVERYONE], "evidence": None}
     rollout = client.post("/api/v1/rollouts", plan)["id"]
     client.post(f"/api/v1/rollouts/{rollout}/start")
     ids = [member.identity.device_id for member in members]

@@ -112,6 +112,10 @@ _PLAN = (
     click.option(
         "--newcomers", is_flag=True, help="Boxes that come later and that a wave is for join."
     ),
+    click.option("--start-boxes", type=int, help="Boxes at work before any has proved good."),
+    click.option(
+        "--limits-alone", is_flag=True, help="Judge by the waves' limits, without evidence."
+    ),
     click.option("--salt", help="As the preview named it, to get exactly the boxes it showed."),
 )
 
@@ -135,7 +139,10 @@ def body_of(given: dict[str, Any]) -> dict[str, Any]:
     limits = {name: value for name, value in limits.items() if value is not None}
     body = _read(file) if file else {}
     rules = _rules({name: given.pop(name) for name in RULES})
+    evidence = _evidence(given.pop("start_boxes"), given.pop("limits_alone"))
     body |= {name: value for name, value in given.items() if value is not None}
+    if evidence != {}:
+        body["evidence"] = evidence and {**(body.get("evidence") or {}), **evidence}
     if rules:
         body["rules"] = {**body.get("rules", {}), **rules}
     if window:
@@ -146,6 +153,15 @@ def body_of(given: dict[str, Any]) -> dict[str, Any]:
         body["waves"] = [wave | limits for wave in named]
     body.setdefault("waves", [{"name": "everybody", "share_until": 1.0} | limits])
     return body
+
+
+def _evidence(start_boxes: int | None, limits_alone: bool) -> dict[str, Any] | None:
+    """Return what the options say of evidence: None for limits alone, {} if nothing."""
+    if limits_alone and start_boxes is not None:
+        raise click.ClickException("--limits-alone has no boxes to start with.")
+    if limits_alone:
+        return None
+    return {} if start_boxes is None else {"start_boxes": start_boxes}
 
 
 def _rules(given: dict[str, Any]) -> dict[str, Any]:

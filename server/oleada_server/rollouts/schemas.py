@@ -1,7 +1,7 @@
 """The shapes of the REST API of rollouts: what is read, and what is answered."""
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from marshmallow import Schema, fields, validate
 from oleada_store import waves
@@ -12,7 +12,7 @@ from oleada_server.rollouts import approvals
 from oleada_server.rollouts.cover import where_from
 from oleada_server.rollouts.dryrun import Run
 from oleada_server.rollouts.errors import BadPlanError
-from oleada_server.rollouts.evidence.spec import evidence_from
+from oleada_server.rollouts.evidence.spec import EvidenceSpec, evidence_from
 from oleada_server.rollouts.explain import Explanation
 from oleada_server.rollouts.models import Rollout
 from oleada_server.rollouts.plan import exact
@@ -24,6 +24,11 @@ from oleada_server.rollouts.signatures import Missing
 from oleada_server.rollouts.spec import RolloutSpec, WaveSpec
 from oleada_server.rollouts.states import BoxState
 
+BESIDE_EVIDENCE: Final = {"failed_share_max": 0.10, "sample_min": 50}
+"""Limits of a wave that says none: a net for what evidence should have halted long before.
+
+One failure of ten, the usual limit, would halt every fifth good release.
+"""
 CLOCK_TIME = validate.Regexp(r"^([01][0-9]|2[0-3]):[0-5][0-9]$", error="Write HH:MM, 24 hours.")
 
 
@@ -77,7 +82,7 @@ class RolloutPlan(Schema):
     lease_s = fields.Integer(strict=True)
     salt = fields.String()
     rules = fields.Nested(RulesPlan)
-    evidence = fields.Nested(EvidencePlan, allow_none=True, load_default=None)
+    evidence = fields.Nested(EvidencePlan, allow_none=True)
 
 
 class Reason(Schema):
@@ -141,13 +146,15 @@ def spec_from(body: dict[str, Any]) -> RolloutSpec:
         BadPlanError: A limit is out of range, or the waves do not fit each other.
     """
     given = dict(body)
-    waves = tuple(_wave_from(dict(wave)) for wave in given.pop("waves"))
+    # Who says nothing of evidence gets it; who wants limits alone has to say so.
+    evidence = evidence_from(given.pop("evidence")) if "evidence" in given else EvidenceSpec()
+    usual = {} if evidence is None else BESIDE_EVIDENCE
+    waves = tuple(_wave_from({**usual, **wave}) for wave in given.pop("waves"))
     window = given.pop("window", None)
     named = given.pop("rules", None)
     if named == {}:
         raise BadPlanError("rules names no rule; leave it out for none.", "rules")
     rules = rules_from(named or {})
-    evidence = evidence_from(given.pop("evidence", None))
     return RolloutSpec(
         waves=waves,
         window=window and window_from(**window),

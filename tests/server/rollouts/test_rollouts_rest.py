@@ -264,4 +264,36 @@ def test_a_plan_is_read_from_a_file_and_options_win(type_: Type, tmp_path: Path)
     assert (found["name"], found["lease_s"], found["attempts_max"]) == ("file", 90, 2)
     wrong = type_("plan", "VX-410", "1.1.0", "--file", str(tmp_path / "plan.json"))
     assert "holds no object" in wrong.output
-    assert "is not NAME=SHARE" in type_("plan", "VX-410", "1.1.0", "--wave", "all").output
+    assert "is neither NAME=SHARE" in type_("plan", "VX-410", "1.1.0", "--wave", "all").output
+
+
+def test_who_says_nothing_of_evidence_gets_it_and_limits_alone_must_be_said(ask: Ask) -> None:
+    a_fleet(4)
+    a_release()
+
+    usual = ask("POST", "", PLAN)[1]
+    assert usual["evidence"]["terms"] == {
+        "accepted_share": 0.005, "alpha": 0.01, "bad_share_max": 0.05, "doubt": 0.05,
+        "start_boxes": 20, "ripe_after_s": 900, "rolls_back_trials": True,
+    }  # fmt: skip
+    assert [wave["failed_share_max"] for wave in usual["waves"]] == [1.0, 0.1]
+    alone = ask("POST", "", {**PLAN, "evidence": None})[1]
+    assert alone["evidence"] is None
+    assert [wave["failed_share_max"] for wave in alone["waves"]] == [1.0, 0.02]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {}, {"accepted_share": 0}, {"accepted_share": 0.05}, {"alpha": 1.5}, {"doubt": -1},
+        {"bad_share_max": 0.004}, {"start_boxes": 0}, {"start_boxes": 2**31},
+        {"ripe_after_s": 0}, {"ripe_after_s": 10**6}, {"start_boxes": "many"},
+    ],
+)  # fmt: skip
+def test_a_figure_of_evidence_that_can_not_be_is_refused(ask: Ask, wrong: dict[str, Any]) -> None:
+    a_fleet(1)
+    a_release()
+
+    status, problem = ask("POST", "", {**PLAN, "evidence": wrong})
+
+    assert status in (400, 422), problem
