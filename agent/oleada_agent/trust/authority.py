@@ -267,14 +267,20 @@ class Authority:
         return AuthorityUnknown(*attempt)
 
     def _trust(self, get: Callable[[str, int], bytes | None]) -> None:
+        fresh = self._client(get, self.now())
         try:
-            fresh = self._verified(get, self.now())
+            self._verify(fresh)
         except FreezeError:
-            if self.time.is_proven:
+            if fresh.is_rotated():
+                # By the word of keys that were stolen all that is signed now would have ended.
+                self.floor.forget()
+                self.time.forget()
+            elif self.time.is_proven:
                 raise
             # It says who may tell the time; it is good for nothing else until that is told.
-            fresh = self._verified(get, _utc(self.time.least_ms()))
-        self._roles = layers.roles_of(fresh.targets)
+            fresh = self._client(get, _utc(self.time.least_ms()))
+            self._verify(fresh)
+        self._take_roles(layers.roles_of(fresh.targets))
         self._trusted = fresh
         if messages.DIRECTOR_ROLE in self._roles:
             self.witness.follow(self._roles[messages.DIRECTOR_ROLE])
@@ -284,11 +290,19 @@ class Authority:
                     if self._take_deny(data):
                         self._denied_store.mend("list", data)
 
-    def _verified(self, get: Callable[[str, int], bytes | None], now: datetime) -> TrustedClient:
-        fresh = TrustedClient(self._store, get, now, BOX)
+    def _take_roles(self, found: dict[str, envelope.RoleKeys]) -> None:
+        """Go by the keys in *found*: what another director has denied counts no more."""
+        before, after = (one.get(messages.DIRECTOR_ROLE) for one in (self._roles, found))
+        if before is not None and (after is None or before.keys.keys() != after.keys.keys()):
+            self._deny = None
+        self._roles = found
+
+    def _client(self, get: Callable[[str, int], bytes | None], now: datetime) -> TrustedClient:
+        return TrustedClient(self._store, get, now, BOX)
+
+    def _verify(self, fresh: TrustedClient) -> None:
         fresh.refresh()
         fresh.role(self._box.hardware_model)
-        return fresh
 
     def _stored(self, name: str, copy: int) -> bytes | None:
         copies = list(self._store.read(name.removesuffix(".json")))
@@ -345,9 +359,14 @@ class Authority:
         return self._roles[name]
 
     def _raise_floor(self, signed_ms: int) -> None:
-        """Believe a signed time, but no later one than the metadata itself is good for."""
+        """Believe a signed time, but no later one than the metadata itself is good for.
+
+        The part that people sign counts too: whoever has the server's keys signs timestamps
+        for a hundred years.
+        """
         assert self._trusted is not None, "a signature was checked"  # noqa: S101
-        expires = self._trusted.timestamp.document.expires
+        documents = layers.documents(self._trusted, self._box.hardware_model).values()
+        expires = min(document.expires for document in documents)
         with suppress(StorageError):  # a full disk silences no box; the floor holds in memory
             self.floor.raise_to(min(signed_ms, int(expires.timestamp() * 1000)))
 

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 from oleada_agent.trust import metadata, reading
 from oleada_agent.trust.errors import (
+    BadSignaturesError,
     EndlessDataError,
     FreezeError,
     MissingMetadataError,
@@ -104,6 +105,20 @@ class TrustedClient:
         self._update_timestamp()
         self._update_snapshot()
         self._load_targets("targets", "root")
+
+    def is_rotated(self) -> bool:
+        """Return whether the timestamp that is stored is of keys that root names no more."""
+        found = False
+        for data in self._store.read("timestamp"):
+            try:
+                self._check_top("timestamp", reading.timestamp(data, TIMESTAMP_BYTES_MAX).document)
+            except BadSignaturesError:
+                found = True
+            except TrustError:
+                continue  # torn
+            else:
+                return False
+        return found
 
     def find(self, path: str) -> metadata.Target:
         """Return target *path*, from the first role in order that may speak for it.

@@ -64,11 +64,23 @@ class TimeFloor:
         if self._floor_ms < self._stored_ms + STEP_MS and self._stored_ms:
             return
         if self._floor_ms > self._stored_ms:
-            text = str(self._floor_ms)
-            for path in self._paths:
-                line = f"{text} {zlib.crc32(text.encode()):08x}\n"
-                write_whole(self._disk, path, line.encode())
-            self._stored_ms = self._floor_ms
+            self._store()
+
+    def forget(self) -> None:
+        """Begin anew: whoever has raised the floor is nobody any more.
+
+        Raises:
+            StorageError: the disk refused; nothing is forgotten durably.
+        """
+        self._floor_ms = 0
+        self._store()
+
+    def _store(self) -> None:
+        text = str(self._floor_ms)
+        for path in self._paths:
+            line = f"{text} {zlib.crc32(text.encode()):08x}\n"
+            write_whole(self._disk, path, line.encode())
+        self._stored_ms = self._floor_ms
 
 
 def _read_ms(disk: Disk, path: str) -> int:

@@ -19,7 +19,7 @@ from oleada_wire.words import Reason
 
 from oleada_agent.trust.client import TrustedClient
 from oleada_agent.trust.errors import MalformedMetadataError
-from oleada_agent.trust.metadata import Target, Targets
+from oleada_agent.trust.metadata import Document, Target, Targets
 from oleada_agent.trust.trusted_time import NEVER_MS
 
 LIFETIME_MAX_MS: Final = 7 * 24 * 3_600_000
@@ -106,16 +106,20 @@ def roles_of(targets: Targets) -> dict[str, RoleKeys]:
     return found
 
 
-def check_fresh(trusted: TrustedClient, hardware_model: str, now: datetime) -> None:
-    """Refuse for now when any metadata that was once fresh has expired since."""
-    documents = {
+def documents(trusted: TrustedClient, hardware_model: str) -> dict[str, Document]:
+    """Return what an image of the model hangs from, by name."""
+    return {
         "root": trusted.root.document,
         "timestamp": trusted.timestamp.document,
         "snapshot": trusted.snapshot.document,
         "targets": trusted.targets.document,
         hardware_model: trusted.role(hardware_model).document,
     }
-    for name, document in documents.items():
+
+
+def check_fresh(trusted: TrustedClient, hardware_model: str, now: datetime) -> None:
+    """Refuse for now when any metadata that was once fresh has expired since."""
+    for name, document in documents(trusted, hardware_model).items():
         if document.expires <= now:
             raise NotYetError(
                 Reason.UNTRUSTED,

@@ -92,5 +92,10 @@ class TrustedTime:
         self._proof = (at_ms, asked_ms)
         return True
 
+    def forget(self) -> None:
+        """Begin anew: whoever has told the time is nobody any more."""
+        self._questions.clear()
+        self._proof, self._seen = None, (self._floor_ms(), self._steady_ms())
+
     def _told_ms(self, at_ms: int, steady_ms: int) -> int:
         return at_ms + self._steady_ms() - steady_ms

@@ -71,9 +71,7 @@ class Witness:
             )
         if known is not None and _order(head) == _order(known):
             if head.root_sha256 != known.root_sha256:
-                raise SplitViewError(
-                    f"The server has signed two audit trails of {head.size} entries; the first stays."
-                )
+                raise SplitViewError(f"Two audit trails of {head.size} entries were signed here.")
             return
         self._head, self.seen, self._is_news = head, sealed, True
         with suppress(StorageError):  # it holds in memory, and the next one is written again

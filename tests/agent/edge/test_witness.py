@@ -83,7 +83,7 @@ def test_two_heads_of_one_length_and_other_roots_are_a_split_view_and_the_first_
 ) -> None:
     home.witness.see(sealed(8), ROLE)
 
-    with pytest.raises(SplitViewError, match="two audit trails of 8 entries"):
+    with pytest.raises(SplitViewError, match="Two audit trails of 8 entries"):
         home.witness.see(sealed(8, root="b"), ROLE)
 
     assert home.restarted().seen == sealed(8)
