@@ -1,5 +1,6 @@
 """Images: the same bytes whoever builds them, and a header that seals them."""
 
+import ast
 import os
 import random
 import subprocess
@@ -8,10 +9,11 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+import oleada_agent
 import pytest
 from oleada_agent.boot.image import check_file
 from oleada_lab.errors import ImageError
-from oleada_lab.firmware.agent_zipapp import build_zipapp
+from oleada_lab.firmware.agent_zipapp import build_zipapp, without_docstrings
 from oleada_lab.firmware.image import ImageSpec, build_image, build_small_image, sha256_of
 
 SPEC = ImageSpec("VX-410", "5.8.2")
@@ -116,6 +118,37 @@ def test_the_agent_in_an_image_holds_the_agent_and_the_wire_only(tmp_path: Path)
         tops = {name.split("/")[0] for name in archive.namelist()}
 
     assert tops == {"__main__.py", "oleada_agent", "oleada_wire"}
+
+
+def test_the_agent_in_an_image_has_every_line_where_it_was_and_no_docstring() -> None:
+    sources = sorted(Path(oleada_agent.__path__[0]).rglob("*.py"))
+    kept = 0
+
+    for path in sources:
+        before = path.read_bytes()
+        after = without_docstrings(before)
+        kept += sum(len(text or "") for text in _docstrings(ast.parse(after)))
+        assert _without_places_of_docstrings(after) == _without_places_of_docstrings(before), path
+
+    assert len(sources) > 50
+    assert kept < 200  # a letter for each class
+
+
+def _docstrings(tree: ast.Module) -> list[str | None]:
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    return [ast.get_docstring(n, clean=False) for n in ast.walk(tree) if isinstance(n, kinds)]
+
+
+def _without_places_of_docstrings(source: bytes) -> str:
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and (
+            ast.get_docstring(node, clean=False) is not None
+        ):
+            del node.body[0]
+            if isinstance(node, ast.ClassDef | ast.FunctionDef):
+                node.end_lineno = node.end_col_offset = 0  # of one that is nothing else
+    return ast.dump(tree, include_attributes=True)
 
 
 def _plant(tree: Path, names: list[str], *, touched_s: int) -> None:
