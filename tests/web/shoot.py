@@ -1,7 +1,7 @@
-"""Shoots every page in both looks and two widths, for people to look at.
+"""Shoots every page in both looks and four widths, for people to look at.
 
-Usage: ``python -m tests.web.shoot OUT [page ...]``. Prints what does not fit and what
-the browser's console says.
+Usage: ``python -m tests.web.shoot [-l es] OUT [page ...]``; with -l in that language. Prints
+what does not fit and what the browser's console says.
 """
 
 import sys
@@ -14,6 +14,7 @@ from typing import Literal, get_args
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from flask import Flask
 from oleada_server import config
 from oleada_server.accounts.models import Role
 from oleada_server.app import create_app
@@ -22,6 +23,7 @@ from oleada_server.db import db
 from playwright.sync_api import BrowserContext, ViewportSize, sync_playwright
 
 from tests.web.console import launched, served
+from tests.web.people_rows import STEPS, add_security, let_in
 from tests.web.sample import Sample, add_decisions, add_named, add_people, fill
 
 BOXES = 4824
@@ -41,6 +43,7 @@ LOOKERS = {
 class Filled:
     """A console that is served: sign-in tokens by person, and the pages by name."""
 
+    app: Flask
     address: str
     tokens: dict[str, str]
     pages: dict[str, str]
@@ -83,6 +86,8 @@ def pages(sample: Sample, asked_id: int, held_id: int) -> dict[str, str]:
         "settings": "/settings",
         "security": "/security",
         "keys": "/keys",
+        "asked": "/asked",
+        "waves": f"/rollouts/R-{rollout_id}#sign",
         "app": "/security/app",
         "help": "/help",
         "password": "/password",
@@ -91,8 +96,11 @@ def pages(sample: Sample, asked_id: int, held_id: int) -> dict[str, str]:
 
 
 @contextmanager
-def console() -> Iterator[Filled]:
-    """Serve a console with a fleet in it, and an administrator for each language."""
+def console(language: str = "en") -> Iterator[Filled]:
+    """Serve a console with a fleet in it, and an administrator for each language.
+
+    The one of *language* has second factors, browsers and tokens.
+    """
     # A stream of a page that was just left may still look into the database.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
         settings = config.load(Path(home), {"OLEADA_SECOND_FACTOR": "offered"})
@@ -102,15 +110,19 @@ def console() -> Iterator[Filled]:
                 Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
             )
             (settings.keys_dir / f"{name}.pem").write_bytes(pem)
+            (settings.keys_dir / f"{name}.pem").chmod(0o600)
         app = create_app(settings)
         with app.app_context():
             db.create_all()
             tokens = add_people(now_utc()) | add_named(LOOKERS, now_utc())
             sample = fill(now_utc(), BOXES)
             found = pages(sample, *add_decisions(sample))
+            for looker in LOOKERS:
+                if looker == f"look.{language}":
+                    add_security(looker, sample)
             db.session.remove()
         with served(app) as address:
-            yield Filled(address, tokens, found)
+            yield Filled(app, address, tokens, found)
 
 
 def shoot(context: BrowserContext, address: str, name: str, path: str, file: Path) -> None:
@@ -119,6 +131,9 @@ def shoot(context: BrowserContext, address: str, name: str, path: str, file: Pat
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
     page.goto(address + path)
+    if name in STEPS:
+        STEPS[name](page)
+        page.wait_for_load_state()
     page.evaluate("document.fonts.ready")
     over = page.evaluate("document.documentElement.scrollWidth - innerWidth")
     page.screenshot(path=file, full_page=True)
@@ -126,22 +141,25 @@ def shoot(context: BrowserContext, address: str, name: str, path: str, file: Pat
     page.close()
 
 
-def main(out: Path, wanted: list[str]) -> None:
+def main(out: Path, wanted: list[str], language: str = "en") -> None:
     """Shoot the *wanted* pages, all if none is named, into directory *out*."""
     out.mkdir(parents=True, exist_ok=True)
-    with console() as filled, sync_playwright() as playwright:
+    with console(language) as filled, sync_playwright() as playwright:
         address = filled.address
         browser = launched(playwright)
         signed_in = browser.new_context()
         page = signed_in.new_page()
-        page.goto(f"{address}/sign-in/link/{filled.tokens['look.en']}")
+        page.goto(f"{address}/sign-in/link/{filled.tokens[f'look.{language}']}")
         page.click("main button")
+        with filled.app.app_context():
+            let_in(now_utc())
+            db.session.remove()
         state = signed_in.storage_state()
         for look, width in LOOKS:
             shape = ViewportSize(width=width, height=900 if width > 400 else 844)
             inside = browser.new_context(viewport=shape, color_scheme=look, storage_state=state)
             outside = browser.new_context(viewport=shape, color_scheme=look)
-            for name, path in filled.pages.items():
+            for name, path in (filled.pages | dict.fromkeys(STEPS, "/settings")).items():
                 if not wanted or name in wanted:
                     shoot(inside, address, name, path, out / f"{name}-{width}-{look}.png")
             if not wanted or "sign-in" in wanted:
@@ -152,4 +170,6 @@ def main(out: Path, wanted: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])
+    spoken = sys.argv[2] if sys.argv[1] == "-l" else "en"
+    given = sys.argv[3:] if sys.argv[1] == "-l" else sys.argv[1:]
+    main(Path(given[0]), given[1:], spoken)

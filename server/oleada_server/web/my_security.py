@@ -16,6 +16,7 @@ from oleada_server.accounts.views import local_path, with_session
 from oleada_server.clock import now_utc
 from oleada_server.db import db, read_only
 from oleada_server.errors import BadInputError, ServerError
+from oleada_server.web.browser_names import browser_name
 from oleada_server.web.device_list import number_in
 from oleada_server.web.words import gettext
 
@@ -210,6 +211,7 @@ def _index(person: Identity, error: ServerError | None = None) -> str:
         passkeys_possible=passkeys.are_possible(),
         wants_factor=person.role in GUARDED and not person.has_factor,
         ref_of=tokens.ref_of,
+        browser_name=browser_name,
         next=request.values.get("next", ""),
         days=tokens.TOKEN_DAYS,
         **shown,

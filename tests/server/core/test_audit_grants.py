@@ -78,7 +78,7 @@ def test_the_server_works_and_can_not_touch_what_is_in_the_trail(app: Flask) -> 
     heads.sign(now_utc())
 
     for statement in DENIED:
-        with pytest.raises(DBAPIError, match="permission denied|must be owner"):
+        with pytest.raises(DBAPIError, match=r"permission denied|must be owner"):
             db.session.execute(text(statement))
         db.session.rollback()
 
