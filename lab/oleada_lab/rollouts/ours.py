@@ -72,6 +72,7 @@ class _Look:
     dark: int = 0
     trials: int = 0
     silent: int = 0
+    known: tuple[float, float] | None = None
 
 
 @dataclass(slots=True)
@@ -104,10 +105,10 @@ class Planner:
             if minute % self._ripe_after == 0:
                 self._look(minute)
             self._happen(minute)
-            verdict = judge.judge(self._evidence(minute))
-            if (ended := self._decide(minute)) is not None:
+            evidence = self._evidence(minute)
+            if (ended := self._decide(evidence, minute)) is not None:
                 return ended
-            self._start(verdict.room, minute)
+            self._start(judge.judge(evidence).room, minute)
         raise AssertionError("a rollout that neither ends nor asks")
 
     def _look(self, minute: int) -> None:
@@ -170,10 +171,10 @@ class Planner:
         if batch.mute + late:
             self._due[ripe_at].mute[wave] += batch.mute + late
 
-    def _decide(self, minute: int) -> Ended | None:
+    def _decide(self, evidence: Evidence, minute: int) -> Ended | None:
         now = BEGIN + timedelta(minutes=minute)
         while True:
-            match plan.decide(self._facts(minute), now):
+            match plan.decide(self._facts(evidence), now):
                 case plan.Wait():
                     is_held = any(wave.state is WaveState.HELD for wave in self._waves)
                     # No late report can lift the hold any more: a person has to.
@@ -206,12 +207,21 @@ class Planner:
     def _ended(self, how: str, minute: int) -> Ended:
         return Ended(self._harmed, self._begun, minute, how)
 
-    def _facts(self, minute: int) -> RolloutFacts:
+    def _facts(self, evidence: Evidence) -> RolloutFacts:
         waves = tuple(
             WaveFacts(at, wave.state, wave.tally(), LIMITS, wave.soak_from, wave.held_for)
             for at, wave in enumerate(self._waves, start=1)
         )
-        return RolloutFacts(self._state, waves, evidence=self._evidence(minute))
+        return RolloutFacts(self._state, waves, evidence=evidence)
+
+    def _most(self, boxes: int, dark: int) -> float:
+        return judge.dark_share(boxes, dark, self._terms.accepted_share)
+
+    def _closed(self, look: _Look) -> tuple[float, float]:
+        if look.known is None:
+            least = judge.dark_least(look.boxes, look.dark)
+            look.known = (self._most(look.boxes, look.dark), least)
+        return look.known
 
     def _evidence(self, minute: int) -> Evidence:
         watched: list[Matured] = []
@@ -221,11 +231,12 @@ class Planner:
         for index, look in enumerate(self._looks):
             here = (0.0, 1.0)
             if look.boxes:
-                is_open = index == len(self._looks) - 1
-                dark = int(look.dark * elapsed) if is_open else look.dark
-                most = judge.dark_share(look.boxes, dark, self._terms.accepted_share)
-                here = (most, 1.0 if is_open else judge.dark_least(look.boxes, dark))
-                most, least = max(most, before[0]), min(here[1], before[1])
+                if index < len(self._looks) - 1:
+                    here = self._closed(look)
+                else:
+                    dark = int(look.dark * elapsed)
+                    here = (self._most(look.boxes, dark), 1.0)
+                most, least = max(here[0], before[0]), min(here[1], before[1])
                 least = least if least < 1 else 0.0
                 if look.trials:
                     watched.append(Matured(look.trials, look.silent, most, least))

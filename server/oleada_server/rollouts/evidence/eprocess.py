@@ -55,9 +55,7 @@ def log_mean(logs: Sequence[float]) -> float:
 
 
 def _log_ratio(cells: Sequence[Cell], odds: float) -> float:
-    total = 0.0
-    for cell in cells:
-        # With o = p0/(1-p0) and p = g*o/(1+g*o): p/p0 = g/(1-p0+g*p0), (1-p)/(1-p0) = that / g.
-        spread = math.log1p((odds - 1) * cell.accepted)
-        total += cell.bad * math.log(odds) - cell.trials * spread
-    return total
+    # With o = p0/(1-p0) and p = g*o/(1+g*o): p/p0 = g/(1-p0+g*p0), (1-p)/(1-p0) = that / g.
+    bad = sum(cell.bad for cell in cells)
+    spread = sum(cell.trials * math.log1p((odds - 1) * cell.accepted) for cell in cells)
+    return bad * math.log(odds) - spread

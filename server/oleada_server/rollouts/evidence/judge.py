@@ -185,6 +185,7 @@ def judge(evidence: Evidence) -> Verdict:
     )
 
 
+@lru_cache(maxsize=64)
 def log_e_of(stratum: Stratum, terms: Terms) -> float:
     """Return ln E of one stratum: the mean of what was reported and who fell silent."""
     reported = log_e([Cell(stratum.begun, stratum.bad, terms.accepted_share)])
@@ -200,8 +201,9 @@ def log_e_over(strata: Sequence[Stratum], planned: int, terms: Terms) -> float:
     """
     if not strata:
         return 0.0
+    together = strata[0] if len(strata) == 1 else _pooled(strata)
     apart = log_mean([log_e_of(one, terms) for one in strata]) + math.log(len(strata) / planned)
-    return log_mean([apart, log_e_of(_pooled(strata), terms)])
+    return log_mean([apart, log_e_of(together, terms)])
 
 
 def is_proven(evidence: Evidence) -> bool:
