@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from random import Random
+from types import CodeType
 
 import oleada_agent
 from oleada_lab.sim.crash import Kept
 from oleada_lab.sim.disk import Op
+from oleada_lab.sim.remember import remembering
 from oleada_lab.sweep.box import Box
 from oleada_lab.sweep.kit import a_kit
 from oleada_lab.sweep.report import storage_path
@@ -131,21 +133,24 @@ def cut_while_writing_beside() -> Iterator[World]:
 @cache
 def swept() -> tuple[frozenset[str], frozenset[str]]:
     """Return the functions of the agent that changed a disk in a story, and the paths."""
-    functions: set[str] = set()
+    codes: set[CodeType] = set()
     paths: set[str] = set()
 
     def watch(op: Op) -> None:
         paths.update({storage_path(op.path), storage_path(op.to)} if op.to else {op.path})
         frame = sys._getframe(1)
         while frame.f_back is not None:
-            path = Path(frame.f_code.co_filename)
-            if path.is_relative_to(AGENT):
-                functions.add(f"{path.relative_to(AGENT)}:{frame.f_code.co_name}")
+            codes.add(frame.f_code)
             frame = frame.f_back
 
-    for world in (*beginnings(), *cut_while_writing_beside()):
-        world.disk.watch = watch
-        assert Box(world).live() is None
+    with remembering():
+        for world in (*beginnings(), *cut_while_writing_beside()):
+            world.disk.watch = watch
+            assert Box(world).live() is None
+    files = [(Path(code.co_filename), code.co_name) for code in codes]
+    functions = {
+        f"{path.relative_to(AGENT)}:{name}" for path, name in files if path.is_relative_to(AGENT)
+    }
     return frozenset(functions), frozenset(map(storage_path, paths))
 
 
