@@ -64,13 +64,14 @@ class Rate:
         }
 
 
-def measure(home: Path, seed: int, count: int = MESSAGES) -> dict[str, Any]:
+def measure(home: Path, seed: int, count: int = MESSAGES, rounds: int = ROUNDS) -> dict[str, Any]:
     """Return the median rates and their ratio; everything it starts is gone afterwards.
 
     Args:
         home: An empty folder for a server's data directory.
         seed: Of the numbers in the messages.
         count: Messages in each run.
+        rounds: Of which the medians are taken.
 
     Raises:
         LabError: A part did not start, or not every message came through.
@@ -85,16 +86,16 @@ def measure(home: Path, seed: int, count: int = MESSAGES) -> dict[str, Any]:
     load = Load(config, boxes, random.Random(seed), count)
     with _plain_broker(home) as port, _broker(config), _worker(server) as worker:
         load.run_for_server(lambda: None)  # statements are compiled, pages are in the cache
-        rounds = [
+        found = [
             {
                 "insert": _bare("insert", database, count),
                 "subscribe": _bare("subscribe", database, count, port, load),
                 "both": _bare("both", database, count, port, load),
                 "worker": _measure_worker(worker, load),
             }
-            for _ in range(ROUNDS)
+            for _ in range(rounds)
         ]
-    return _summary(rounds, make_url(config.database).get_backend_name())
+    return _summary(found, make_url(config.database).get_backend_name())
 
 
 def _summary(rounds: list[dict[str, Rate]], database: str) -> dict[str, Any]:

@@ -14,15 +14,15 @@ pytestmark = pytest.mark.real
 def test_the_gateway_is_measured_beside_its_bare_parts(tmp_path: Path) -> None:
     # A thread of its own: a browser that was driven before leaves its event loop in this one.
     with ThreadPoolExecutor(1) as threads:
-        found = threads.submit(gateway.measure, tmp_path, seed=7, count=640).result()
+        found = threads.submit(gateway.measure, tmp_path, seed=7, count=320, rounds=1).result()
 
     assert {
         mode: found[mode]["messages"] for mode in ("insert", "subscribe", "both", "worker")
     } == {
-        "insert": 640,
-        "subscribe": 640,
-        "both": 640,
-        "worker": 640,
+        "insert": 320,
+        "subscribe": 320,
+        "both": 320,
+        "worker": 320,
     }
     assert found["share_of_bare"] > 0
     assert processes_of(tmp_path) == []
