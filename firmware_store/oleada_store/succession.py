@@ -6,7 +6,7 @@ itself, which is why a lost key can be replaced by the others, and a single thie
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -147,6 +147,8 @@ def _roles(found: Offline) -> list[tuple[str, tuple[Sequence[str], int]]]:
 def _next_root(data: bytes, now: datetime) -> Metadata[Root]:
     root = repository.read(Root, data, "root")
     root.signed.version += 1
-    root.signed.expires = roles.whole_seconds(now + roles.ROOT_VALID)
+    # Never before the one that it follows: its end bounds what numbers a box believes.
+    after = root.signed.expires + timedelta(days=1)
+    root.signed.expires = max(roles.whole_seconds(now + roles.ROOT_VALID), after)
     root.signatures.clear()
     return root

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 from oleada_wire import envelope, messages
-from oleada_wire.errors import BadSignatureError, WireError
+from oleada_wire.errors import BadSignatureError, MalformedMessageError, WireError
 from oleada_wire.messages import Assign, Assignment, Cmd, Deny, Lease, Meta, Wave, Waves
 from oleada_wire.words import Reason
 
@@ -28,7 +28,7 @@ from oleada_agent.trust.errors import (
     TargetNotFoundError,
     TrustError,
 )
-from oleada_agent.trust.floor import TimeFloor
+from oleada_agent.trust.floor import AHEAD_MAX_MS, TimeFloor
 from oleada_agent.trust.metadata import Target
 from oleada_agent.trust.store import MetadataStore, inside
 from oleada_agent.trust.trusted_time import TrustedTime
@@ -205,6 +205,7 @@ class Authority:
                 f"A '{messages.KINDS[shape]}' for box {message.device_id} came here, "
                 f"to {self._box.device_id}; it is not obeyed."
             )
+        self._check_number(message)
         self._raise_floor(message.header.at_ms)
         return message
 
@@ -353,6 +354,18 @@ class Authority:
         self._raise_floor(deny.header.at_ms)
         return True
 
+    def _check_number(self, message: Assign | Lease | Cmd) -> None:
+        """Refuse a number that no server comes to: a thief could use them all up for ever.
+
+        Servers count from 1, or from the milliseconds since 1970 after a restore. The end
+        of root bounds them, so that the next root makes room above all that a thief took.
+        """
+        number = 0 if isinstance(message, Lease) else _number_of(message)
+        assert self._trusted is not None, "a signature was checked"  # noqa: S101
+        expires_ms = int(self._trusted.root.document.expires.timestamp() * 1000)
+        if number > expires_ms + AHEAD_MAX_MS:
+            raise MalformedMessageError(f"{number} is no number that a server comes to.")
+
     def _role(self, name: str) -> envelope.RoleKeys:
         if name not in self._roles:
             raise BadSignatureError(f"No trusted metadata says who '{name}' is.")
@@ -372,6 +385,10 @@ class Authority:
 
     def _milliseconds(self) -> int:
         return self.time.now_ms()
+
+
+def _number_of(message: Assign | Cmd) -> int:
+    return message.assignment_seq if isinstance(message, Assign) else message.cmd_seq
 
 
 def _utc(now_ms: int) -> datetime:

@@ -10,13 +10,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from oleada_agent.errors import StorageError
 from oleada_agent.machine_events import Authorised, DenyListed
 from oleada_agent.trust.errors import FreezeError, TrustError
-from oleada_agent.trust.floor import TimeFloor
+from oleada_agent.trust.floor import AHEAD_MAX_MS, TimeFloor
 from oleada_lab.real.repository import crypto
 from oleada_lab.sim.crash import Kept
 from oleada_lab.sim.disk import Fault, Op, SimDisk
 from oleada_wire import messages, topics
 from oleada_wire.envelope import KeySigner
-from oleada_wire.messages import Assign, Deny, Header
+from oleada_wire.messages import Assign, Cmd, Deny, Header
 from oleada_wire.topics import Down, Model
 from securesystemslib.signer import CryptoSigner
 
@@ -135,6 +135,28 @@ def test_the_floor_stays_when_no_other_keys_were_named() -> None:
 
     assert home.inbound.refused == {"freeze": 1}
     assert home.authority.floor.floor_ms == before
+
+
+@pytest.mark.parametrize("kind", ["assign", "cmd"])
+def test_a_thief_does_not_use_up_the_numbers_of_a_box(kind: str) -> None:
+    home = Robbed()
+    home.connect()
+    most = int(home.repository.signed["root"].signed.expires.timestamp() * 1000) + AHEAD_MAX_MS
+
+    def told(number: int) -> bool:
+        head, before = Header("f" * 32, NOON_MS, BOOT, 2), len(home.fed) + len(home.done)
+        if kind == "assign":
+            home.hear(Down.ASSIGN, Assign(head, DEVICE, number))
+        else:
+            home.hear(Down.CMD, Cmd(head, DEVICE, "C-1", number, "ping", NOON_MS + DAY_MS))
+        return len(home.fed) + len(home.done) > before
+
+    assert [told(number) for number in (2**63 - 1, most + 1, most)] == [False, False, True]
+    assert home.inbound.refused == {"malformed": 2}
+    home.repository.signed["root"].signed.expires += timedelta(days=1)
+    home.repository.publish("root")
+    home.connect()
+    assert told(most + 1)  # the next root makes room
 
 
 def points_of_recovery() -> list[tuple[SimDisk, Robbed]]:
