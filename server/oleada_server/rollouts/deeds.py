@@ -3,6 +3,7 @@
 Takes part in its caller's transaction, except :func:`settled`, which ends it.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -21,8 +22,8 @@ from oleada_server.rollouts.errors import (
     RolloutStateError,
 )
 from oleada_server.rollouts.evidence import ledger
-from oleada_server.rollouts.models import BoxInWave, Rollout
-from oleada_server.rollouts.preview import Membership
+from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
+from oleada_server.rollouts.preview import Member, Membership
 from oleada_server.rollouts.reading import spec_of
 from oleada_server.rollouts.states import BoxState, RolloutState
 
@@ -90,21 +91,26 @@ def freeze(rollout: Rollout, found: Membership, now: datetime) -> None:
         wave.boxes = len(members)
         if wave.share_until is None:
             wave.merkle_root = merkle_root([member.device_id for member in members])
-        for chunk in chunks(members):
-            db.session.execute(
-                insert(BoxInWave),
-                [
-                    {
-                        "rollout_id": rollout.id,
-                        "wave_id": wave.id,
-                        "device_id": member.device_id,
-                        "state": BoxState.QUEUED,
-                        "version_before": member.version,
-                        "changed_at": now,
-                    }
-                    for member in chunk
-                ],
-            )
+        add_boxes(rollout, wave, members, now)
+
+
+def add_boxes(rollout: Rollout, wave: Wave, members: Sequence[Member], now: datetime) -> None:
+    """Write down that *members* are in *wave* and wait for it."""
+    for chunk in chunks(members):
+        db.session.execute(
+            insert(BoxInWave),
+            [
+                {
+                    "rollout_id": rollout.id,
+                    "wave_id": wave.id,
+                    "device_id": member.device_id,
+                    "state": BoxState.QUEUED,
+                    "version_before": member.version,
+                    "changed_at": now,
+                }
+                for member in chunk
+            ],
+        )
 
 
 def record(

@@ -51,6 +51,13 @@ def record_requests(rollout: Rollout, now: datetime) -> None:
         wave.sign_request = _asked(wave, now)
 
 
+def record_request(wave: Wave, now: datetime) -> None:
+    """Write down what approvers have to sign of one wave that has come later."""
+    role = keys.wave_role()
+    if role is not None and not keys.is_signed_here(role):
+        wave.sign_request = _asked(wave, now)
+
+
 def renew(rollout: Rollout, now: datetime) -> None:
     """Ask for signatures that last longer, and queue the waves as they stand by now."""
     for wave in rollout.waves:
