@@ -40,6 +40,12 @@ class Key:
     scheme: str
     public: str
 
+    @property
+    def identity(self) -> str:
+        """The key, however it is spelt and its type is called: hex in capitals, blanks, lines."""
+        spelt = "".join(self.public.split())
+        return spelt.lower() if self.keytype == "ed25519" else spelt
+
     def is_signed(self, signature_hex: str, data: bytes) -> bool:
         """Return whether *signature_hex* is this key's over *data*; false for nonsense."""
         try:

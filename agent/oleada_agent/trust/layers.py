@@ -94,7 +94,7 @@ def roles_of(targets: Targets) -> dict[str, RoleKeys]:
             continue
         # By public key first: one key under two ids must not count twice.
         by_public = {
-            targets.keys[keyid].public: keyid
+            targets.keys[keyid].identity: keyid
             for keyid in role.keyids
             if keyid in targets.keys and targets.keys[keyid].keytype == "ed25519"
         }

@@ -114,7 +114,7 @@ class Document:
             BadSignaturesError: fewer than the threshold do.
         """
         good = {
-            (key.keytype, key.public)
+            key.identity
             for keyid in role.keyids
             if (key := known.get(keyid)) is not None
             and keyid in self.signatures
