@@ -183,6 +183,11 @@ class Config:
     token_requests_per_minute: int = _setting(
         1200, "Requests that one API token may make a minute; more are answered 429.", low=1
     )
+    revocations_file: str = _setting(
+        "",
+        "File in a second place that says who is revoked, so that a restore takes no revocation "
+        "back; empty for none but the one in the data directory.",
+    )
     audit_heads_file: str = _setting(
         "",
         "File in a second place to which every signed head of the audit trail is appended; "

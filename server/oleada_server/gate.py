@@ -22,7 +22,7 @@ from oleada_server import broker
 from oleada_server.config import Config
 from oleada_server.db import db, read_only
 from oleada_server.devices.models import Device
-from oleada_server.enrolment import pki, revocation_list
+from oleada_server.enrolment import pki, revocation_list, revoked_file
 from oleada_server.enrolment.models import Certificate
 
 LOCK: Final = "gate.lock"
@@ -66,7 +66,9 @@ def keep(config: Config, now: datetime) -> bool:
     """
     with _alone(config.broker_dir):
         found = revoked(now)  # read under the lock: nobody writes what is older
-        return write(config, found)
+        is_new = write(config, found)
+        revoked_file.keep(config)
+        return is_new
 
 
 def write(config: Config, found: Revoked) -> bool:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import click
-from oleada_store.options import FILE, passphrase_options, passphrases
+from oleada_store.options import FILE, THERE, passphrase_options, passphrases
 
 from oleada_server import clock
 from oleada_server import config as settings
@@ -61,11 +61,17 @@ def backup(
 @click.option(
     "--database-url", help="Restore into this empty database instead of the one in the backup."
 )
+@click.option(
+    "--revocations", type=THERE,
+    help="broker/revoked.json of the lost server, or its copy: who was revoked after the backup.",
+)  # fmt: skip
 @click.option("--encrypted", is_flag=True, help="Ask for the passphrase of FILE.")
 @passphrase_options
 def restore(
     file: Path,
+    *,
     database_url: str | None,
+    revocations: Path | None,
     encrypted: bool,
     passphrase_file: Path | None,
     passphrase_env: str | None,
@@ -77,11 +83,17 @@ def restore(
     """
     secret = _secret(encrypted, passphrase_file, passphrase_env, new=False)
     directory = settings.data_dir()
-    manifest, found = restoring.restore(file, directory, secret, clock.now_utc(), database_url)
+    manifest, found = restoring.restore(
+        file, directory, secret, clock.now_utc(), database_url, revocations=revocations
+    )
     print(f"{directory} is restored: {_summary(manifest)}.")
     print(f"{found.devices} boxes are known; each is asked again as it says hello.")
     for number in found.held_rollouts:
         print(f"R-{number} is paused; `oleada rollout resume R-{number}` or `stop` decides.")
+    if found.revoked is None:
+        print("No file says who was revoked after the backup; revoke those boxes again.")
+    else:
+        print(f"{found.revoked} boxes were revoked after the backup, and are so again.")
     print("Publish again what was published, and repeat what was withdrawn, after the backup.")
     print("`oleada up` starts the server.")
 

@@ -29,6 +29,7 @@ from oleada_server.backup.manifest import Manifest
 from oleada_server.backup.resync import Resynchronised
 from oleada_server.config import Config
 from oleada_server.db import db
+from oleada_server.enrolment import revoked_file
 from oleada_server.restored import MARKER
 
 DONE: Final = "restore:"
@@ -43,6 +44,8 @@ def restore(
     passphrase: bytes | None,
     now: datetime,
     database_url: str | None = None,
+    *,
+    revocations: Path | None = None,
 ) -> tuple[Manifest, Resynchronised]:
     """Fill data directory *directory* and its database from the backup at *path*.
 
@@ -52,8 +55,11 @@ def restore(
         passphrase: Of the backup, None for one that is not encrypted.
         now: Aware time; numbers that boxes compare are raised above all given before it.
         database_url: Instead of the one in the backup's settings; kept in the new ones.
+        revocations: A file that says who is revoked now; without it that of the backup's
+            settings, if it is there.
 
     Raises:
+        BadRevocationsError: *revocations* is none of this server's; run it again without.
         BadBackupError, BackupSealedError, BadPassphraseError: *path* is not a whole backup.
         NewerBackupError: a newer version made it.
         NotEmptyError: directory or database hold something; nothing was touched.
@@ -81,12 +87,20 @@ def restore(
                 )
             made_at = datetime.fromisoformat(manifest.made_at)
             found = resync.resynchronise(made_at, now)
+            found = replace(found, revoked=_revoke_again(config, revocations, now))
         finally:
             db.session.remove()
             db.engine.dispose()
     (directory / MARKER).unlink()
     sync_directory(directory)
     return manifest, found
+
+
+def _revoke_again(config: Config, given: Path | None, now: datetime) -> int | None:
+    """Revoke what was revoked after the backup; return how many boxes, None if nobody knows."""
+    kept = Path(config.revocations_file) if config.revocations_file else None
+    path = given or (kept if kept is not None and kept.exists() else None)
+    return None if path is None else revoked_file.merge(path, config, now)
 
 
 def _id(manifest: Manifest) -> str:

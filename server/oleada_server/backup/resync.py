@@ -40,10 +40,13 @@ class Resynchronised:
     Attributes:
         held_rollouts: Numbers of rollouts that wait for a person now.
         devices: How many boxes the server knows.
+        revoked: How many were revoked after the backup and are so again; None where no file
+            says who.
     """
 
     held_rollouts: tuple[int, ...]
     devices: int
+    revoked: int | None = None
 
 
 def resynchronise(made_at: datetime, now: datetime) -> Resynchronised:

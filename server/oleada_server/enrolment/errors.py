@@ -67,6 +67,15 @@ class RevokedTooManyError(ConflictError):
         )
 
 
+class BadRevocationsError(BadInputError):
+    """The file of revocations is none, or another server's device CA has signed it."""
+
+    code = "bad-revocations"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"The file of revocations can not be used: {why[:200]}.", "revocations")
+
+
 class EnrolTooOftenError(ServerError):
     """Too many vain tries to enrol from one address or with one token; Retry-After says when."""
 
