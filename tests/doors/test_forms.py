@@ -41,6 +41,7 @@ MADE = {
     "/rollouts/R-3/take-back": REASON,
     "/rollouts/R-2/resume": REASON,
     "/rollouts/R-2/waves/3/go-on": REASON,
+    "/rollouts/R-2/waves/4/open": {**REASON, "confirm": "7"},
     "/rollouts/R-1/retry": {"ended_for": "health-check"},
     "/rollouts/new/preview": {"release": "VX-240/5.7.9", "w0-until": "100", "w0-soak": "24 h"},
     "/sign-in": {"name": "a.torres", "password": "wrong", "next": "/fleet"},

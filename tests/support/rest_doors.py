@@ -50,6 +50,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "NewRole": {"role": "operator", "reason": "a reason"},
     "NewToken": {"label": "ci", "scopes": ["devices:read"], "days": 7},
     "GroupBoxes": {"add": [], "remove": ["AAAA00000000"]},
+    "OpenEarly": {"reason": "a reason", "boxes": 7},
     "NewGroup": {"name": "new-group", "note": "a note", "rule": {**WHERE, "group": []}},
     "Reason": {"reason": "a reason"},
     "RetryPlan": {"reason": "a reason", "device_ids": ["AAAA00000000"], "ended_for": "too-large"},

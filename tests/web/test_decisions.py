@@ -312,3 +312,24 @@ def test_a_question_that_is_fetched_for_a_dialog_is_a_form_and_no_page(
 
     assert piece.lstrip().startswith("<form")
     assert "That is not possible in this state" in over
+
+
+def test_the_next_wave_is_opened_early_with_its_number_typed(
+    filled_app: Flask, signed_in: SignIn
+) -> None:
+    client, path = signed_in(filled_app, ELENA), "/rollouts/R-2/waves/4/open"
+    page = client.get("/rollouts/R-2").text
+    boxes = re.search(r"(\d+) box(?:es)? gets? the release before this gate", page)
+
+    assert "Open wave 4 early" in page
+    assert boxes
+    assert send(client, path, page, reason="it fixes the outage", confirm="0").status_code == 400
+    assert send(client, path, page, confirm=boxes[1]).status_code == 400
+    answer = send(client, path, page, reason="it fixes the outage", confirm=boxes[1])
+
+    assert answer.status_code == 303
+    with filled_app.app_context():
+        states = [str(wave.state) for wave in service.get(2).waves]
+        db.session.remove()
+    assert states == ["passed", "passed", "passed", "open"]
+    assert "Open wave" not in signed_in(filled_app, "a.torres").get("/rollouts/R-2").text

@@ -140,6 +140,7 @@ MATRIX = [
     ),
     *(Row("POST", f"/rollouts/R-999/{verb}", APPROVER) for verb in ("approve", "send-back")),
     Row("POST", "/rollouts/R-999/waves/1/go-on", APPROVER),
+    Row("POST", "/rollouts/R-999/waves/2/open", APPROVER),
     Row("GET", "/api/v1/openapi.json", ANYBODY),
     Row("GET", "/api/v1/me", VIEWER),
     Row("GET", "/api/v1/asked", VIEWER),
@@ -197,6 +198,7 @@ MATRIX = [
         Row("POST", f"/api/v1/rollouts/R-999/{verb}", APPROVER, REASON)
         for verb in ("approve", "send-back", "waves/1/go-on")
     ),
+    Row("POST", "/api/v1/rollouts/R-999/waves/2/open", APPROVER, {**REASON, "boxes": 1}),
     Row("POST", "/sign-out", ANYBODY),  # the last: it ends the session
 ]
 ONE_OF = re.compile(r"<any\(([^)]*)\):\w+>")

@@ -29,7 +29,8 @@ GRAVE = {
     "firmware_pages.withdraw", "me.make_token", "me.remove_factor",
     "me.renew_codes", "people_pages.add", "people_pages.change_role",
     "people_pages.disable", "people_pages.link", "people_pages.reset_factors",
-    "releases.withdraw", "rollout_pages.go_on", "rollouts.approve", "rollouts.go_on",
+    "releases.withdraw", "rollout_pages.go_on", "rollout_pages.open_early", "rollouts.approve",
+    "rollouts.go_on", "rollouts.open_early",
     "rollouts.stop", "security_pages.add_token", "security_pages.remove_factor",
     "security_pages.renew_codes",
 }  # fmt: skip

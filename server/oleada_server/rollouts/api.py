@@ -172,6 +172,17 @@ def go_on(body: dict[str, Any], rollout_ref: str, position: int) -> ResponseRetu
     return _do(rollout_ref, service.go_on, reason=body["reason"], position=position)
 
 
+@blueprint.post("/<rollout_ref>/waves/<int(max=1000):position>/open")
+@blueprint.arguments(schemas.OpenEarly)
+@blueprint.response(200)
+@require_scope("rollouts:approve")
+@steps_up
+def open_early(body: dict[str, Any], rollout_ref: str, position: int) -> ResponseReturnValue:
+    """Open the next wave before the one in front has soaked or met its gate."""
+    reason, boxes = body["reason"], body["boxes"]
+    return _do(rollout_ref, service.open_early, reason=reason, position=position, boxes=boxes)
+
+
 @blueprint.get("/<rollout_ref>/signatures")
 @blueprint.response(200)
 @require_scope("rollouts:read")

@@ -104,6 +104,17 @@ def go_on(rollout: str, wave: int, reason: str, as_json: bool) -> None:
     _do(rollout, f"waves/{wave}/go-on", as_json, reason=reason)
 
 
+@rollout_group.command("open-early")
+@click.argument("rollout")
+@click.argument("wave", type=int)
+@click.option("--boxes", type=int, required=True, help="How many it reaches, as `show` says.")
+@why
+@as_json
+def open_early(rollout: str, wave: int, boxes: int, reason: str, as_json: bool) -> None:
+    """Open the next WAVE of ROLLOUT before the one in front has soaked or met its gate."""
+    _do(rollout, f"waves/{wave}/open", as_json, reason=reason, boxes=boxes)
+
+
 @rollout_group.command()
 @click.argument("rollout")
 @why

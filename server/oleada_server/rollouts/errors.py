@@ -18,6 +18,7 @@ ServerError
 ├── SecondPersonError       403  who planned it or asked can not approve it
 │   └── SignerApprovesError 403  who signed its release can not approve it
 ├── WaveNotHeldError        409  the wave does not wait for a person
+├── WaveNotNextError        409  the wave is not the one that could open early
 └── NothingToRetryError     409  none of the boxes named may be assigned again
 """
 
@@ -96,6 +97,18 @@ class WaveNotHeldError(ConflictError):
     def __init__(self, rollout_id: int, position: int, state: str) -> None:
         super().__init__(
             f"Wave {position} of R-{rollout_id} is {state}; only a held wave waits for a person."
+        )
+
+
+class WaveNotNextError(ConflictError):
+    """The wave is not the next one to open, or the one in front waits for a person."""
+
+    code = "wave-not-next"
+
+    def __init__(self, rollout_id: int, position: int) -> None:
+        super().__init__(
+            f"Wave {position} of R-{rollout_id} can not open early: only the next wave can, while "
+            "the one in front is open or soaks. Let a held wave go on instead."
         )
 
 

@@ -97,6 +97,12 @@ class GivenReason(Schema):
     reason = fields.String(required=True, validate=validate.Length(min=1, max=500))
 
 
+class OpenEarly(GivenReason):
+    """Why a wave opens early, and how many boxes it reaches, typed by whoever decides."""
+
+    boxes = fields.Integer(required=True, strict=True, validate=validate.Range(1))
+
+
 class SignedWaves(Schema):
     """The file of waves to sign, as it comes back from approvers (``oleada_store.waves``)."""
 

@@ -19,6 +19,7 @@ from oleada_server.rollouts import preview as previews
 from oleada_server.rollouts.advance import end
 from oleada_server.rollouts.approvals import approve, ask_approval, send_back
 from oleada_server.rollouts.cover import where_json
+from oleada_server.rollouts.early import open_early
 from oleada_server.rollouts.errors import (
     ApprovalMissingError,
     BadPlanError,
@@ -72,6 +73,7 @@ __all__ = [
     "list_rollouts",
     "list_waiting",
     "missing_signatures",
+    "open_early",
     "pause",
     "preview",
     "queue_stop_for_release",

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from oleada_server.accounts.models import Role
 from oleada_server.accounts.rights import Identity
 from oleada_server.audit import service as audit
 from oleada_server.errors import ServerError
@@ -79,6 +80,7 @@ def load(rollout_id: int, now: datetime, person: Identity) -> dict[str, Any]:
         "can_retry": rollout.state in {RolloutState.RUNNING, RolloutState.PAUSED},
         "checks": checks,
         "next_step": gate_view.next_step(found),
+        "early": _opens_early(found, person),
         "reason_word": status.reason,
         "actor": activity.actor,
         "deed_word": activity.deed_word,
@@ -128,6 +130,16 @@ def line(rollout: Rollout) -> Line:
 def failure_href(rollout: Rollout, failure: Failure) -> str:
     """Return the address of the boxes that ended like *failure*."""
     return rollout_view.boxes_href(rollout, None, (failure.state,), failure.reason)
+
+
+def _opens_early(found: Figures, person: Identity) -> WaveFigures | None:
+    """Return the wave that *person* may open before its gate, None if there is none."""
+    after, state = found.now_index + 1, WaveState(found.at_work.wave.state)
+    is_running = found.rollout.state == RolloutState.RUNNING
+    if not is_running or after >= len(found.waves) or not person.may(Role.APPROVER):
+        return None
+    under_way = state in (WaveState.OPEN, WaveState.SOAKING)
+    return found.waves[after] if under_way and found.at_work.outcomes[Outcome.GOOD] else None
 
 
 def release_note(notes: dict[str, Any]) -> tuple[str, str]:

@@ -20,6 +20,7 @@ from oleada_server.live import service as live
 from oleada_server.rollouts import service
 from oleada_server.rollouts.errors import SecondPersonError
 from oleada_server.web import conflict, rollout_deeds, rollout_list, rollout_page, words
+from oleada_server.web.device_list import number_in
 from oleada_server.web.rollout_deeds import Deed, Typed
 from oleada_server.web.words import gettext
 
@@ -140,6 +141,25 @@ def go_on(rollout_id: int, position: int) -> ResponseReturnValue:
     except (ConflictError, SecondPersonError) as error:
         return _refused(rollout_id, error)
     flash(gettext("Wave %(n)s of %(ref)s goes on.", n=position, ref=f"R-{rollout_id}"))
+    return _back(rollout_id)
+
+
+@blueprint.post(f"{ONE}/waves/<int(max=1000):position>/open")
+@require_role(Role.APPROVER)
+@steps_up
+def open_early(rollout_id: int, position: int) -> ResponseReturnValue:
+    """Open the next wave before its gate, with the reason and the number of its boxes typed."""
+    if refusal := _refusal(rollout_id, needs_reason=True):
+        return refusal
+    typed, actor = _typed(), identity().actor
+    boxes = number_in(typed.confirm.strip()) or 0
+    try:
+        service.open_early(
+            rollout_id, position, typed.reason, boxes=boxes, actor=actor, now=now_utc()
+        )
+    except (BadInputError, ConflictError, SecondPersonError) as error:
+        return _refused(rollout_id, error)
+    flash(gettext("Wave %(n)s of %(ref)s is open.", n=position, ref=f"R-{rollout_id}"))
     return _back(rollout_id)
 
 
