@@ -2,8 +2,10 @@
 
 import argparse
 import json
+from dataclasses import replace
 from typing import Any
 
+from oleada_lab.options import whole
 from oleada_lab.rollouts import table
 
 
@@ -13,13 +15,19 @@ def add_commands(commands: Any) -> None:
         "rollouts", help="how many boxes a bad release harms before it is stopped"
     )
     found.add_argument("--whole", action="store_true", help="50,000 boxes: half an hour")
+    found.add_argument("--runs", type=whole(1), help="of each release (40, or 200)")
+    found.add_argument("--good-runs", type=whole(1), help="of the one at p0 (60, or 2000)")
     found.add_argument("--seed", type=int, default=1, help="of the first run (1)")
     found.add_argument("--json", action="store_true", help="print JSON alone")
     found.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
-    found = table.measure(table.WHOLE if options.whole else table.SHORT, options.seed)
+    size = table.WHOLE if options.whole else table.SHORT
+    size = replace(
+        size, runs=options.runs or size.runs, good_runs=options.good_runs or size.good_runs
+    )
+    found = table.measure(size, options.seed)
     if options.json:
         print(json.dumps(found, indent=2))
     else:
