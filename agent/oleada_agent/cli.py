@@ -31,6 +31,7 @@ survives power cuts (config.toml, identity, trust, journal, outbox), run/ does n
 
   oleada-agent run --box /var/lib/oleada-box      what the boot program starts
   oleada-agent status --box /var/lib/oleada-box   what this box is doing, in words
+  oleada-agent trust --box /var/lib/oleada-box    whom and what it trusts, in words
 
 Exit codes of run: 0 switched off, 75 asks for a restart of the box, 1 could not go on.
 Exit codes of renew: 0 done, 1 try again later, 3 the server refuses.
@@ -73,12 +74,13 @@ def _parser() -> argparse.ArgumentParser:
         ("enrol", _enrol, "exchange the claim token for an identity, once"),
         ("renew", _renew, "get the next certificate now, and take it into use"),
         ("status", _status, "say what this box runs and what it is doing"),
+        ("trust", _trust, "say whom and what this box trusts, and check every signature"),
     ):
         command = commands.add_parser(name, help=help_text, description=help_text)
         command.add_argument(
             "--box", type=Path, required=True, help="the directory that stands for the box"
         )
-        if name == "status":
+        if name in ("status", "trust"):
             command.add_argument("--json", action="store_true", help="for programs")
         command.set_defaults(act=act)
     tuf = commands.add_parser(
@@ -173,6 +175,18 @@ def _status(options: argparse.Namespace) -> int:
         width = max(map(len, found))
         print("\n".join(f"{name:<{width}}  {value}" for name, value in found.items()))
     return 0
+
+
+def _trust(options: argparse.Namespace) -> int:
+    from oleada_agent import trusted  # noqa: PLC0415 - the other commands do without it
+
+    found = list(trusted.look(options.box))
+    if options.json:
+        print(json.dumps(dict(found), indent=1))
+    else:
+        width = max(len(name) for name, _ in found)
+        print("\n".join(f"{name:<{width}}  {words}" for name, words in found))
+    return 1 if any(words == trusted.NONE for _, words in found) else 0
 
 
 def _tuf(options: argparse.Namespace) -> int:

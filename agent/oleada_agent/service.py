@@ -78,8 +78,7 @@ class Service:
         self._facts = booted.read(self._disk)
         self._queue: SimpleQueue[Message] = SimpleQueue()
         self._timers = Timers()
-        self._hellos, self._said = 0, ""
-        self._stands_still = False
+        self._hellos, self._said, self._stands_still = 0, "", False
         self._stamp = Stamp(self._disk, self._facts.boot, clock.now_ms, lambda: clock.hex_id(32))
         self._outbox = DiskOutbox(self._disk, self._stamp, clock.steady_ms)
         self._slots = FileSlots(

@@ -11,6 +11,7 @@ from oleada_wire.release import ReleaseInfo
 
 from oleada_store import signing, trust_files
 from oleada_store.cli_keys import keys_group
+from oleada_store.cli_show import show_bundle
 from oleada_store.clock import now_utc
 from oleada_store.key_places import KeyPlace, name_of, open_key
 from oleada_store.options import (
@@ -31,6 +32,9 @@ __all__ = ["keys_group", "release_group"]
 @click.group("release", cls=StoreGroup)
 def release_group() -> None:
     """Build, sign, publish and withdraw firmware releases."""
+
+
+release_group.add_command(show_bundle)
 
 
 def _build_options(command: click.decorators.FC) -> click.decorators.FC:

@@ -7,6 +7,7 @@ import click
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from oleada_store import ceremony, key_places, keys
+from oleada_store.cli_show import show_metadata
 from oleada_store.cli_succession import rehearse, rotate, sign
 from oleada_store.clock import now_utc
 from oleada_store.files import write_whole
@@ -27,7 +28,7 @@ def keys_group() -> None:
     """Make and renew the offline keys that say what boxes may run."""
 
 
-for command in (rotate, sign, rehearse):
+for command in (rotate, sign, rehearse, show_metadata):
     keys_group.add_command(command)
 
 
