@@ -1,6 +1,6 @@
 """Boxes that come later: they join a rollout on its way if a wave is for them.
 
-The rule (ADR 0022). A box joins the first wave by share that covers its place: approvers
+The rule (ADR 0024). A box joins the first wave by share that covers its place: approvers
 have signed that share, and the box checks it. A box that a filter is true of by now joins
 a wave of its own at the end, a list, which approvers have to sign before anything is
 offered. Waves by number and by list stay as they were. Nobody holds anything before a

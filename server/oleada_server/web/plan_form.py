@@ -93,7 +93,7 @@ class PlanForm:
     name: str = ""
     in_flight: str = "500"
     silent_after: str = "24 h"
-    slow: str = ""
+    slow: str = "yes"
     start_boxes: str = "20"
     remark: str = ""
     salt: str = ""
