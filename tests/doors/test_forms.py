@@ -31,7 +31,7 @@ PAGES = (
     "/users", "/users/v.dvorak", "/rollouts", "/rollouts/R-1", "/rollouts/R-2", "/rollouts/R-3",
     "/rollouts/R-2/pause", "/rollouts/R-2/stop", "/rollouts/R-3/start", "/rollouts/R-3/ask",
     "/rollouts/new?release=VX-240/5.7.9", "/audit/chain",
-    "/security", "/security/app", "/keys",
+    "/security", "/security/app", "/keys", "/asked",
 )  # fmt: skip
 """Pages that an administrator opens; their forms are sent."""
 REASON = {"reason": "a reason", "seen": "999999"}
@@ -58,6 +58,8 @@ MADE = {
     "/security/tokens/none/revoke": {},
     "/users/v.dvorak/reset-factors": {"seen": "999999"},
     "/keys/owner": {"key_id": "0" * 64, "user": "a.torres", "reason": "a reason"},
+    "/asked/1/confirm": {},
+    "/asked/1/decline": {},
     "/keys/asked/1/confirm": {},
     "/keys/asked/1/decline": {},
     "/releases/check": {},
