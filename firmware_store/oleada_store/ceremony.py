@@ -1,7 +1,7 @@
 """The key ceremony: makes the offline keys and the first signed metadata.
 
     DIR/root-1.pem root-2.pem root-3.pem     any two sign the next root
-    DIR/targets.pem                          delegates models, director and wave approvers
+    DIR/targets-1.pem -2.pem -3.pem          any two delegate models, director, wave approvers
     DIR/release-signer.pem approver.pem      both sign each release
     DIR/wave-approver-1.pem -2.pem -3.pem    any two sign each wave of a rollout
     DIR/public.json                          the public halves, by name
@@ -29,12 +29,13 @@ from oleada_store.token_keys import PinOf
 from oleada_store.token_uri import TokenUri
 
 ROOT_KEYS: Final = ("root-1", "root-2", "root-3")
-TARGETS_KEY: Final = "targets"
+TARGETS_KEYS: Final = ("targets-1", "targets-2", "targets-3")
+"""Any two of them say who signs releases and waves; one alone could name itself for all."""
 MODEL_KEYS: Final = ("release-signer", "approver")
 WAVE_KEYS: Final = ("wave-approver-1", "wave-approver-2", "wave-approver-3")
 WAVE_THRESHOLD: Final = 2
 """Of ``WAVE_KEYS``: two people widen a rollout, and the third may be on holiday."""
-OFFLINE_KEYS: Final = (*ROOT_KEYS, TARGETS_KEY, *MODEL_KEYS, *WAVE_KEYS)
+OFFLINE_KEYS: Final = (*ROOT_KEYS, *TARGETS_KEYS, *MODEL_KEYS, *WAVE_KEYS)
 PUBLIC_NAME: Final = "public.json"
 TUF_FOLDER: Final = "tuf"
 
@@ -113,7 +114,7 @@ def make(
     waves = wave_approvers or WaveApprovers([public[name] for name in WAVE_KEYS], WAVE_THRESHOLD)
     layout = roles.Layout(
         root=[public[name] for name in ROOT_KEYS],
-        targets=[public[TARGETS_KEY]],
+        targets=[public[name] for name in TARGETS_KEYS],
         snapshot=online["snapshot"],
         timestamp=online["timestamp"],
         director=online["director"],
@@ -129,7 +130,8 @@ def make(
     for model in hardware_models:
         signers = [secret[name] for name in MODEL_KEYS]
         _sign_into(folder / f"{model}.json", roles.first_model(now), signers)
-    _sign_into(folder / "targets.json", targets, [secret[TARGETS_KEY]])  # last: all is there
+    people = [secret[name] for name in TARGETS_KEYS]
+    _sign_into(folder / "targets.json", targets, people)  # last: all is there
     return folder
 
 
@@ -155,9 +157,10 @@ def add_model(out: Path, hardware_model: str, source: PassphraseSource, now: dat
     roles.delegate_model(targets.signed, hardware_model, delegated)
     targets.signed.version += 1
     targets.signed.expires = roles.whole_seconds(now + roles.TARGETS_VALID)
-    targets_key = _open(out, TARGETS_KEY, source)
+    names = [name for name in TARGETS_KEYS if key_places.held_in(out, name).exists()]
+    people = [_open(out, name, source) for name in names[: roles.TARGETS_THRESHOLD]]
     _sign_into(folder / f"{hardware_model}.json", roles.first_model(now), signers)
-    _sign_into(folder / "targets.json", targets, [targets_key])
+    _sign_into(folder / "targets.json", targets, people)
     return folder
 
 

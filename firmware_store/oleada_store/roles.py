@@ -1,6 +1,6 @@
 """The layout of roles: who may say what, and for how long.
 
-root (2 of 3, offline) names targets, snapshot and timestamp. targets (offline) holds
+root (2 of 3, offline) names targets, snapshot and timestamp. targets (2 of 3, offline) holds
 delegations only: one terminating role for each hardware model, signed by release
 signer *and* approver; and two roles that carry keys for envelopes and match no path a
 client asks for. snapshot and timestamp are online. Source: trust design 1.5.
@@ -18,6 +18,7 @@ from securesystemslib.signer import SSlibKey
 from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Root, Targets
 
 ROOT_THRESHOLD: Final = 2
+TARGETS_THRESHOLD: Final = 2
 MODEL_THRESHOLD: Final = 2
 ROOT_VALID: Final = timedelta(days=365)
 TARGETS_VALID: Final = timedelta(days=365)
@@ -33,6 +34,7 @@ class Layout:
 
     Attributes:
         root: At least ``ROOT_THRESHOLD`` keys.
+        targets: ``TARGETS_THRESHOLD`` of them must sign; a single one signs alone.
         model_signers: The release signer and the approver, or more; any two must sign.
         wave_approvers: Keys that sign waves; *wave_threshold* of them must.
     """
@@ -66,7 +68,7 @@ def first_root(layout: Layout, now: datetime) -> Metadata[Root]:
         for key in keys:
             root.add_key(tuf_key(key), role)
     root.roles["root"].threshold = ROOT_THRESHOLD
-    root.roles["targets"].threshold = len(layout.targets)
+    root.roles["targets"].threshold = min(TARGETS_THRESHOLD, len(layout.targets))
     return Metadata(root)
 
 

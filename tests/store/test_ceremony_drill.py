@@ -139,7 +139,8 @@ def test_after_a_theft_other_online_keys_undo_a_fast_forward(house: House, tmp_p
     keys.make_online_keys(tmp_path / "new")
     done = house.type(
         "rotate", house.home / "c", "--online", tmp_path / "new" / "online-public.json",
-        "--key", house.key("root-1"), "--key", house.key("root-3"), "--key", house.key("targets"),
+        "--key", house.key("root-1"), "--key", house.key("root-3"),
+        "--key", house.key("targets-1"), "--key", house.key("targets-3"),
         "--yes",
     )  # fmt: skip
     assert done.exit_code == 0, done.output

@@ -62,11 +62,12 @@ def shell(tmp_path: Path, held: Path) -> Shell:
     return Shell(tmp_path, held)
 
 
-def test_a_ceremony_leaves_nine_keys_and_the_first_metadata(held: Path) -> None:
+def test_a_ceremony_leaves_eleven_keys_and_the_first_metadata(held: Path) -> None:
     folder = held / "c"
 
     assert {path.name for path in folder.glob("*.pem")} == {
-        "root-1.pem", "root-2.pem", "root-3.pem", "targets.pem", "release-signer.pem",
+        "root-1.pem", "root-2.pem", "root-3.pem", "targets-1.pem", "targets-2.pem",
+        "targets-3.pem", "release-signer.pem",
         "approver.pem", "wave-approver-1.pem", "wave-approver-2.pem", "wave-approver-3.pem",
     }  # fmt: skip
     assert all(b"ENCRYPTED" in path.read_bytes() for path in folder.glob("*.pem"))

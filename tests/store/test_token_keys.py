@@ -262,7 +262,8 @@ def test_a_whole_ceremony_with_keys_in_tokens(drawer: Drawer, tmp_path: Path) ->
         "root-1.uri", "root-2.uri", "root-4.uri", "release-signer.uri", "approver.uri",
     }  # fmt: skip
     assert {path.stem for path in place.glob("*.pem")} == {
-        "root-3", "targets", "wave-approver-1", "wave-approver-2", "wave-approver-3",
+        "root-3", "targets-1", "targets-2", "targets-3",
+        "wave-approver-1", "wave-approver-2", "wave-approver-3",
     }  # fmt: skip
     everything = b"".join(path.read_bytes() for path in place.rglob("*") if path.is_file())
     assert PIN.encode() not in everything

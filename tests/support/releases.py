@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from oleada_store import bundle, keys, repository, roles
-from oleada_store.ceremony import MODEL_KEYS, ROOT_KEYS
+from oleada_store.ceremony import MODEL_KEYS, ROOT_KEYS, TARGETS_KEYS
 from oleada_store.repository import NewRelease
 from oleada_store.trust_files import TrustFiles
 from oleada_wire.release import ReleaseInfo, target_path
@@ -107,7 +107,7 @@ def hold_ceremony(
 
     Two of three people sign waves if *waves_by_people*, else the server does.
     """
-    names = (*ROOT_KEYS, "targets", *MODEL_KEYS, *WAVE_KEYS, "stranger")
+    names = (*ROOT_KEYS, *TARGETS_KEYS, *MODEL_KEYS, *WAVE_KEYS, "stranger")
     secret = {name: Ed25519PrivateKey.generate() for name in names}
     online = {
         role: keys.read_online(online_keys / f"{role}.pem").public_key()
@@ -116,7 +116,7 @@ def hold_ceremony(
     people = [secret[name].public_key() for name in WAVE_KEYS]
     layout = roles.Layout(
         root=[secret[name].public_key() for name in ROOT_KEYS],
-        targets=[secret["targets"].public_key()],
+        targets=[secret[name].public_key() for name in TARGETS_KEYS],
         snapshot=online["snapshot"],
         timestamp=online["timestamp"],
         director=online["director"],
@@ -129,7 +129,7 @@ def hold_ceremony(
     held = {model: roles.first_model(now) for model in models}
     files = TrustFiles(
         (signed(root, [secret[name] for name in ROOT_KEYS[:2]]),),
-        signed(targets, [secret["targets"]]),
+        signed(targets, [secret[name] for name in TARGETS_KEYS[:2]]),
         {
             model: signed(role, [secret[name] for name in MODEL_KEYS])
             for model, role in held.items()

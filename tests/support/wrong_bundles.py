@@ -157,7 +157,7 @@ REFUSALS: dict[str, tuple[type[ServerError], Make]] = {
     "only the release signer": (errors.UnsignedBundleError, _by("release-signer")),
     "only the approver": (errors.UnsignedBundleError, _by("approver")),
     "a stranger instead": (errors.UnsignedBundleError, _by("release-signer", "stranger")),
-    "keys of other roles": (errors.UnsignedBundleError, _by("root-1", "root-2", "targets")),
+    "keys of other roles": (errors.UnsignedBundleError, _by("root-1", "root-2", "targets-1")),
     "signatures of the last one": (errors.UnsignedBundleError, _replayed),
     "other metadata than signed": (
         errors.UnsignedBundleError,

@@ -19,7 +19,7 @@ from oleada_agent.trust.authority import Authority, Box
 from oleada_agent.trust.floor import TimeFloor
 from oleada_agent.trust.store import MetadataStore
 from oleada_store import keys, repository, roles
-from oleada_store.ceremony import MODEL_KEYS, ROOT_KEYS, TARGETS_KEY
+from oleada_store.ceremony import MODEL_KEYS, ROOT_KEYS, TARGETS_KEYS
 from oleada_store.repository import NewRelease
 from oleada_store.trust_files import TrustFiles
 from oleada_wire import messages
@@ -36,7 +36,7 @@ from oleada_lab.sim.world import START
 ENROLLED: Final = START - timedelta(days=1)
 """When the boxes of a story met their server."""
 COMPACT: Final = JSONSerializer(compact=True)
-OFFLINE: Final = (*ROOT_KEYS, TARGETS_KEY, *MODEL_KEYS)
+OFFLINE: Final = (*ROOT_KEYS, *TARGETS_KEYS, *MODEL_KEYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def first_files(hardware_model: str) -> TrustFiles:
     public = {name: key.public_key() for name, key in held.offline.items()}
     layout = roles.Layout(
         root=[public[name] for name in ROOT_KEYS],
-        targets=[public[TARGETS_KEY]],
+        targets=[public[name] for name in TARGETS_KEYS],
         snapshot=held.online["snapshot"].public_key(),
         timestamp=held.online["timestamp"].public_key(),
         director=held.online["director"].public_key(),
@@ -86,7 +86,7 @@ def first_files(hardware_model: str) -> TrustFiles:
     )
     return TrustFiles(
         (_signed(roles.first_root(layout, ENROLLED), ROOT_KEYS),),
-        _signed(roles.first_targets(layout, ENROLLED), [TARGETS_KEY]),
+        _signed(roles.first_targets(layout, ENROLLED), TARGETS_KEYS),
         {hardware_model: _signed(model, MODEL_KEYS)},
     )
 

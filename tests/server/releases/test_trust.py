@@ -16,6 +16,7 @@ from oleada_server.releases.errors import TufFileNotFoundError, UntrustedFilesEr
 from oleada_server.releases.models import TufFile
 from oleada_store import ceremony, keys, repository
 from oleada_store.ceremony import MODEL_KEYS
+from oleada_store.keys import PassphraseSource
 from oleada_store.trust_files import TrustFiles, read_directory
 from sqlalchemy import select
 from tuf.api.metadata import DelegatedRole, Metadata, Root, Targets
@@ -87,12 +88,15 @@ def _weak_root(signers: Signers, now: datetime) -> TrustFiles:
     return replace(signers.files, roots=(*signers.files.roots, second))
 
 
-def _targets(spoil: Callable[[Targets], None], by: str = "targets") -> Spoil:
+def _targets(
+    spoil: Callable[[Targets], None], by: tuple[str, ...] = ("targets-1", "targets-3")
+) -> Spoil:
     def make(signers: Signers, now: datetime) -> TrustFiles:
         targets = repository.read(Targets, signers.files.targets, "targets")
         targets.signed.version, targets.signed.expires = 2, now + DAY
         spoil(targets.signed)
-        return replace(signers.files, targets=signed(targets, [signers.secret[by]]))
+        people = [signers.secret[name] for name in by]
+        return replace(signers.files, targets=signed(targets, people))
 
     return make
 
@@ -129,7 +133,8 @@ REFUSED: dict[str, tuple[str, Spoil]] = {
     "a next root with one signature": ("1 of the 2", _one_root_signature),
     "a chain with a gap": ("root 2 is missing", _a_root_left_out),
     "a root that one person may change": ("refuse fewer than 2", _weak_root),
-    "targets of a stranger": ("0 of the 1", _targets(lambda _: None, by="stranger")),
+    "targets of a stranger": ("0 of the 2", _targets(lambda _: None, by=("stranger",))),
+    "targets of one person": ("1 of the 2", _targets(lambda _: None, by=("targets-2",))),
     "other targets of the same version": (
         "Another targets.json with version 1",
         _targets(lambda targets: setattr(targets, "version", 1)),
@@ -198,7 +203,7 @@ def test_a_model_is_added_later(tmp_path: Path, sqlite_app: Flask, noon: datetim
     tuf = ceremony.make(tmp_path / "c", online, ["VX-410"], lambda _: b"secret", now=noon)
     service.install_trust(read_directory(tuf), "user:anna", noon)
 
-    ceremony.add_model(tmp_path / "c", "VX-500", lambda _: b"secret", noon)
+    ceremony.add_model(tmp_path / "c", "VX-500", PassphraseSource(lambda _: "secret"), noon)
     added = service.install_trust(read_directory(tuf), "user:anna", noon)
 
     assert added == ["2.targets.json", "1.VX-500.json"]

@@ -131,7 +131,9 @@ def test_approvers_may_sign_the_first_waves_alone_and_the_next_one_waits(people:
     assert [one.position for one in service.missing_signatures(service.get(rollout_id))] == [2]
 
 
-@pytest.mark.parametrize("names", [("stranger",), ("approver", "release-signer"), ("targets",)])
+@pytest.mark.parametrize(
+    "names", [("stranger",), ("approver", "release-signer"), ("targets-1", "targets-2")]
+)
 def test_other_peoples_keys_open_no_wave(people: Signers, names: tuple[str, ...]) -> None:
     rollout_id = started(a_plan())
     request = replace(service.request_of(rollout_id), may_sign=())
