@@ -16,7 +16,7 @@ from oleada_lab.sim.services import Services
 from oleada_server.db import db
 from oleada_server.rollouts.models import BoxInWave, ReportRow
 from oleada_server.rollouts.states import BoxState, WaveState
-from oleada_wire import envelope, messages, topics
+from oleada_wire import bulk, envelope, messages, topics
 from oleada_wire.errors import MalformedMessageError
 from oleada_wire.topics import Down
 from sqlalchemy import select
@@ -68,12 +68,14 @@ def test_a_box_obeys_nothing_that_a_stranger_has_signed(
     kind: Down, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stranger = envelope.KeySigner.of(Ed25519PrivateKey.generate())
-    seal, shape = messages.seal, messages.Assign if kind is Down.ASSIGN else messages.Lease
+    shape = messages.Assign if kind is Down.ASSIGN else messages.Lease
+    seal = messages.seal
 
     def forged(message: Any, signers: Any) -> bytes:
         return seal(message, [stranger] if isinstance(message, shape) else signers)
 
-    monkeypatch.setattr(messages, "seal", forged)
+    for sealing in (messages, bulk):
+        monkeypatch.setattr(sealing, "seal", forged)
     with stories.Stage(a_story(), 1) as stage:
         for box in stage.boxes.values():
             box.plug_in()
