@@ -8,16 +8,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from oleada_wire import messages, topics
-from oleada_wire.messages import Deny
-from sqlalchemy import Select, case, or_, select, update
+from sqlalchemy import Select, case, select, update
 
 from oleada_server.audit import service as audit
-from oleada_server.db import db, insert, read_only
+from oleada_server.db import db, read_only
 from oleada_server.errors import BadInputError
 from oleada_server.live import service as live
-from oleada_server.messaging import service as messaging
 from oleada_server.releases import disk, metadata
+from oleada_server.releases.denying import queue_deny
 from oleada_server.releases.errors import (
     ArtifactNotFoundError,
     ArtifactWithdrawnError,
@@ -106,25 +104,12 @@ def withdraw(hardware_model: str, version: str, reason: str, actor: str, now: da
         release.withdrawn_at = now
         release.withdrawn_reason = reason
         db.session.flush()
-        _queue_deny(hardware_model, now)
+        queue_deny(hardware_model, now)
         _stop_rollouts(release.id, f"release {version} was withdrawn: {reason}", now)
         audit.record(actor, "release.withdraw", release.target_path, now=now, reason=reason)
         live.touch("releases", now)
     db.session.commit()
     return release
-
-
-def queue_denial(release_id: int, now: datetime) -> None:
-    """Put a release that halted on the signed deny list; part of the caller's transaction."""
-    _set_denied(release_id, now, now)
-
-
-def queue_allowance(release_id: int, now: datetime) -> None:
-    """Take a release off the deny list, because a person begins a rollout of it.
-
-    Part of the caller's transaction; one that was withdrawn stays on it.
-    """
-    _set_denied(release_id, None, now)
 
 
 def refresh_online_metadata(now: datetime) -> bool:
@@ -192,41 +177,13 @@ def record_restore(metadata_version: int, deny_version: int, now: datetime) -> N
     higher = case((DenyList.deny_version < deny_version, deny_version), else_=DenyList.deny_version)
     db.session.execute(update(DenyList).values(deny_version=higher))
     for name in db.session.scalars(select(DenyList.hardware_model)).all():
-        _queue_deny(name, now)
+        queue_deny(name, now)
 
 
 def _named(hardware_model: str, version: str) -> Select[Release]:
     return select(Release).where(
         Release.hardware_model == hardware_model, Release.version == version
     )
-
-
-def _set_denied(release_id: int, at: datetime | None, now: datetime) -> None:
-    release = db.session.get(Release, release_id, with_for_update=True)
-    if release is None or (release.denied_at is None) == (at is None):
-        return
-    release.denied_at = at
-    db.session.flush()
-    _queue_deny(release.hardware_model, now)
-    live.touch("releases", now)
-
-
-def _queue_deny(hardware_model: str, now: datetime) -> None:
-    """Queue the next signed deny list of *hardware_model*: what is withdrawn, or has halted."""
-    is_denied = or_(Release.state == ReleaseState.WITHDRAWN, Release.denied_at.is_not(None))
-    withdrawn = select(Release.sha256).where(Release.hardware_model == hardware_model, is_denied)
-    digests = sorted(set(db.session.scalars(withdrawn)))
-    statement = insert(DenyList).values(
-        hardware_model=hardware_model, deny_version=1, digests=digests
-    )
-    raised = statement.on_conflict_do_update(
-        index_elements=["hardware_model"],
-        set_={"deny_version": DenyList.deny_version + 1, "digests": digests},
-    ).returning(DenyList.deny_version)
-    deny_version = int(db.session.execute(raised).scalar_one())
-    deny = Deny(messaging.next_header(now), hardware_model, deny_version, tuple(digests))
-    payload = messages.seal(deny, [messaging.director()])
-    messaging.queue_retained(topics.model(hardware_model, topics.Model.DENY), payload)
 
 
 def _stop_rollouts(release_id: int, reason: str, now: datetime) -> None:

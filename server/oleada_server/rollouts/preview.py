@@ -143,6 +143,7 @@ def needs_of(release: Release) -> Needs:
     query = select(Release.version).where(
         Release.hardware_model == release.hardware_model,
         Release.state == ReleaseState.PUBLISHED,
+        Release.denied_at.is_(None),
         Release.must_pass,
     )
     wanted = version_key(release.version)

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 
 from oleada_server.db import db
-from oleada_server.releases import service as releases
+from oleada_server.releases import denying
 from oleada_server.rollouts.evidence import judge, ledger
 from oleada_server.rollouts.evidence.judge import Evidence
 from oleada_server.rollouts.evidence.models import Incident, StratumRow
@@ -51,9 +51,9 @@ def settle_denial(rollout: Rollout, now: datetime) -> None:
     """
     if _is_owed(rollout) and (terms := ledger.terms_of(rollout.id)) is not None:
         terms.owes_denial = False
-        releases.queue_denial(rollout.release_id, now)
+        denying.queue_denial(rollout.release_id, now)
     elif _is_to_be_allowed(rollout):
-        releases.queue_allowance(rollout.release_id, now)
+        denying.queue_allowance(rollout.release_id, now)
 
 
 def _is_owed(rollout: Rollout) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from oleada_server.db import db
 from oleada_server.devices.models import Device
+from oleada_server.releases import denying
 from oleada_server.releases import service as releases
 from oleada_server.rollouts import service
 from oleada_server.rollouts.evidence import ledger
@@ -211,8 +212,8 @@ def test_what_was_withdrawn_stays_denied_whatever_begins() -> None:
     a_fleet(2)
     release = a_release()
     releases.withdraw(MODEL, "1.1.0", "it burns", ANA, NOON)
-    releases.queue_denial(release.id, NOON)
-    releases.queue_allowance(release.id, NOON)
+    denying.queue_denial(release.id, NOON)
+    denying.queue_allowance(release.id, NOON)
     db.session.commit()
 
     assert denied() == (release.sha256,)
