@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from oleada_server import config as settings
 from oleada_server.db import db
@@ -13,11 +13,12 @@ from oleada_server.releases.models import Release, ReleaseState
 from oleada_server.rollouts import permits, preview, rows, rules, ticks
 from oleada_server.rollouts.eligible import Candidate
 from oleada_server.rollouts.errors import BadPlanError, NoSuchReleaseError
+from oleada_server.rollouts.evidence import ledger, trials
 from oleada_server.rollouts.explain import Explanation, Facts, InWave, RolloutFacts, explain
 from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
 from oleada_server.rollouts.plan import ImpossibleFactsError
 from oleada_server.rollouts.reading import spec_of
-from oleada_server.rollouts.states import IN_FLIGHT, BoxState, RolloutState, WaveState
+from oleada_server.rollouts.states import BoxState, RolloutState, WaveState
 
 
 def of_rollout(device_id: str, rollout_id: int, now: datetime) -> Explanation:
@@ -96,30 +97,20 @@ def _rollout_facts(rollout: Rollout, box: Candidate, now: datetime) -> RolloutFa
         rate=found.rate,
         caps=found.caps,
         traffic=permits.traffic(rollout.id, row, found, now) if row else permits.NO_TRAFFIC,
-        in_flight=_in_flight(rollout.id, box.device_id, now),
-        in_flight_max=rollout.in_flight_max,
+        in_flight=trials.in_flight(rollout.id, -1 if row is None else row.id, now),
+        in_flight_max=min(rollout.in_flight_max, ledger.room(rollout.id, rollout.in_flight_max)),
     )
 
 
 def _in_wave(row: BoxInWave, wave: Wave, attempts_max: int) -> InWave:
     return InWave(
         position=wave.position,
-        wave_state=WaveState(wave.state),
+        wave_state=WaveState.HALTED if ledger.halts(row) else WaveState(wave.state),
         box_state=BoxState(row.state),
         is_signed=wave.sign_request is None or wave.authorisation is not None,
         attempt=row.attempt,
         attempts_max=attempts_max,
     )
-
-
-def _in_flight(rollout_id: int, device_id: str, now: datetime) -> int:
-    query = select(func.count()).where(
-        BoxInWave.rollout_id == rollout_id,
-        BoxInWave.device_id != device_id,
-        BoxInWave.state.in_(IN_FLIGHT),
-        BoxInWave.lease_expires_at > now,
-    )
-    return db.session.scalar(query) or 0
 
 
 def _release(hardware_model: str, version: str | None) -> Release:

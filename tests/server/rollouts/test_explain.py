@@ -12,6 +12,7 @@ from oleada_server.rollouts import service, why
 from oleada_server.rollouts.cover import BoxKind, Where
 from oleada_server.rollouts.eligible import Candidate, Needs
 from oleada_server.rollouts.errors import BadPlanError
+from oleada_server.rollouts.evidence.spec import EvidenceSpec
 from oleada_server.rollouts.explain import (
     CHANGES,
     Explanation,
@@ -197,6 +198,18 @@ def test_the_explanation_says_what_the_box_is_answered(fleet: list[str]) -> None
     assert granted == [True, False]
     assert before == [[], [], [], []]
     assert after == [[], [RuleName.RATE], [RuleName.RATE], [RuleName.RATE]]
+
+
+@sqlite_only
+def test_the_slow_start_is_the_limit_that_the_explanation_names(fleet: list[str]) -> None:
+    rollout_id = started(a_plan(evidence=EvidenceSpec(start_boxes=2)))
+
+    granted = [ask(box_id).granted for box_id in fleet]
+    found = why.of_rollout(fleet[3], rollout_id, NOON)
+
+    assert granted == [True, True, False, False]
+    assert failing(found) == [RuleName.IN_FLIGHT]
+    assert (found.failed[0].seen, found.failed[0].wanted) == ("2", "2")
 
 
 @sqlite_only
