@@ -1,7 +1,7 @@
 """What pages and programs read of rollouts: exact numbers, one query each, nothing written."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -34,6 +34,20 @@ class WaveCounts:
     boxes: int
     states: dict[BoxState, int]
     outcomes: dict[Outcome, int]
+    soaked: int = 0
+
+    @property
+    def stages(self) -> dict[str, int]:
+        """Return how many boxes have come how far: each stage is part of the one before.
+
+        Installed is not healthy: only ``healthy`` opens a gate, and only ``soaked``, whose
+        trial is ripe, is evidence.
+        """
+        healthy = self.states[BoxState.UPDATED]
+        booted = healthy + self.states[BoxState.CHECKING]
+        installed = booted + self.states[BoxState.RESTARTING]
+        soaked = min(self.soaked, healthy)
+        return {"installed": installed, "booted": booted, "healthy": healthy, "soaked": soaked}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,13 +164,15 @@ def summary(rollout_id: int) -> list[WaveCounts]:
         RolloutNotFoundError: There is none.
     """
     rollout, found = rows.loaded(rollout_id), rows.counts(rollout_id)
+    soaked = ledger.soaked(rollout_id)
     waves = []
     for wave in rollout.waves:
         mine = found.get(wave.id, [])
         states = dict.fromkeys(BoxState, 0)
         for state, _, boxes_in_state in mine:
             states[state] += boxes_in_state
-        waves.append(WaveCounts(wave.id, wave.position, wave.boxes, states, tally_of(mine)))
+        counted = WaveCounts(wave.id, wave.position, wave.boxes, states, tally_of(mine))
+        waves.append(replace(counted, soaked=soaked.get(wave.id, 0)))
     return waves
 
 

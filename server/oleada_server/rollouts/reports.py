@@ -15,7 +15,7 @@ from oleada_server.clock import from_ms
 from oleada_server.db import db, insert
 from oleada_server.devices.models import Device
 from oleada_server.live import service as live
-from oleada_server.rollouts import authorise, permits, plan_box, rows, ticks
+from oleada_server.rollouts import authorise, fell_back, permits, plan_box, rows, ticks
 from oleada_server.rollouts.evidence import trials
 from oleada_server.rollouts.leases import box_of, push_deadline
 from oleada_server.rollouts.models import BoxInWave, ReportRow, Rollout
@@ -74,6 +74,7 @@ def record_hello(device_id: str, hello: Hello, now: datetime) -> None:
     )  # fmt: skip
     row = db.session.execute(query).one_or_none()
     if row is None:
+        fell_back.record_fall(device_id, hello, now)
         _clear(device_id, hello, now)
         return
     runs_it = hello.version == rows.loaded(row.rollout_id).release.version

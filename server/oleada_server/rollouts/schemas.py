@@ -256,6 +256,7 @@ def waves_json(rollout: Rollout, counted: list[WaveCounts]) -> list[dict[str, An
             "boxes": wave.boxes,
             "states": {str(state): n for state, n in counts.states.items() if n},
             "outcomes": {str(found): n for found, n in counts.outcomes.items() if n},
+            "stages": counts.stages,
             "success_share_min": float(exact(wave.success_share_min)),
             "failed_share_max": float(exact(wave.failed_share_max)),
             "silent_share_max": float(exact(wave.silent_share_max)),

@@ -23,6 +23,7 @@ from oleada_server.rollouts.evidence.models import (
 )
 from oleada_server.rollouts.evidence.spec import EvidenceSpec
 from oleada_server.rollouts.models import BoxInWave, Wave
+from oleada_server.rollouts.states import BoxState
 
 NO_LOOK: Final = 0
 """Stands for the look of boxes that were judged while nobody was watched beside them."""
@@ -156,10 +157,19 @@ def is_halted() -> ColumnElement[bool]:
 
 def unripe(rollout_id: int) -> dict[int, int]:
     """Return how many updated boxes of each wave are not old enough to count, by wave id."""
+    return _updated(rollout_id, Counted.OPEN)
+
+
+def soaked(rollout_id: int) -> dict[int, int]:
+    """Return how many updated boxes of each wave have proved good, by wave id."""
+    return _updated(rollout_id, Counted.GOOD)
+
+
+def _updated(rollout_id: int, counted: Counted) -> dict[int, int]:
     query = (
         select(BoxInWave.wave_id, func.count())
-        .where(BoxInWave.rollout_id == rollout_id, BoxInWave.counted == Counted.OPEN)
-        .where(BoxInWave.state == "updated")
+        .where(BoxInWave.rollout_id == rollout_id, BoxInWave.counted == counted)
+        .where(BoxInWave.state == BoxState.UPDATED)
         .group_by(BoxInWave.wave_id)
     )
     return {row[0]: row[1] for row in db.session.execute(query)}

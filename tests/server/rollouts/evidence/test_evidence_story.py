@@ -16,7 +16,7 @@ from oleada_server.rollouts.evidence.models import BoxOutcome, Counted, Incident
 from oleada_server.rollouts.evidence.spec import EvidenceSpec
 from oleada_server.rollouts.spec import RolloutSpec, WaveSpec
 from oleada_wire import messages, topics
-from oleada_wire.words import LeasePhase, Phase, Reason
+from oleada_wire.words import BootReason, LeasePhase, Phase, Reason
 from sqlalchemy import select, update
 
 from tests.server.rollouts.fleet import (
@@ -30,6 +30,8 @@ from tests.server.rollouts.fleet import (
     a_release,
     ask,
     director,
+    greet,
+    header,
     retained,
     row_of,
     say,
@@ -386,3 +388,56 @@ def log_of(device_id: str) -> list[BoxOutcome]:
     row = row_of(device_id)
     query = select(BoxOutcome).where(BoxOutcome.box_id == row.id)
     return list(db.session.scalars(query.order_by(BoxOutcome.id)))
+
+
+def test_how_far_boxes_have_come_is_four_counts_and_only_the_last_is_evidence() -> None:
+    boxes = a_fleet(8)
+    a_release()
+    rollout_id = started(judged())
+    for box in boxes[:4]:
+        on_trial(box)
+    say(boxes[1], Phase.CHECKING)
+    say(boxes[2], Phase.UPDATED)
+    say(boxes[3], Phase.UPDATED)
+
+    def stages() -> dict[str, int]:
+        return service.summary(rollout_id)[0].stages
+
+    assert stages() == {"installed": 4, "booted": 3, "healthy": 2, "soaked": 0}
+    say(boxes[0], Phase.CHECKING, now=NOON + RIPE - MINUTE)
+    service.tick(NOON + RIPE)
+    assert stages()["soaked"] == 2
+
+
+@pytest.mark.parametrize("version", ["1.0.0", "1.1.0", "1.2.0"])
+def test_a_box_that_said_it_was_updated_and_runs_older_again_speaks_against(version: str) -> None:
+    (box, *_) = a_fleet(5)
+    a_release()
+    rollout_id = started(judged())
+    on_trial(box)
+    say(box, Phase.UPDATED)
+    service.tick(NOON + RIPE)
+    db.session.execute(update(Device).values(boot_count=1, seq=1))
+    db.session.commit()
+
+    greet(box, version=version, assignment_seq=0, now=NOON + RIPE)
+    assert row_of(box).state == "updated", "that hello is as old as the verdict"
+    hello_later(box, version)
+
+    fell = version == "1.0.0"
+    assert row_of(box).state == ("rolled_back" if fell else "updated")
+    evidence = ledger.evidence(rollout_id, 500)
+    assert evidence is not None
+    assert (evidence.total.good, evidence.total.bad) == ((0, 1) if fell else (1, 0))
+
+
+def hello_later(box: str, version: str) -> None:
+    """Let a box say hello a minute after its verdict."""
+    later = NOON + MINUTE
+    hello = messages.Hello(
+        header=header(now=later), hardware_model=MODEL, serial="S", running_slot="A",
+        version=version, security_version=1, slots=(), agent_version="1", zone="UTC",
+        boot_reason=BootReason.FALLBACK, assignment_seq=0, security_floor=1,
+    )  # fmt: skip
+    service.record_hello(box, hello, later)
+    db.session.commit()
