@@ -123,15 +123,14 @@ def make(
         wave_threshold=waves.threshold,
         hardware_models=hardware_models,
     )
-    folder = out / TUF_FOLDER
-    folder.mkdir(exist_ok=True)
+    (folder := out / TUF_FOLDER).mkdir(exist_ok=True)
     root, targets = roles.first_root(layout, now), roles.first_targets(layout, now)
     _sign_into(folder / "1.root.json", root, [secret[name] for name in ROOT_KEYS])
+    signers = [secret[name] for name in MODEL_KEYS]
     for model in hardware_models:
-        signers = [secret[name] for name in MODEL_KEYS]
         _sign_into(folder / f"{model}.json", roles.first_model(now), signers)
-    people = [secret[name] for name in TARGETS_KEYS]
-    _sign_into(folder / "targets.json", targets, people)  # last: all is there
+    # Last: when it is there, all is there.
+    _sign_into(folder / "targets.json", targets, [secret[name] for name in TARGETS_KEYS])
     return folder
 
 
