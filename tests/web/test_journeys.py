@@ -132,7 +132,7 @@ def test_j1_works_without_scripts(console: Console, inside: SignedIn) -> None:
     page.get_by_role("button", name=re.compile("Usual")).click()
     page.get_by_label("At any time of the day").click()
     page.get_by_role("button", name="Add a wave").click()
-    page.get_by_label("Wave 3, Boxes up to").fill("60")
+    page.get_by_label("Wave 3, Boxes").fill("60")
     page.locator(".askp").get_by_role("button", name="Update the preview").click()
     expect(page.locator("#p-preview .pwaves li")).to_have_count(4)
     shown = boxes_in(page.locator("#p-preview .pwaves .v"))
@@ -178,8 +178,8 @@ def test_the_preview_follows_a_change_and_what_is_typed_elsewhere_stays(
     before = int(first.inner_text().split()[0])
 
     page.get_by_label("Remark for the approver").fill("half a sen")
-    page.get_by_label("Wave 1, Boxes up to").fill("20")
-    page.get_by_label("Wave 1, Boxes up to").press("Tab")
+    page.get_by_label("Wave 1, Boxes").fill("20")
+    page.get_by_label("Wave 1, Boxes").press("Tab")
 
     expect(first).not_to_have_text(f"{before} boxes")
     expect(page.get_by_label("Remark for the approver")).to_have_value("half a sen")
@@ -195,15 +195,15 @@ def test_a_preview_that_can_not_be_made_is_said_and_nothing_typed_is_lost(
     expect(notice).to_be_hidden()
 
     page.route("**/rollouts/new/preview", lambda route: route.abort())
-    page.get_by_label("Wave 1, Boxes up to").fill("20")
-    page.get_by_label("Wave 1, Boxes up to").press("Tab")
+    page.get_by_label("Wave 1, Boxes").fill("20")
+    page.get_by_label("Wave 1, Boxes").press("Tab")
     expect(notice).to_be_visible()
     page.unroute("**/rollouts/new/preview")
-    page.get_by_label("Wave 1, Boxes up to").fill("21")
-    page.get_by_label("Wave 1, Boxes up to").press("Tab")
+    page.get_by_label("Wave 1, Boxes").fill("21")
+    page.get_by_label("Wave 1, Boxes").press("Tab")
 
     expect(notice).to_be_hidden()
-    expect(page.get_by_label("Wave 1, Boxes up to")).to_have_value("21")
+    expect(page.get_by_label("Wave 1, Boxes")).to_have_value("21")
 
 
 def hold_wave_three(console: Console) -> int:

@@ -86,6 +86,7 @@ def test_only_what_looks_different_is_sent_after_the_first_time(console: Console
         "waves",
         "now",
         "curve",
+        "evidence",
         "failed",
         "gate",
         "activity",
@@ -111,7 +112,7 @@ def test_who_comes_back_gets_everything_once(console: Console) -> None:
     with Reader(console.address, path, secret_of(console), last_id=str(known)) as reader:
         first, second = reader.next(), reader.next()
 
-    assert len(parts_of(first.text)) == 8
+    assert len(parts_of(first.text)) == 9
     assert second.name == "beat"
 
 
