@@ -154,6 +154,7 @@ def test_a_wave_says_one_thing_about_whom_it_takes() -> None:
         by(0)
 
 
+@sqlite_only
 def test_a_group_by_rule_follows_what_boxes_say(fleet: list[str]) -> None:
     groups.create("south", note="by region", rule=BRNO, actor=ANA, now=NOON)
     plan = a_plan(by(where=Where(group=("south",))))
@@ -198,6 +199,7 @@ def test_a_group_is_changed_and_removed_and_each_is_kept(fleet: list[str]) -> No
         groups.get("staff")
 
 
+@sqlite_only
 def test_a_group_that_a_rollout_chooses_by_stays_until_it_has_ended(fleet: list[str]) -> None:
     groups.create("south", note="", rule=BRNO, actor=ANA, now=NOON)
     rollout_id = started(a_plan(by(where=Where(group=("south",)))))
@@ -229,6 +231,7 @@ def test_the_preview_says_how_many_more_there_would_be_without_one_rule(fleet: l
     assert shown.regions == {"Brno": 7, "": 30}
 
 
+@sqlite_only
 def test_a_box_goes_through_the_version_that_nobody_may_skip(fleet: list[str]) -> None:
     a_release("1.0.5", must_pass=True)
     a_release("1.2.0", must_pass=True)

@@ -65,6 +65,7 @@ def waves_of(rollout_id: int) -> dict[int, int]:
     return {wave.position: found.count(wave.id) for wave in service.get(rollout_id).waves}
 
 
+@sqlite_only
 def test_a_newcomer_joins_the_wave_whose_signed_share_covers_it() -> None:
     a_fleet(20)
     a_release()

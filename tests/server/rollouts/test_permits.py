@@ -114,6 +114,7 @@ def test_no_more_boxes_begin_a_minute_than_the_rate_lets() -> None:
     assert [ask(box, now=later).granted for box in boxes[2:]] == [True, True, False]
 
 
+@sqlite_only
 def test_an_exponential_rate_waits_for_boxes_that_succeeded() -> None:
     rate = {"kind": "exponential", "base_per_minute": 1, "factor": 2, "every": 1,
             "on": "succeeded", "max_per_minute": 100}  # fmt: skip
