@@ -225,13 +225,13 @@ def _show(
     page = reading.read(("activity",), lambda: _activity(name))
     return render_template(
         "people/show.html",
-        **page,
+        # Who has power is read from the trail; while that can not be, it takes two.
+        **{"takes_two": True} | page,
         reading=reading,
         nav="users",
         user=user,
         is_self=user.id == identity().user_id,
         factor_count=len(factors.list_factors(user.id)),
-        takes_two=rights_given.needs_second(identity(), now_utc()),
         roles=list(Role),
         role_means=role_means(),
         object_ref=f"user:{name}",
@@ -245,7 +245,8 @@ def _show(
 
 def _activity(name: str) -> dict[str, Any]:
     events = audit.events_about(f"user:{name}", ACTIVITY_SHOWN)
-    return {"events": events, "seen": events[0].id if events else 0}
+    takes_two = rights_given.needs_second(identity(), now_utc())
+    return {"events": events, "seen": events[0].id if events else 0, "takes_two": takes_two}
 
 
 def role_means() -> dict[str, str]:
