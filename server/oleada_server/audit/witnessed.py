@@ -178,19 +178,24 @@ def restores() -> list[Restore]:
     rows = db.session.execute(
         query.where(AuditEvent.action == heads.RESTORED).order_by(AuditEvent.id)
     ).all()
-    return [Restore(_made_ms(row.after, row.at), to_ms(row.at), _before(row.id)) for row in rows]
+    found = []
+    for row in rows:
+        made_at = _made_at(row.after, row.at)
+        found.append(Restore(to_ms(made_at), to_ms(row.at), _entries_in(row.id, made_at)))
+    return found
 
 
-def _made_ms(after: dict[str, Any] | None, at: datetime) -> int:
+def _made_at(after: dict[str, Any] | None, at: datetime) -> datetime:
     try:
-        return to_ms(datetime.fromisoformat((after or {})["made_at"]))
+        return datetime.fromisoformat((after or {})["made_at"])
     except (KeyError, TypeError, ValueError):
-        return to_ms(at)  # nothing is known to be lost
+        return at  # nothing is known to be lost
 
 
-def _before(entry_id: int) -> int:
-    query = select(func.count(AuditEvent.id)).where(AuditEvent.id < entry_id)
-    return db.session.scalar(query) or 0
+def _entries_in(restore_id: int, made_at: datetime) -> int:
+    """Return how many entries the backup had; the restore's own deeds come before its entry."""
+    query = select(func.count(AuditEvent.id)).where(AuditEvent.id < restore_id)
+    return db.session.scalar(query.where(AuditEvent.at <= made_at)) or 0
 
 
 def _is_issued(sealed: str) -> bool:

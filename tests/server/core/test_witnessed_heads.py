@@ -189,6 +189,8 @@ def test_after_a_restore_the_lost_head_is_told_as_lost_and_nobody_is_alarmed(
 ) -> None:
     lost = replace(issued(), size=7, signed_ms=to_ms(NOON + HOUR))
     after = {"made_at": (NOON + HOUR / 2).isoformat()}
+    for number in range(3):  # what ran is paused, before the restore is an entry itself
+        audit.record("system:restore", "rollout.pause", f"R-{number}", now=NOON + 2 * HOUR)
     audit.record("system:restore", "server.restore", "server", now=NOON + 2 * HOUR, after=after)
     db.session.commit()
 
