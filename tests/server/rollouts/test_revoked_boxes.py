@@ -28,11 +28,9 @@ from tests.server.rollouts.fleet import (
     told,
 )
 
-pytestmark = pytest.mark.usefixtures("app")
-
 
 @pytest.fixture
-def fleet(app: object) -> list[str]:
+def fleet(sqlite_app: object) -> list[str]:
     """Five boxes and a release for them."""
     ids = a_fleet(5)
     a_release()
@@ -160,6 +158,19 @@ def test_what_it_had_said_before_stays(fleet: list[str]) -> None:
 
     assert row_of(fleet[0]).state == "updated"
     assert left_out(fleet[1])[:2] == ("failed", "too-large")
+
+
+@pytest.mark.usefixtures("app")
+def test_on_either_database_it_is_left_out_of_every_rollout_that_waits_for_it() -> None:
+    ids = a_fleet(2)
+    a_release()
+    started(a_plan())
+    service.tick(NOON)
+
+    revoke(ids[0])
+
+    assert left_out(ids[0]) == ("declined", "revoked", "last state: assigned")
+    assert str(row_of(ids[1]).state) == "assigned"
 
 
 def test_revoking_twice_or_nobody_changes_no_row(fleet: list[str]) -> None:
