@@ -16,7 +16,9 @@ from sqlalchemy import select
 
 from oleada_server import config
 from oleada_server.accounts import factors, second_person, service
+from oleada_server.accounts.errors import NotYoursError
 from oleada_server.accounts.models import ApiToken, AskedDeed, Role, User
+from oleada_server.accounts.objects import Deed, OfUser, demand_on
 from oleada_server.accounts.rights import GUARDED, Identity, includes
 from oleada_server.audit.models import AuditEvent
 from oleada_server.config import TwoPersons
@@ -49,7 +51,7 @@ def change_role(
     """
     db.session.rollback()
     before = Role(service.find_user(name).role)
-    if not gives_power(before, role) or not needs_second(person, now):
+    if not gives_power(before, role) or not needs_second(person, now, about=name):
         service.change_role(name, role, actor=person.actor, now=now)
         return None
     body = {"name": name, "before": before.value, "role": role.value}
@@ -68,11 +70,14 @@ def reset_factors(name: str, reason: str, *, person: Identity, now: datetime) ->
     )
 
 
-def needs_second(person: Identity, now: datetime) -> bool:
-    """Return whether somebody else has to confirm that *person* gives rights."""
+def needs_second(person: Identity, now: datetime, about: str = "") -> bool:
+    """Return whether somebody else has to confirm that *person* gives rights.
+
+    *about* is who gets them: nobody confirms what they get themselves.
+    """
     if person.is_local or config.current().two_persons == TwoPersons.OFF:
         return False
-    return bool(_others(person.name, now))
+    return bool(_others(person.name, now) - {about})
 
 
 def do_confirmed(deed: AskedDeed, actor: str, now: datetime) -> None:
@@ -80,13 +85,20 @@ def do_confirmed(deed: AskedDeed, actor: str, now: datetime) -> None:
 
     Raises:
         ConflictError: Somebody has changed the role since.
+        NotYoursError: It is about who confirms, or who asked may not ask for it any more.
         UserNotFoundError: There is no such user any more.
     """
     name = deed.body["name"]
+    found = service.find_user(name)
+    asker = service.identity_of(service.find_user(deed.asked_by.removeprefix("user:")))
+    wanted = Role(deed.body["role"]) if deed.action == ROLE else None
+    verb = Deed.CHANGE_ROLE if deed.action == ROLE else Deed.RESET_FACTORS
+    demand_on(asker, verb, OfUser(name, Role(found.role), wanted))
     if deed.action == RESET:
         factors.record_reset(name, actor=actor, now=now, asked_by=deed.asked_by)
         return
-    found = service.find_user(name)
+    if actor == f"user:{name}":
+        raise NotYoursError("It is about you; another person has to confirm.")
     if Role(found.role) != deed.body["before"] or found.disabled_at is not None:
         db.session.rollback()
         raise ConflictError(f"{name} is not {deed.body['before']} any more. Decline it, ask anew.")

@@ -159,6 +159,29 @@ def test_what_somebody_asked_who_was_shut_out_or_demoted_since_is_not_done() -> 
     assert role_of("bob") == "viewer"
 
 
+def test_nobody_confirms_what_they_get_themselves() -> None:
+    service.add_user("una", full_name="U", role=Role.USER_ADMIN, actor="system:test", now=NOON)
+    number = rights_given.change_role("uwe", Role.APPROVER, WHY, person=person("ute"), now=NOON)
+    assert number is not None
+
+    with pytest.raises(NotYoursError, match="about you"):
+        decide(number, person("uwe"))
+    decide(number, person("una"))
+
+    assert role_of("uwe") == "approver"
+
+
+def test_an_administrator_is_made_by_no_request_of_who_is_none_any_more() -> None:
+    service.change_role("ute", Role.ADMIN, actor="system:test", now=NOON)
+    number = ask_for(Role.ADMIN)
+    service.change_role("ute", Role.USER_ADMIN, actor="user:uwe", now=NOON)
+
+    with pytest.raises(NotYoursError, match="Only an administrator"):
+        decide(number, person("uwe"))
+
+    assert role_of("bob") == "viewer"
+
+
 def test_what_does_not_fit_any_more_is_not_done() -> None:
     number = ask_for(Role.APPROVER)
     service.change_role("bob", Role.OPERATOR, actor="user:uwe", now=NOON)
