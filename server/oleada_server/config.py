@@ -181,7 +181,10 @@ class Config:
         8, "The same as `session_hours` for those; the shorter of the two counts.", low=1, high=744
     )
     token_requests_per_minute: int = _setting(
-        1200, "Requests that one API token may make a minute; more are answered 429.", low=1
+        1200,
+        "Requests that one API token may make a minute, of which each of `web_workers` counts its "
+        "part; more are answered 429.",
+        low=1,
     )
     revocations_file: str = _setting(
         "",

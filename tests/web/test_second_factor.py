@@ -309,6 +309,20 @@ def test_a_token_asks_no_oftener_than_it_may(filled_app: Flask) -> None:
     assert set(others) == {200}
 
 
+def test_each_web_process_counts_its_part_so_that_all_together_let_no_more(
+    filled_app: Flask,
+) -> None:
+    before = filled_app.extensions["oleada_config"]
+    filled_app.extensions["oleada_config"] = replace(
+        before, token_requests_per_minute=7, web_workers=3
+    )
+    rest, as_ana = filled_app.test_client(), bearer(filled_app, "a.torres")
+
+    said = [rest.get("/api/v1/me", headers=as_ana).status_code for _ in range(3)]
+
+    assert said == [200, 200, 429]
+
+
 def test_a_token_is_made_shown_once_listed_and_revoked(
     filled_app: Flask, signed_in: SignIn
 ) -> None:

@@ -132,6 +132,9 @@ def find_token(token: str, now: datetime) -> Identity:
 def count_request(found: Identity, token: str, now: datetime) -> None:
     """Count a request with *token*; each web process counts its own, in constant memory.
 
+    Each has its part of what the setting lets a token, so that all of them together never
+    let it more. Who is always answered by one of several processes may less.
+
     Raises:
         TokenTooOftenError: It asks more often than the setting lets it. The server's own
             token may: the command line and the lab ask with it.
@@ -140,7 +143,9 @@ def count_request(found: Identity, token: str, now: datetime) -> None:
         return
     held = current_app.extensions
     if "oleada_token_tries" not in held:
-        held["oleada_token_tries"] = Tries(config.current().token_requests_per_minute)
+        found_here = config.current()
+        part = max(1, found_here.token_requests_per_minute // found_here.web_workers)
+        held["oleada_token_tries"] = Tries(part)
     wait_s = held["oleada_token_tries"].count(service.digest(token), now.timestamp())
     if wait_s:
         raise TokenTooOftenError(wait_s)

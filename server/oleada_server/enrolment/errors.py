@@ -121,7 +121,8 @@ class CertificateMissingError(NotAllowedError):
     def __init__(self) -> None:
         super().__init__(
             "Show the box's certificate in TLS, at the device door; an expired one will do. A box "
-            "without one enrols with a claim token."
+            "without one enrols with a claim token. Nothing may end the TLS of the door before the "
+            "server: a proxy passes it through, and a certificate in a header counts for nothing."
         )
 
 

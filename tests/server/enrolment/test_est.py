@@ -4,6 +4,7 @@ import base64
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from cryptography import x509
@@ -216,6 +217,20 @@ def test_nobody_gets_a_certificate_for_the_key_of_another_box(door: Flask) -> No
 
 def test_without_a_certificate_nothing_is_renewed(door: Flask) -> None:
     assert code(renew(door, a_body(a_key()), None)) == (403, "certificate-missing")
+
+
+@pytest.mark.parametrize(
+    "header", ["X-SSL-Client-Cert", "X-Forwarded-Client-Cert", "Client-Cert", "SSL_CLIENT_CERT",
+               "X-Client-Verify"]
+)  # fmt: skip
+def test_a_certificate_in_a_header_is_none_whoever_ended_the_tls(door: Flask, header: str) -> None:
+    _, shown = enrolled(now() - 80 * DAY)
+    pem = shown.public_bytes(Encoding.PEM).decode()
+
+    for text in (quote(pem), base64.b64encode(shown.public_bytes(Encoding.DER)).decode()):
+        answer = ask(door, "simplereenroll", a_body(a_key()), headers={header: text})
+        assert code(answer) == (403, "certificate-missing")
+        assert "a proxy" in answer.get_json(force=True)["detail"]
 
 
 def test_a_certificate_whose_box_is_not_enrolled_is_refused(door: Flask) -> None:
