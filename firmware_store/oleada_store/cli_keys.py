@@ -5,11 +5,13 @@ from pathlib import Path
 
 import click
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from oleada_wire.envelope import keyid_of
 
 from oleada_store import ceremony, key_places, keys
 from oleada_store.cli_show import show_metadata
 from oleada_store.cli_succession import rehearse, rotate, sign
 from oleada_store.clock import now_utc
+from oleada_store.errors import KeyFileError
 from oleada_store.files import write_whole
 from oleada_store.key_places import KeyPlace
 from oleada_store.options import (
@@ -81,6 +83,13 @@ def init(
     if waves_by_server and (wave_keys or wave_threshold):
         raise click.UsageError("Give --waves-by-server or --wave-key, not both.")
     approvers = _wave_approvers(wave_keys, wave_threshold)
+    if approvers is not None and not {*map(keyid_of, approvers.keys)}.isdisjoint(
+        map(keyid_of, public.values())
+    ):
+        raise KeyFileError(
+            "A key of the server stands among the wave approvers: whoever steals the server could "
+            "widen a rollout. If that is meant, say --waves-by-server."
+        )
     if waves_by_server:
         approvers = ceremony.WaveApprovers([public["director"]], 1)
     held = key_places.named(tokens, ceremony.OFFLINE_KEYS)

@@ -4,12 +4,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from oleada_agent.trust.client import BOX, TrustedClient
 from oleada_agent.trust.errors import TrustError
 from oleada_agent.trust.store import MetadataStore
 from oleada_lab.sim.disk import SimDisk
 from oleada_store import keys, repository
 from oleada_store.ceremony import MODEL_KEYS, ROOT_KEYS, TARGETS_KEYS, WAVE_KEYS
+from oleada_store.cli import keys_group
 from oleada_store.repository import OnlineSigners
 from tuf.api.metadata import Metadata, Root, Targets
 
@@ -93,6 +96,20 @@ def test_nobody_names_themselves_for_everything(people: tuple[Signers, Path], in
 
     assert not believed(people, None, delegating_to(signers, insider, [insider]))
     assert not believed(people, rooted_in(signers, insider, [insider]), None)
+
+
+def test_no_key_of_the_server_slips_in_among_the_wave_approvers(tmp_path: Path) -> None:
+    online = keys.make_online_keys(tmp_path / "online")
+    people = {"mine": Ed25519PrivateKey.generate().public_key(), "theirs": online["director"]}
+    keys.write_public(tmp_path / "approvers.json", people)
+    words = ["init", "--out", tmp_path / "c", "--online", tmp_path / "online/online-public.json",
+             "--model", MODEL, "--wave-key", tmp_path / "approvers.json"]  # fmt: skip
+
+    done = CliRunner().invoke(keys_group, [str(word) for word in words])
+
+    assert done.exit_code == 1
+    assert "A key of the server stands among the wave approvers" in done.output
+    assert not (tmp_path / "c").exists()
 
 
 def test_two_of_those_who_may_are_believed(people: tuple[Signers, Path]) -> None:
