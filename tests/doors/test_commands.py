@@ -26,6 +26,7 @@ from tests.support.command_lines import (
 from tests.web.console import served
 
 GOOD = {
+    "boxes": "7",
     "device_id": "AAAA00000000",
     "hardware_model": "VX-240",
     "label": "cli",
