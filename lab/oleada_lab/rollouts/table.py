@@ -123,3 +123,25 @@ def _harm(ended: Iterable[Ended]) -> dict[str, Any]:
 
 def _rank(found: list[_N], share: float) -> _N:
     return found[min(int(len(found) * share), len(found) - 1)]
+
+
+def markdown(found: dict[str, Any]) -> str:
+    """Return what :func:`measure` *found* as two tables of Markdown."""
+    rules = [OURS, *RULES]
+    head = f"| Boxes harmed of {found['boxes']:,} (median) | {' | '.join(rules)} |"
+    lines = [head, "|---" * (len(rules) + 1) + "|"]
+    for name, row in found["bad"].items():
+        cells = [f"{row[rule]['harmed_median']:,}" for rule in rules]
+        worst = row[OURS]["harmed_p95"]
+        cells[0] = f"**{cells[0]}** (95 %: {worst:,})"
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    lines += ["", "| Release | Runs | Halted | 95 % interval | A person asked | Hours to the end |"]
+    lines.append("|---" * 6 + "|")
+    for name, row in found["good"].items():
+        low, high = row["halted_share_95"]
+        hours = row["hours"] or {"median": 0.0, "p95": 0.0}
+        lines.append(
+            f"| {name} | {row['runs']:,} | {row['halted']} | {low:.2%} to {high:.2%} "
+            f"| {row['held']} | {hours['median']:.1f} (95 %: {hours['p95']:.1f}) |"
+        )
+    return "\n".join(lines)

@@ -19,7 +19,7 @@ from oleada_wire.messages import Report
 from oleada_wire.words import LeasePhase, Phase, Reason
 from sqlalchemy import select
 
-from tests.server.rollouts.evidence.test_evidence_story import listed
+from tests.server.rollouts.evidence.trials import listed
 from tests.server.rollouts.fleet import (
     NOON,
     a_fleet,
