@@ -29,6 +29,15 @@ class LeftOut(StrEnum):
     OTHER_MODEL = "other-model"
 
 
+MATTER_OF_PLANNING = frozenset(LeftOut) - {
+    LeftOut.REVOKED,
+    LeftOut.NEVER_HEARD,
+    LeftOut.ALREADY_THERE,
+    LeftOut.OTHER_MODEL,
+}
+"""Rules without which a box would have a use for the release; the others are no rules of a plan."""
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A box of the model, as far as it decides whether it may have a release.

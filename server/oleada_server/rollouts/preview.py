@@ -20,7 +20,13 @@ from oleada_server.devices.models import Device
 from oleada_server.releases.models import Release, ReleaseState
 from oleada_server.rollouts import groups
 from oleada_server.rollouts.cover import BoxKind, matches
-from oleada_server.rollouts.eligible import Candidate, LeftOut, Needs, failing
+from oleada_server.rollouts.eligible import (
+    MATTER_OF_PLANNING,
+    Candidate,
+    LeftOut,
+    Needs,
+    failing,
+)
 from oleada_server.rollouts.models import BoxInWave, Rollout
 from oleada_server.rollouts.plan import exact
 from oleada_server.rollouts.spec import RolloutSpec, WaveSpec
@@ -100,7 +106,7 @@ def membership(spec: RolloutSpec, release: Release, salts: Sequence[str]) -> Mem
     for candidate in candidates(release.hardware_model, named_groups(spec.waves)):
         if reasons := list(failing(candidate, needs)):
             left_out[reasons[0]] += 1
-            if len(reasons) == 1:
+            if len(reasons) == 1 and reasons[0] in MATTER_OF_PLANNING:
                 gains[reasons[0]] += 1
         else:
             eligible.append(Member(candidate.device_id, candidate.kind))

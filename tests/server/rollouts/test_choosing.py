@@ -223,12 +223,17 @@ def test_the_preview_says_how_many_more_there_would_be_without_one_rule(fleet: l
     set_of(fleet[0], version="2.0.0")
     set_of(fleet[1], version="2.0.0", security_version=9)
     set_of(fleet[2], security_version=9)
+    set_of(fleet[3], version=None)  # no rule of a plan keeps it out, so none gains it
 
     shown = service.preview(a_plan(EVERYBODY))
 
-    assert shown.left_out == {LeftOut.BELOW_SECURITY_FLOOR: 2, LeftOut.RUNS_NEWER: 1}
+    assert shown.left_out == {
+        LeftOut.BELOW_SECURITY_FLOOR: 2,
+        LeftOut.RUNS_NEWER: 1,
+        LeftOut.NEVER_HEARD: 1,
+    }
     assert shown.gains == {LeftOut.BELOW_SECURITY_FLOOR: 1, LeftOut.RUNS_NEWER: 1}
-    assert shown.regions == {"Brno": 7, "": 30}
+    assert shown.regions == {"Brno": 6, "": 30}
 
 
 @sqlite_only
