@@ -181,8 +181,10 @@ class Planner:
                     return self._ended("held", minute) if is_held and not self._due else None
                 case plan.Finish():
                     return self._ended("finished", minute)
-                case plan.Halt() | plan.HaltStrata():
+                case plan.Halt():
                     return self._ended("halted", minute)
+                case plan.HaltStrata():  # a fleet of one version halts as a whole
+                    return self._ended("halted in part", minute)
                 case decision:
                     self._store(decision, now)
 
