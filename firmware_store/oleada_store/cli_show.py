@@ -1,6 +1,5 @@
 """``oleada release show`` and ``oleada keys show``: what is signed, in words; nothing is signed."""
 
-import sys
 from pathlib import Path
 
 import click
@@ -8,6 +7,7 @@ from oleada_wire.envelope import keyid_of
 
 from oleada_store import keys, showing, signing, trust_files
 from oleada_store.clock import now_utc
+from oleada_store.errors import NotBelievedError
 from oleada_store.options import FOLDER, THERE, base_options, read_base
 
 PUBLIC = click.option(
@@ -25,6 +25,8 @@ def show_bundle(file: Path, *, public: Path | None, base: str | None, root: Path
     With --base ends with 0 if it could be published as it is, and else says why not and
     ends with 1. Nothing is signed and nothing is asked.
     """
+    if root is not None and base is None:
+        raise click.UsageError("--root needs --base, the metadata that it is the root of.")
     trusted = None
     if base is not None:
         model = signing.read_statement(file).hardware_model
@@ -54,5 +56,9 @@ def _print(found: showing.Shown) -> None:
     for objection in found.objections:
         click.echo(f"NOT BELIEVED: {objection}")
     if found.objections:
-        sys.exit(1)
+        count = len(found.objections)
+        raise NotBelievedError(
+            f"This is not believed, for {count} {'reason' if count == 1 else 'reasons'}; the lines "
+            "that begin with NOT BELIEVED say why."
+        )
     click.echo("Every signature that is needed is there.")

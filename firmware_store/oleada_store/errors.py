@@ -43,6 +43,10 @@ class NotSignedError(BadMetadataError):
     """Fewer than the threshold of the role's keys sign the metadata."""
 
 
+class NotBelievedError(BadMetadataError):
+    """What was shown would not be believed by a box, or could not be published."""
+
+
 class ExpiredMetadataError(BadMetadataError):
     """The metadata is signed, but its time is over."""
 
