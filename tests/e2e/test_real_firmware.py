@@ -232,7 +232,7 @@ def test_one_flipped_byte_makes_the_new_slot_unbootable(fleet: Fleet) -> None:
 
 
 def _add_box(operator: Operator, serial: str, factory: BuiltImage, update: BuiltImage) -> Box:
-    settings = {"health_s": 10, "connect_spread_s": 2, "trial_s": 20}
+    settings = {"health_s": 10, "connect_spread_s": 2, "trial_s": 60}
     if serial == CUT:
         settings["download_bytes_per_s_max"] = 4 * MIB
     fails_on = (update.spec.version,) if serial == UNHEALTHY else ()

@@ -14,7 +14,7 @@ from tests.support.processes import own_ports, processes_of
 pytestmark = [pytest.mark.real, pytest.mark.timeout(480)]
 MODEL = "VX-240"
 OLD, NEW = "1.0.0", "1.1.0"
-SETTINGS = {"health_s": 5, "connect_spread_s": 1, "trial_s": 10}
+SETTINGS = {"health_s": 5, "connect_spread_s": 1, "trial_s": 45}
 GOOD, OTHER, FAILS = "240E2E00001", "240E2E00002", "240E2E00003"
 
 
