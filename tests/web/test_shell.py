@@ -88,7 +88,7 @@ def test_a_half_filled_form_survives_the_end_of_its_session(console: Console, pa
     page.wait_for_url("**/security")  # where a second factor is offered
     page.goto(f"{console.address}/rollouts/R-2")
     page.get_by_role("link", name="Pause…").click()
-    page.get_by_label("Reason, for the audit trail").fill("see <F-123>")
+    page.get_by_role("dialog").get_by_label("Reason, for the audit trail").fill("see <F-123>")
     with console.app.app_context():
         db.session.execute(delete(Session))
         db.session.commit()
