@@ -147,6 +147,22 @@ def test_waves_are_added_removed_and_taken_from_templates_without_scripts(
     assert fields_of(page)["w0-name"] == "Staff"
 
 
+def test_limits_are_the_wide_guard_beside_evidence_and_narrow_where_they_judge_alone(
+    free_app: Flask, signed_in: SignIn
+) -> None:
+    client = signed_in(free_app)
+    fields = fields_of(client.get("/rollouts/new").text) | PICK
+    assert (fields["w0-failed"], fields["w0-sample"]) == ("10", "50")
+
+    alone = {name: value for name, value in fields.items() if name != "slow"}
+    warned = press(client, alone, "look").text
+    narrow = press(client, alone, "template:usual").text
+
+    assert "Limits alone judge this plan" in warned
+    assert [fields_of(narrow)[f"w0-{name}"] for name in ("failed", "sample")] == ["2", "10"]
+    assert "Limits alone judge this plan" not in narrow
+
+
 MISTYPED: list[tuple[dict[str, str], str]] = [
     ({"w0-failed": "two"}, "Wave 1, failed: a percentage up to 100 was expected"),
     ({"w0-failed": ""}, "Wave 1, failed: a percentage up to 100 was expected"),

@@ -1,7 +1,7 @@
 """The shapes of the REST API of rollouts: what is read, and what is answered."""
 
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Any
 
 from marshmallow import Schema, fields, validate
 from oleada_store import waves
@@ -21,14 +21,9 @@ from oleada_server.rollouts.reading import BoxRow, Failure, WaveCounts
 from oleada_server.rollouts.rules import rules_from
 from oleada_server.rollouts.rules_schema import RulesPlan, WherePlan
 from oleada_server.rollouts.signatures import Missing
-from oleada_server.rollouts.spec import RolloutSpec, WaveSpec
+from oleada_server.rollouts.spec import RolloutSpec, WaveSpec, usual_limits
 from oleada_server.rollouts.states import BoxState
 
-BESIDE_EVIDENCE: Final = {"failed_share_max": 0.10, "sample_min": 50}
-"""Limits of a wave that says none: a net for what evidence should have halted long before.
-
-One failure of ten, the usual limit, would halt every fifth good release.
-"""
 CLOCK_TIME = validate.Regexp(r"^([01][0-9]|2[0-3]):[0-5][0-9]$", error="Write HH:MM, 24 hours.")
 
 
@@ -154,7 +149,7 @@ def spec_from(body: dict[str, Any]) -> RolloutSpec:
     given = dict(body)
     # Who says nothing of evidence gets it; who wants limits alone has to say so.
     evidence = evidence_from(given.pop("evidence")) if "evidence" in given else EvidenceSpec()
-    usual = {} if evidence is None else BESIDE_EVIDENCE
+    usual = usual_limits(has_evidence=evidence is not None)
     waves = tuple(_wave_from({**usual, **wave}) for wave in given.pop("waves"))
     window = given.pop("window", None)
     named = given.pop("rules", None)

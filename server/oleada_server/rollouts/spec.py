@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Final
+from typing import Final, TypedDict
 from zoneinfo import ZoneInfo
 
 from oleada_wire.cohort import SHARE_PARTS
@@ -22,10 +22,25 @@ from oleada_server.rollouts.plan import ImpossibleFactsError, Limits, exact
 from oleada_server.rollouts.rules import Rules
 from oleada_server.rollouts.schedule import HORIZON_DAYS, next_opening
 
+
+class Usual(TypedDict):
+    """Limits of a wave that nobody has typed."""
+
+    failed_share_max: float
+    sample_min: int
+
+
 WAVES_MAX: Final = 20
 LIST_BOXES_MAX: Final = 10_000
 NAME_CHARS_MAX: Final = 80
 YEAR_S: Final = 366 * 86_400
+ALONE: Final = Usual(failed_share_max=0.02, sample_min=10)
+"""Limits of a wave that says none, where nothing else judges the release."""
+BESIDE_EVIDENCE: Final = Usual(failed_share_max=0.10, sample_min=50)
+"""Those beside evidence: a net for what it should have halted long before.
+
+One failure of ten, which is more than the limit alone, would halt every fifth good release.
+"""
 START_YEARS: Final = range(2000, 2200)
 """Years in which every zone of the world can be shown; beyond them arithmetic overflows."""
 
@@ -54,9 +69,9 @@ class WaveSpec:
     count: int | None = None
     where: Where | None = None
     success_share_min: float = 0.95
-    failed_share_max: float = 0.02
+    failed_share_max: float = ALONE["failed_share_max"]
     silent_share_max: float = 0.10
-    sample_min: int = 10
+    sample_min: int = ALONE["sample_min"]
     soak_s: int = 3600
 
     def __post_init__(self) -> None:
@@ -169,6 +184,12 @@ class RolloutSpec:
         _check_number("in_flight_max", self.in_flight_max, 1, 10_000_000)
         _check_number("spread_s", self.spread_s, 0, 7 * 86_400)
         _check_number("lease_s", self.lease_s, 10, 7 * 86_400)
+
+
+def usual_limits(*, has_evidence: bool) -> Usual:
+    """Return the limits of a wave that says none; a copy, the caller's own."""
+    found = BESIDE_EVIDENCE if has_evidence else ALONE
+    return Usual(failed_share_max=found["failed_share_max"], sample_min=found["sample_min"])
 
 
 def seconds(number: int) -> timedelta:

@@ -22,11 +22,11 @@ from oleada_server.rollouts.evidence.spec import EvidenceSpec
 from oleada_server.rollouts.models import Rollout
 from oleada_server.rollouts.spec import WAVES_MAX, RolloutSpec, WaveSpec
 from oleada_server.web import plan_rules
+from oleada_server.web.plan_waves import UNIT_S, WaveRow, row_of, soak_text, templates
 from oleada_server.web.words import gettext
 
 CHARS_MAX: Final = 400_000  # of the list of boxes: ten thousand with their line ends
 _SOAK: Final = re.compile(r"(\d{1,7}(?:[.,]\d{1,4})?)\s*(s|min|h|d)?", re.IGNORECASE)
-_UNIT_S: Final = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
 _CLOCK: Final = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
 
 
@@ -47,28 +47,6 @@ class FormError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class WaveRow:
-    """One wave as typed: shares in percent, *soak* as ``48 h``."""
-
-    name: str = ""
-    until: str = "100"
-    updated: str = "95"
-    failed: str = "2"
-    silent: str = "10"
-    sample: str = "10"
-    soak: str = "24 h"
-
-
-TEMPLATES: Final[dict[str, tuple[WaveRow, ...]]] = {
-    "careful": tuple(
-        WaveRow(until=until, failed="1", soak="48 h") for until in ("1", "5", "25", "100")
-    ),
-    "usual": tuple(WaveRow(until=until) for until in ("5", "25", "100")),
-    "once": (WaveRow(),),
-}
-
-
-@dataclass(frozen=True, slots=True)
 class PlanForm:
     """Every field of the page as typed.
 
@@ -84,7 +62,9 @@ class PlanForm:
     release: str = ""
     boxes: str = "all"
     listed: str = ""
-    waves: tuple[WaveRow, ...] = TEMPLATES["usual"]
+    waves: tuple[WaveRow, ...] = field(
+        default_factory=lambda: templates(has_evidence=True)["usual"]
+    )
     window: str = "daily"
     begin: str = "02:00"
     end: str = "05:00"
@@ -104,7 +84,15 @@ class PlanForm:
     @property
     def template(self) -> str:
         """Return the name of the template that the waves are, empty if of none."""
-        return next((name for name, rows in TEMPLATES.items() if rows == self.waves), "")
+        found = templates(has_evidence=bool(self.slow)).items()
+        return next((name for name, rows in found if rows == self.waves), "")
+
+    @property
+    def is_wide_alone(self) -> bool:
+        """Return whether a wave has the wide guard of evidence, while nothing else judges."""
+        wide = templates(has_evidence=True)["once"][0]
+        guard = (wide.failed, wide.sample)
+        return not self.slow and any((row.failed, row.sample) == guard for row in self.waves)
 
     def with_wave(self) -> "PlanForm":
         """Return the form with one more wave before the last."""
@@ -120,7 +108,8 @@ class PlanForm:
 
     def with_template(self, name: str) -> "PlanForm":
         """Return the form with the waves of template *name*; an unknown one changes nothing."""
-        return replace(self, waves=TEMPLATES.get(name, self.waves))
+        found = templates(has_evidence=bool(self.slow))
+        return replace(self, waves=found.get(name, self.waves))
 
 
 def read(form: Mapping[str, str]) -> PlanForm:
@@ -136,7 +125,7 @@ def read(form: Mapping[str, str]) -> PlanForm:
         rules={name: form.get(name, "")[: plan_rules.CHARS_MAX] for name in plan_rules.FIELDS},
         remark=form.get("reason", "").strip()[:500],
         listed=form.get("listed", "")[:CHARS_MAX],
-        waves=tuple(rows) or TEMPLATES["usual"],
+        waves=tuple(rows) or templates(has_evidence="slow" in form)["usual"],
     )
 
 
@@ -154,14 +143,14 @@ def like(rollout: Rollout, spec: RolloutSpec) -> PlanForm:
     return PlanForm(
         boxes="only" if only else "first" if listed else "all",
         listed="\n".join(listed[0]) if listed else "",
-        waves=tuple(_row(wave) for wave in spec.waves),
+        waves=tuple(row_of(wave) for wave in spec.waves),
         window=plan_rules.WEEKLY if is_weekly else "any" if window is None else "daily",
         rules=plan_rules.texts_of(spec.rules),
         begin=_clock(window.start_min) if window else "02:00",
         end=_clock(window.end_min) if window else "05:00",
         name="" if rollout.name.endswith(rollout.release.version) else rollout.name,
         in_flight=str(spec.in_flight_max),
-        silent_after=_soak_text(spec.silent_after_s),
+        silent_after=soak_text(spec.silent_after_s),
         slow="" if spec.evidence is None else "yes",
         start_boxes=str((spec.evidence or EvidenceSpec()).start_boxes),
     )
@@ -329,7 +318,7 @@ class _Reader:
         found = _SOAK.fullmatch(text.strip())
         if found:
             amount = Decimal(found[1].replace(",", "."))
-            seconds = amount * _UNIT_S[(found[2] or "h").lower()]
+            seconds = amount * UNIT_S[(found[2] or "h").lower()]
             if seconds <= 366 * 86_400:
                 return int(seconds)
         says = gettext("%(field)s: a time such as 48 h or 30 min was expected, not “%(typed)s”.",
@@ -375,25 +364,6 @@ def _decimal(text: str) -> Decimal | None:
     except InvalidOperation:
         return None
     return found if found.is_finite() else None
-
-
-def _row(wave: WaveSpec) -> WaveRow:
-    return WaveRow(
-        name="" if re.fullmatch(r"Wave \d+", wave.name) else wave.name,
-        until=plan_rules.whom_text(wave),
-        updated=plan_rules.percent_text(wave.success_share_min),
-        failed=plan_rules.percent_text(wave.failed_share_max),
-        silent=plan_rules.percent_text(wave.silent_share_max),
-        sample=str(wave.sample_min),
-        soak=_soak_text(wave.soak_s),
-    )
-
-
-def _soak_text(soak_s: int) -> str:
-    for unit in ("h", "min"):
-        if soak_s % _UNIT_S[unit] == 0:
-            return f"{soak_s // _UNIT_S[unit]} {unit}"
-    return f"{soak_s} s"
 
 
 def _clock(minutes: int) -> str:

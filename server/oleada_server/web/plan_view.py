@@ -80,7 +80,7 @@ def show(form: PlanForm, now: datetime, zone: str, *, keep_salt: bool = False) -
             (boxes, why_left_out(reason), preview.gains.get(reason, 0))
             for reason, boxes in preview.left_out.items()
         ],
-        facts=_facts(spec, preview, now),
+        facts=_alone(form) + _facts(spec, preview, now),
         wrong=_empty_waves(preview),
         replay=_replay(spec, preview, now),
     )
@@ -102,6 +102,14 @@ def why_left_out(reason: LeftOut) -> str:
         LeftOut.OTHER_MODEL: gettext("listed, but unknown or of another model"),
     }
     return spelt[reason]
+
+
+def _alone(form: PlanForm) -> list[Markup]:
+    """Return that the limits are too wide to judge by themselves, if they are."""
+    if not form.is_wide_alone:
+        return []
+    return [say("<b>Limits alone judge this plan</b>, and those of its waves are the wide ones that "
+                "stand beside evidence. A template gives narrow ones.")]  # fmt: skip
 
 
 def _replay(spec: RolloutSpec, preview: Preview, now: datetime) -> list[Markup]:
