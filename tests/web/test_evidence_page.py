@@ -13,7 +13,8 @@ from oleada_server.clock import now_utc
 from oleada_server.db import db
 from oleada_server.rollouts.errors import IncidentNotFoundError
 from oleada_server.rollouts.evidence import closing, ledger
-from oleada_server.rollouts.evidence.models import Counted, EvidenceTerms, Incident
+from oleada_server.rollouts.evidence.counts import Counted
+from oleada_server.rollouts.evidence.models import EvidenceTerms, Incident
 from oleada_server.rollouts.models import BoxInWave
 from sqlalchemy import select
 

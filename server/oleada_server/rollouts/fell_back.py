@@ -15,7 +15,7 @@ from oleada_server.db import db
 from oleada_server.devices.models import Device
 from oleada_server.rollouts import newer, rows
 from oleada_server.rollouts.evidence import ledger
-from oleada_server.rollouts.evidence.models import Counted
+from oleada_server.rollouts.evidence.counts import Counted
 from oleada_server.rollouts.models import BoxInWave, ReportRow, Rollout
 from oleada_server.rollouts.states import BoxState, RolloutState
 

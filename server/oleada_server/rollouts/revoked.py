@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from oleada_server.db import db
 from oleada_server.rollouts import rows
 from oleada_server.rollouts.evidence import ledger
-from oleada_server.rollouts.evidence.models import Counted
+from oleada_server.rollouts.evidence.counts import Counted
 from oleada_server.rollouts.models import BoxInWave, Rollout
 from oleada_server.rollouts.states import OPEN_ROLLOUTS, PENDING, REVOKED, BoxState
 

@@ -11,6 +11,7 @@ from sqlalchemy import BigInteger, cast, extract, func, select
 
 from oleada_server.db import db
 from oleada_server.rollouts.evidence import judge, ledger
+from oleada_server.rollouts.evidence.counts import Counts
 from oleada_server.rollouts.evidence.eprocess import NoSuchCountError
 from oleada_server.rollouts.evidence.judge import Evidence, Stratum, Verdict
 from oleada_server.rollouts.evidence.models import BoxOutcome, Incident, StratumRow
@@ -83,12 +84,13 @@ def moments(rollout: Rollout, until: datetime, steps: int = STEPS) -> list[Momen
     by_step: dict[int, list[Any]] = defaultdict(list)
     for row in _changes(rollout.id, first, width_s):
         by_step[min(max(int(row.step) + 1, 0), steps)].append(row)
-    counted = ledger.Counts(ledger.known_darkness(rollout.id))
+    parts = ledger.parts(rollout.id)
+    counted = Counts(ledger.known_darkness(rollout.id))
     found = []
     for step in range(steps + 1):
         for row in by_step.get(step, ()):
             counted.add(row.stratum_id, row.look_id, row.was, row.now, row.boxes)
-        strata = tuple(_going(one) for one in counted.strata(rollout.id))
+        strata = tuple(_going(one) for one in counted.strata(parts))
         total = replace(whole, strata=strata).total
         found.append(
             Moment(

@@ -4,31 +4,25 @@ What a box stands for changes at most a few times; each change is one row. A cou
 many rows lead to a state less how many lead away from it.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import ColumnElement, case, func, insert, literal, null, select, update
 
 from oleada_server.db import chunks, db
 from oleada_server.rollouts.evidence import looks, slow_start
-from oleada_server.rollouts.evidence.judge import Evidence, Matured, Stratum, Terms
+from oleada_server.rollouts.evidence.counts import Counted, Counts, Part
+from oleada_server.rollouts.evidence.judge import Evidence, Stratum, Terms
 from oleada_server.rollouts.evidence.models import (
     BoxOutcome,
     ControlLook,
-    Counted,
     EvidenceTerms,
     StratumRow,
 )
 from oleada_server.rollouts.evidence.spec import EvidenceSpec
 from oleada_server.rollouts.models import BoxInWave, Wave
 from oleada_server.rollouts.states import BoxState
-
-NO_LOOK: Final = 0
-"""Stands for the look of boxes that were judged while nobody was watched beside them."""
-Looked = dict[tuple[int, int], dict[str, int]]
-"""By (stratum, look): how many boxes have each state."""
 
 
 def terms_of(rollout_id: int) -> EvidenceTerms | None:
@@ -175,58 +169,13 @@ def _updated(rollout_id: int, counted: Counted) -> dict[int, int]:
     return {row[0]: row[1] for row in db.session.execute(query)}
 
 
-class Counts:
-    """How many boxes have each state: the log, folded row by row.
-
-    Args:
-        darkness: By look, the most and the least that goes dark anyway; see ``looks``.
-    """
-
-    def __init__(self, darkness: Mapping[int, tuple[float, float]]) -> None:
-        self._darkness = darkness
-        self._whole: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-        self._looked: Looked = defaultdict(lambda: defaultdict(int))
-
-    def add(
-        self, stratum_id: int, look_id: int | None, was: str | None, now_is: str, boxes: int
-    ) -> None:
-        """Add that *boxes* changed from *was* to *now_is*, judged in look *look_id*."""
-        for state, number in ((was, -boxes), (now_is, boxes)):
-            if state is not None:
-                self._whole[stratum_id][state] += number
-                self._looked[stratum_id, look_id or NO_LOOK][state] += number
-
-    def strata(self, rollout_id: int) -> tuple[Stratum, ...]:
-        """Return the strata of a rollout with what was added so far, by version."""
-        query = select(StratumRow).where(StratumRow.rollout_id == rollout_id)
-        rows = db.session.scalars(query.order_by(StratumRow.version)).all()
-        return tuple(self._stratum(row) for row in rows)
-
-    def _stratum(self, row: StratumRow) -> Stratum:
-        watched, alone, alone_silent = [], 0, 0
-        for (stratum_id, look_id), states in sorted(self._looked.items()):
-            if stratum_id != row.id:
-                continue
-            silent = states[Counted.SILENT]
-            boxes = silent + states[Counted.GOOD] + states[Counted.BAD]
-            if look_id not in self._darkness:
-                alone, alone_silent = alone + boxes, alone_silent + silent
-            else:
-                watched.append(Matured(boxes, silent, *self._darkness[look_id]))
-        whole = self._whole[row.id]
-        bad, silent, good = whole[Counted.BAD], whole[Counted.SILENT], whole[Counted.GOOD]
-        return Stratum(
-            name=row.version,
-            boxes=row.boxes,
-            begun=whole[Counted.OPEN] + bad + silent + good,
-            bad=bad,
-            silent=silent,
-            good=good,
-            looks=tuple(watched),
-            alone=alone,
-            alone_silent=alone_silent,
-            is_halted=row.halted_at is not None,
-        )
+def parts(rollout_id: int) -> tuple[Part, ...]:
+    """Return the strata of a rollout without their counts, by version."""
+    query = select(StratumRow).where(StratumRow.rollout_id == rollout_id)
+    return tuple(
+        Part(row.id, row.version, row.boxes, row.halted_at is not None)
+        for row in db.session.scalars(query.order_by(StratumRow.version))
+    )
 
 
 def known_darkness(rollout_id: int) -> Mapping[int, tuple[float, float]]:
@@ -241,7 +190,7 @@ def _strata(rollout_id: int) -> tuple[Stratum, ...]:
     counted = Counts(known_darkness(rollout_id))
     for row in db.session.execute(query.group_by(*columns)):
         counted.add(*row)
-    return counted.strata(rollout_id)
+    return counted.strata(parts(rollout_id))
 
 
 def _kept_by_bad(rollout_id: int) -> int:

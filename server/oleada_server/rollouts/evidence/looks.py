@@ -14,8 +14,9 @@ from sqlalchemy import func, select, update
 
 from oleada_server.db import chunks, db
 from oleada_server.devices.models import Device
-from oleada_server.rollouts.evidence import judge
-from oleada_server.rollouts.evidence.models import ControlLook, Counted, EvidenceTerms
+from oleada_server.rollouts.evidence import counts, judge
+from oleada_server.rollouts.evidence.counts import Counted, Look
+from oleada_server.rollouts.evidence.models import ControlLook, EvidenceTerms
 from oleada_server.rollouts.models import BoxInWave, Wave
 from oleada_server.rollouts.states import PENDING, WaveState
 from oleada_server.system.models import ProcessBeat
@@ -81,23 +82,15 @@ def _turn(
 
 
 def darkness(rollout_id: int, accepted_share: float) -> Mapping[int, tuple[float, float]]:
-    """Return the most and the least that goes dark anyway, by look; void ones are left out.
-
-    A trial reaches back into the look before, so the wider of both counts. A look that is
-    still open counts with what went dark in it so far, for the most alone.
-    """
+    """Return the most and the least that goes dark anyway, by look; void ones are left out."""
     query = select(ControlLook).where(ControlLook.rollout_id == rollout_id)
-    shares: dict[int, tuple[float, float]] = {}
-    before = (0.0, 1.0)
-    for one in db.session.scalars(query.order_by(ControlLook.id)):
-        here = (0.0, 1.0)
-        if one.dark is not None:
-            most = judge.dark_share(one.boxes, one.dark, accepted_share)
-            here = (most, judge.dark_least(one.boxes, one.dark) if one.closed_at else 1.0)
-            least = min(here[1], before[1])
-            shares[one.id] = (max(most, before[0]), least if least < 1 else 0.0)
-        before = here
-    return shares
+    return counts.darkness(
+        (
+            Look(one.id, one.boxes, one.dark, one.closed_at is not None)
+            for one in db.session.scalars(query.order_by(ControlLook.id))
+        ),
+        accepted_share,
+    )
 
 
 def _open(rollout_id: int) -> ControlLook | None:

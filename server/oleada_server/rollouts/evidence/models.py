@@ -5,27 +5,11 @@ Every count, every E and every decision can be recomputed from ``box_outcome`` a
 """
 
 from datetime import datetime
-from enum import StrEnum
 
 from sqlalchemy import Float, ForeignKey, Index, String, Text, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from oleada_server.db import Base
-
-
-class Counted(StrEnum):
-    """What one attempt of a box stands for; only the first three can still change.
-
-    An open attempt has begun and says nothing yet. It turns good when its trial is old
-    enough and it is healthy, bad when it failed, silent when its trial is old enough and
-    it said nothing. Void is what says nothing about the release.
-    """
-
-    OPEN = "open"
-    SILENT = "silent"
-    GOOD = "good"
-    BAD = "bad"
-    VOID = "void"
 
 
 class EvidenceTerms(Base):

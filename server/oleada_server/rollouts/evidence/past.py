@@ -8,7 +8,8 @@ from sqlalchemy import case, func, select
 from oleada_server.db import db
 from oleada_server.releases.models import Release
 from oleada_server.rollouts.evidence import maturity
-from oleada_server.rollouts.evidence.models import BoxOutcome, Counted, EvidenceTerms
+from oleada_server.rollouts.evidence.counts import Counted
+from oleada_server.rollouts.evidence.models import BoxOutcome, EvidenceTerms
 from oleada_server.rollouts.evidence.spec import EvidenceSpec
 from oleada_server.rollouts.models import BoxInWave, Rollout
 from oleada_server.rollouts.states import BoxState

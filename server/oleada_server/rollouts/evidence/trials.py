@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select, update
 
 from oleada_server.db import db
 from oleada_server.rollouts.evidence import ledger
-from oleada_server.rollouts.evidence.models import Counted
+from oleada_server.rollouts.evidence.counts import Counted
 from oleada_server.rollouts.models import BoxInWave, Rollout
 from oleada_server.rollouts.plan import Outcome
 from oleada_server.rollouts.plan_box import Moved, outcome

@@ -7,7 +7,8 @@ from oleada_server.db import db
 from oleada_server.devices.models import Device
 from oleada_server.rollouts import service
 from oleada_server.rollouts.evidence import ledger
-from oleada_server.rollouts.evidence.models import BoxOutcome, Counted
+from oleada_server.rollouts.evidence.counts import Counted
+from oleada_server.rollouts.evidence.models import BoxOutcome
 from oleada_wire import messages
 from oleada_wire.words import BootReason, Phase, Reason
 from sqlalchemy import select, update
