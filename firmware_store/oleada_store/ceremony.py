@@ -11,7 +11,7 @@ A key that is made in a security token leaves its name there instead (``root-1.u
 Each ``.pem`` then goes to its holder; the server gets ``tuf/`` alone.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -31,6 +31,7 @@ from oleada_store.token_uri import TokenUri
 ROOT_KEYS: Final = ("root-1", "root-2", "root-3")
 TARGETS_KEYS: Final = ("targets-1", "targets-2", "targets-3")
 """Any two of them say who signs releases and waves; one alone could name itself for all."""
+TARGETS_KIND: Final = "targets"
 MODEL_KEYS: Final = ("release-signer", "approver")
 WAVE_KEYS: Final = ("wave-approver-1", "wave-approver-2", "wave-approver-3")
 WAVE_THRESHOLD: Final = 2
@@ -151,16 +152,42 @@ def add_model(out: Path, hardware_model: str, source: PassphraseSource, now: dat
     if hardware_model in repository.model_names(targets.signed):
         raise BadMetadataError(f"{hardware_model} is delegated already; nothing to do.")
     public = keys.read_public(out / PUBLIC_NAME)
-    signers = [_open(out, name, source) for name in MODEL_KEYS]
-    delegated = [public[name] for name in MODEL_KEYS]
+    people = [called(public, kind)[-1] for kind in MODEL_KEYS]
+    signers = [_open(out, name, source) for name in people]
+    delegated = [public[name] for name in people]
     roles.delegate_model(targets.signed, hardware_model, delegated)
     targets.signed.version += 1
     targets.signed.expires = roles.whole_seconds(now + roles.TARGETS_VALID)
-    names = [name for name in TARGETS_KEYS if key_places.held_in(out, name).exists()]
-    people = [_open(out, name, source) for name in names[: roles.TARGETS_THRESHOLD]]
+    held = [n for n in called(public, TARGETS_KIND) if key_places.held_in(out, n).exists()]
+    delegating = [_open(out, name, source) for name in held[: roles.TARGETS_THRESHOLD]]
     _sign_into(folder / f"{hardware_model}.json", roles.first_model(now), signers)
-    _sign_into(folder / "targets.json", targets, people)
+    _sign_into(folder / "targets.json", targets, delegating)
     return folder
+
+
+def next_name(names: Iterable[str], lost: str) -> str:
+    """Return the name of the key that follows *lost* among *names*: root-4 after root-1 to -3.
+
+    A key without a number, such as ``approver``, is the first of its kind.
+    """
+    kind = kind_of(lost)
+    return f"{kind}-{max(number_of(name) for name in (*names, lost) if kind_of(name) == kind) + 1}"
+
+
+def kind_of(name: str) -> str:
+    """Return *name* without its number: root of root-1."""
+    kind, _, number = name.rpartition("-")
+    return kind if kind and number.isdigit() else name
+
+
+def number_of(name: str) -> int:
+    """Return the number of *name*: 4 of root-4, 1 of approver."""
+    return int(name[len(kind_of(name)) + 1 :] or 1)
+
+
+def called(names: Iterable[str], kind: str) -> list[str]:
+    """Return those of *names* that are keys of *kind*, such as targets, oldest first."""
+    return sorted((name for name in names if kind_of(name) == kind), key=number_of)
 
 
 def renew(

@@ -9,7 +9,7 @@ from oleada_wire.envelope import keyid_of
 
 from oleada_store import ceremony, key_places, keys
 from oleada_store.cli_show import show_metadata
-from oleada_store.cli_succession import rehearse, rotate, sign
+from oleada_store.cli_succession import refuse_what_was_cut_off, rehearse, rotate, sign
 from oleada_store.clock import now_utc
 from oleada_store.errors import KeyFileError
 from oleada_store.files import write_whole
@@ -114,6 +114,7 @@ def add_model(
     directory: Path, model: str, passphrase_file: Path | None, passphrase_env: str | None
 ) -> None:
     """Let the release signers of the ceremony in DIRECTORY sign for one more model."""
+    refuse_what_was_cut_off(directory)
     source = passphrases(passphrase_file, passphrase_env)
     folder = ceremony.add_model(directory, model, source, now_utc())
     click.echo(f"{model} is delegated. Carry {folder} to the server: oleada release trust DIR")
@@ -141,6 +142,7 @@ def renew(
 
     A root gets a new file beside the old one, anything else takes the old one's place.
     """
+    refuse_what_was_cut_off(file.absolute().parent.parent)
     source = passphrases(passphrase_file, passphrase_env)
     opened = [key_places.open_key(place, source) for place in key_files]
     prefix, content = ceremony.renew(file.read_bytes(), opened, timedelta(days=days), now_utc())

@@ -1,12 +1,18 @@
-"""``oleada keys rotate``, ``sign`` and ``drill``: what comes after the ceremony."""
+"""``oleada keys rotate``, ``sign`` and ``drill``: what comes after the ceremony.
+
+Nothing is written before somebody has said yes to the words and every signature that is at
+hand has been made; then all files are written together (`together`).
+"""
 
 import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from oleada_wire.envelope import keyid_of
-from tuf.api.metadata import Metadata, Root
+from tuf.api.metadata import Metadata, Root, Targets
 
 from oleada_store import (
     ceremony,
@@ -15,32 +21,144 @@ from oleada_store import (
     keys,
     repository,
     succession,
+    together,
     token_keys,
     token_uri,
     trust_files,
 )
 from oleada_store.clock import now_utc
-from oleada_store.errors import KeyFileError
+from oleada_store.errors import CutOffError, KeyFileError
 from oleada_store.files import write_whole
 from oleada_store.key_places import KeyPlace
 from oleada_store.keys import PassphraseSource, SigningKey
 from oleada_store.options import FOLDER, KEY, THERE, passphrase_options, passphrases
-from oleada_store.succession import Offline
+from oleada_store.succession import Change
+from oleada_store.together import Content
+from oleada_store.token_uri import TokenUri
+
+
+@dataclass(slots=True)
+class Rotation:
+    """What a rotation does to the ceremony in *directory*; nothing of it is written yet.
+
+    Attributes:
+        names: The public keys by name, as they are afterwards.
+        called: What people call a key, by its id; those that go, too.
+        fresh: The new keys by name; those in a token have its URI in *tokens*.
+    """
+
+    directory: Path
+    files: trust_files.TrustFiles
+    names: dict[str, Ed25519PublicKey]
+    called: dict[str, str]
+    fresh: dict[str, SigningKey] = field(default_factory=dict)
+    tokens: dict[str, TokenUri] = field(default_factory=dict)
+    changes: list[Change] = field(default_factory=list)
+
+    def lose(self, name: str, token: TokenUri | None, source: PassphraseSource) -> None:
+        """Let a new key stand wherever key *name* stands.
+
+        Raises:
+            KeyFileError: there is no such key, or the new one is one of the others.
+            BadMetadataError: the key signs nothing, or a file is damaged.
+        """
+        if name in keys.ONLINE_ROLES:
+            raise KeyFileError(f"{name} is a key of the server; new ones come with --online FILE.")
+        if name not in self.names:
+            raise KeyFileError(f"{self.directory} knows no key {name!r}; see public.json.")
+        new = self._make(ceremony.next_name(self.names, name), token, source)
+        lost = self.names.pop(name)
+        self.changes = succession.replaced_key(self.files, lost, new, now_utc())
+
+    def take(self, online: Mapping[str, Ed25519PublicKey]) -> None:
+        """Let the keys of another server stand where those of the old one stand.
+
+        Raises:
+            KeyFileError: one is missing.
+            BadMetadataError: a file is damaged.
+        """
+        if missing := [role for role in keys.ONLINE_ROLES if role not in online]:
+            raise KeyFileError(f"The server's public keys lack {', '.join(missing)}.")
+        self.names |= {role: online[role] for role in keys.ONLINE_ROLES}
+        self._call(self.names)
+        self.changes = succession.replaced_online_keys(self.files, online, now_utc())
+
+    def share_targets(self) -> None:
+        """Make the keys of targets three, of which two must sign.
+
+        Raises:
+            BadMetadataError: two must already, or a file is damaged.
+        """
+        new = [
+            self._make(ceremony.next_name(self.names, ceremony.TARGETS_KEYS[0]), None, None)
+            for _ in range(succession.missing_targets_keys(self.files))
+        ]
+        self.changes = succession.two_sign_targets(self.files, new, now_utc())
+
+    def sign(self, signers: Sequence[tuple[str, SigningKey]]) -> None:
+        """Sign with *signers*, whom people call so, what each may; say who may nothing."""
+        made = [(name, key) for name, key in self.fresh.items()]
+        for name, key in [*signers, *made]:
+            asked = [change for change in self.changes if change.counts(key.public_key())]
+            if not asked:
+                click.echo(f"{name} says nothing for any of these; it is not used.", err=True)
+            for change in asked:
+                change.sign(key)
+
+    def contents(self, source: PassphraseSource) -> dict[str, Content]:
+        """Return every file that is to be written, by its name in the directory.
+
+        Raises:
+            KeyFileError: a new key's file is there already, or has no passphrase.
+        """
+        found = {}
+        for name, key in self.fresh.items():
+            path = key_places.new_place(self.directory, name, in_token=name in self.tokens)
+            if isinstance(key, Ed25519PrivateKey):
+                found[path.name] = Content(keys.encrypted(path, key, source.read(name)), True)
+            else:
+                found[path.name] = Content(key_places.file_of(path, self.tokens[name]))
+        for change in self.changes:
+            found[f"{ceremony.TUF_FOLDER}/{change.file_name}"] = Content(change.written())
+        return found | {ceremony.PUBLIC_NAME: Content(keys.public_file(self.names))}
+
+    def _make(
+        self, name: str, token: TokenUri | None, source: PassphraseSource | None
+    ) -> Ed25519PublicKey:
+        key: SigningKey = Ed25519PrivateKey.generate()
+        if token is not None and source is not None:
+            key, _ = token_keys.make_or_open(token, source.pin(token))
+            self.tokens[name] = token
+        public = key.public_key()
+        if public.public_bytes_raw() in {one.public_bytes_raw() for one in self.names.values()}:
+            raise KeyFileError(f"The key {token} is in use already; a new key is needed.")
+        self.names[name] = public
+        self.fresh[name] = key
+        self._call({name: public})
+        return public
+
+    def _call(self, names: Mapping[str, Ed25519PublicKey]) -> None:
+        self.called |= {keyid_of(key): name for name, key in names.items()}
 
 
 @click.command("rotate")
 @click.argument("directory", type=FOLDER)
-@click.option("--lost", help="Name of the root key to replace, as in public.json: root-1.")
+@click.option("--lost", help="Name of the key to replace, as in public.json: root-1, targets-2.")
 @click.option(
     "--online",
     type=THERE,
     help="online-public.json of a new server: its keys replace the old server's.",
 )
+@click.option(
+    "--two-sign-targets",
+    is_flag=True,
+    help="In a ceremony with one key of targets: make it three, of which two must sign.",
+)
 @click.option("--key", "key_files", type=KEY, multiple=True, required=True, help="Repeatable.")
 @click.option(
     "--token",
     metavar="URI",
-    help="Make the new root key in a security token: 'pkcs11:token=Alice;object=root-4'.",
+    help="Make the new key in a security token: 'pkcs11:token=Alice;object=root-4'.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask; what is signed is printed all the same.")
 @passphrase_options
@@ -49,47 +167,42 @@ def rotate(
     *,
     lost: str | None,
     online: Path | None,
+    two_sign_targets: bool,
     key_files: tuple[KeyPlace, ...],
     token: str | None,
     yes: bool,
     passphrase_file: Path | None,
     passphrase_env: str | None,
 ) -> None:
-    """Write the next root of the ceremony in DIRECTORY, with other keys in it.
+    """Write what follows in the ceremony of DIRECTORY, with other keys in it.
 
-    A lost root key is replaced by a new one, made here. Whoever is not here adds their
-    signature with `oleada keys sign`.
+    A lost or stolen offline key is replaced by a new one, made here; what it had signed is
+    signed again. Whoever is not here adds their signature with `oleada keys sign`.
+    All files are written, or none.
     """
-    if (lost is None) == (online is None):
-        raise click.UsageError("Give --lost NAME or --online FILE.")
+    if [lost is not None, online is not None, two_sign_targets].count(True) != 1:
+        raise click.UsageError("Give one of --lost NAME, --online FILE and --two-sign-targets.")
     if token is not None and lost is None:
         raise click.UsageError("--token is for the key that replaces a lost one: --lost NAME.")
-    folder = directory / ceremony.TUF_FOLDER
-    names = keys.read_public(directory / ceremony.PUBLIC_NAME)
-    before_root = trust_files.read_directory(folder).roots[-1]
-    before = repository.read(Root, before_root, "root")
-    called = {keyid_of(key): name for name, key in names.items()}
+    rotation = _begin(directory)
     source = passphrases(passphrase_file, passphrase_env)
-    now = now_utc()
-    fresh: list[SigningKey] = []
-    written: list[tuple[Path, Offline, Offline]] = []
     if lost is not None:
-        root, fresh_key = _without(directory, lost, names, token, source)
-        fresh.append(fresh_key)
-        written.append((folder / f"{root.signed.version}.root.json", root, before))
+        uri = token_uri.parse(token) if token is not None else None
+        rotation.lose(lost, uri, source)
     elif online is not None:
-        found = keys.read_public(online)
-        names |= found
-        old = (folder / "targets.json").read_bytes()
-        root, targets = succession.replaced_online_keys(before_root, old, found, now)
-        written.append((folder / f"{root.signed.version}.root.json", root, before))
-        written.append((folder / "targets.json", targets, succession.read_offline(old)))
-    called |= {keyid_of(key): name for name, key in names.items()}
-    _say(written, called, yes=yes)
-    opened = [key_places.open_key(place, source) for place in key_files]
-    for path, after, _ in written:
-        _sign_all(path, after, [*opened, *fresh], before)
-    keys.write_public(directory / ceremony.PUBLIC_NAME, names)
+        rotation.take(keys.read_public(online))
+    else:
+        rotation.share_targets()
+    _say(rotation.changes, rotation.called, yes=yes)
+    rotation.sign(
+        [(key_places.name_of(one), key_places.open_key(one, source)) for one in key_files]
+    )
+    together.write_together(directory, rotation.contents(source))
+    for name in rotation.fresh:
+        place = key_places.held_in(directory, name)
+        click.echo(f"{place} is new; give it to its holder.")
+    for change in rotation.changes:
+        _tell(directory / ceremony.TUF_FOLDER / change.file_name, change)
 
 
 @click.command("sign")
@@ -109,25 +222,17 @@ def sign(
     passphrase_file: Path | None,
     passphrase_env: str | None,
 ) -> None:
-    """Say in words what a next root or targets FILE changes, then add your signature.
+    """Say in words what a next root, targets or model's FILE says, then add your signature.
 
-    The root in force lies beside FILE, under its number.
+    What is in force lies beside FILE: the roots under their numbers, and targets.json.
     """
-    found = succession.read_offline(file.read_bytes())
-    roots = [
-        body
-        for body in trust_files.read_directory(file.parent).roots
-        if repository.read(Root, body, "root").signed.version < found.signed.version
-        or not isinstance(found.signed, Root)
-    ]
-    if not roots:
-        raise KeyFileError(f"The root before {file.name} must lie beside it.")
-    before = repository.read(Root, roots[-1], "root")
+    refuse_what_was_cut_off(file.absolute().parent.parent)
+    change = _as_it_lies(file)
     names = keys.read_public(public) if public is not None else {}
-    called = {keyid_of(one): name for name, one in names.items()}
-    _say([(file, found, before if isinstance(found.signed, Root) else found)], called, yes=yes)
-    source = passphrases(passphrase_file, passphrase_env)
-    _sign_all(file, found, [key_places.open_key(key, source)], before)
+    _say([change], {keyid_of(one): name for name, one in names.items()}, yes=yes)
+    change.sign(key_places.open_key(key, passphrases(passphrase_file, passphrase_env)))
+    write_whole(file, change.written())
+    _tell(file, change)
 
 
 @click.command("drill")
@@ -151,71 +256,52 @@ def rehearse(token: str | None) -> None:
     click.echo("The drill has passed. Now find two of your own root keys, and open them.")
 
 
-def _say(
-    written: list[tuple[Path, Offline, Offline]], called: dict[str, str], *, yes: bool
-) -> None:
+def refuse_what_was_cut_off(directory: Path) -> None:
+    """Finish what a power cut ended in the ceremony of *directory*, and say so instead of going on.
+
+    Raises:
+        CutOffError: there was something, and it is finished now.
+    """
+    if written := together.finish(directory):
+        raise CutOffError(written)
+
+
+def _begin(directory: Path) -> Rotation:
+    refuse_what_was_cut_off(directory)
+    names = keys.read_public(directory / ceremony.PUBLIC_NAME)
+    files = trust_files.read_directory(directory / ceremony.TUF_FOLDER)
+    succession.require_settled(files)
+    return Rotation(directory, files, names, {keyid_of(key): name for name, key in names.items()})
+
+
+def _as_it_lies(file: Path) -> Change:
+    found = succession.read_offline(file.read_bytes())
+    files = trust_files.read_directory(file.parent)
+    chain = [repository.read(Root, body, "root") for body in files.roots]
+    if isinstance(found.signed, Root):
+        number = found.signed.version
+        before = [root for root in chain if root.signed.version < number]
+        if not before:
+            raise KeyFileError(f"The root before {file.name} must lie beside it.")
+        return Change("root", found, before[-1], (before[-1].signed, found.signed))
+    if file.name == "targets.json":
+        return Change("targets", found, None, (chain[-1].signed,))
+    targets: Metadata[Targets] = repository.read(Targets, files.targets, "targets")
+    repository.require_model(targets.signed, file.stem)
+    return Change(file.stem, found, None, (targets.signed,))
+
+
+def _say(changes: Sequence[Change], called: Mapping[str, str], *, yes: bool) -> None:
     click.echo("You sign:")
-    for _, after, before in written:
-        for line in succession.lines(after, before, called):
+    for change in changes:
+        for line in change.lines(called):
             click.echo(f"  {line}")
     if not yes:
         click.confirm("Is this what everybody is to believe?", abort=True, err=True)
 
 
-def _sign_all(
-    path: Path, found: Offline, signers: list[SigningKey], before: Metadata[Root]
-) -> None:
-    role = "root" if isinstance(found.signed, Root) else "targets"
-    named = {*before.signed.roles[role].keyids}
-    if isinstance(found.signed, Root):
-        named |= {*found.signed.roles[role].keyids}
-    for key in signers:
-        if keyid_of(key.public_key()) in named:
-            succession.add_signature(found, key, before)
-    write_whole(path, succession.written(found))
-    if succession.is_complete(found, before):
+def _tell(path: Path, change: Change) -> None:
+    if change.is_complete():
         click.echo(f"{path} is signed. Carry its directory to the server: oleada release trust DIR")
     else:
         click.echo(f"{path} needs more signatures: oleada keys sign {path} --key KEY.pem")
-
-
-def _without(
-    directory: Path,
-    lost: str,
-    names: dict[str, Ed25519PublicKey],
-    token: str | None,
-    source: PassphraseSource,
-) -> tuple[Metadata[Root], SigningKey]:
-    """Return the next root without key *lost*, and the key that stands there, kept by now.
-
-    *names* is brought to what is so then.
-
-    Raises:
-        KeyFileError: there is no such key, or the new one is one of the others.
-    """
-    if lost not in names:
-        raise KeyFileError(f"{directory} knows no key {lost!r}; see {ceremony.PUBLIC_NAME}.")
-    name = _next_name(names)
-    uri = token_uri.parse(token) if token is not None else None
-    fresh: SigningKey = Ed25519PrivateKey.generate()
-    if uri is not None:
-        fresh, _ = token_keys.make_or_open(uri, source.pin(uri))
-    raw = fresh.public_key().public_bytes_raw()
-    if raw in {key.public_bytes_raw() for key in names.values()}:
-        raise KeyFileError(f"The key {uri} is in use already; a new key is needed.")
-    before = trust_files.read_directory(directory / ceremony.TUF_FOLDER).roots[-1]
-    root = succession.replaced_root_key(before, names.pop(lost), fresh.public_key(), now_utc())
-    names[name] = fresh.public_key()
-    path = directory / f"{name}.pem"
-    if uri is not None:
-        path = path.with_suffix(key_places.SUFFIX)
-        key_places.write(path, uri)
-    elif isinstance(fresh, Ed25519PrivateKey):
-        keys.write_encrypted(path, fresh, source.read(name))
-    click.echo(f"{path} is new; give it to its holder.")
-    return root, fresh
-
-
-def _next_name(names: dict[str, Ed25519PublicKey]) -> str:
-    numbers = [int(name[5:]) for name in names if name.startswith("root-") and name[5:].isdigit()]
-    return f"root-{max(numbers, default=0) + 1}"

@@ -2,7 +2,8 @@
 
     StoreError
     ├── KeyFileError               a key file can not be read, written or unlocked
-    │   └── KeyTokenError          a security token is away, locked, or holds no such key
+    │   ├── KeyTokenError          a security token is away, locked, or holds no such key
+    │   └── CutOffError            a change was cut off; it is finished now, and nothing else
     ├── BadMetadataError           bytes are not metadata of the role they stand for
     │   ├── NotSignedError         fewer than the threshold of the role's keys sign it
     │   ├── ExpiredMetadataError   signed, but no longer valid
@@ -33,6 +34,17 @@ class KeyFileError(StoreError):
 
 class KeyTokenError(KeyFileError):
     """A security token is away or locked, or does not hold the key that is named."""
+
+
+class CutOffError(KeyFileError):
+    """A change of several files was cut off; it has been finished, and nothing else was done."""
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__(
+            "The last change of this ceremony was cut off in the middle. It has been finished now "
+            f"({', '.join(sorted(names))}), and nothing else was done: look with oleada keys show, "
+            "then type again what is still wanted."
+        )
 
 
 class BadMetadataError(StoreError):

@@ -53,8 +53,22 @@ def held_in(folder: Path, name: str) -> Path:
     return beside if beside.exists() else folder / f"{name}.pem"
 
 
+def new_place(folder: Path, name: str, *, in_token: bool) -> Path:
+    """Return where a new key called *name* is put in the ceremony of *folder*."""
+    return folder / f"{name}{SUFFIX if in_token else '.pem'}"
+
+
 def write(path: Path, uri: TokenUri) -> None:
     """Write the name of a key in a token to new file *path*; no PIN, and no PIN's file.
+
+    Raises:
+        KeyFileError: *path* is already there.
+    """
+    write_whole(path, file_of(path, uri))
+
+
+def file_of(path: Path, uri: TokenUri) -> bytes:
+    """Return what new file *path* says of *uri*, to be written by its caller.
 
     Raises:
         KeyFileError: *path* is already there.
@@ -62,7 +76,7 @@ def write(path: Path, uri: TokenUri) -> None:
     if path.exists():
         raise KeyFileError(f"{path} is already there; a key is never overwritten.")
     module = f"?module-path={uri.module}" if uri.module else ""
-    write_whole(path, f"{uri}{module}\n".encode())
+    return f"{uri}{module}\n".encode()
 
 
 def named(pairs: tuple[str, ...], known: tuple[str, ...]) -> Mapping[str, TokenUri]:

@@ -8,7 +8,7 @@ command's argument, where every process of the machine could read it.
 import os
 import secrets
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -103,11 +103,20 @@ def write_encrypted(path: Path, key: Ed25519PrivateKey, passphrase: bytes) -> No
     Raises:
         KeyFileError: the passphrase is empty, or *path* is already there.
     """
+    write_whole(path, encrypted(path, key, passphrase), 0o600)
+
+
+def encrypted(path: Path, key: Ed25519PrivateKey, passphrase: bytes) -> bytes:
+    """Return *key* under *passphrase*, to be written to new file *path* by its caller.
+
+    Raises:
+        KeyFileError: the passphrase is empty, or *path* is already there.
+    """
     if not passphrase.strip():
         raise KeyFileError(f"The passphrase of {path.name} is empty; an offline key needs one.")
     _refuse_overwriting(path)
     salt, iv = secrets.token_bytes(pkcs8.SALT_BYTES), secrets.token_bytes(pkcs8.IV_BYTES)
-    write_whole(path, pkcs8.encrypted_pem(key, passphrase, salt, iv), 0o600)
+    return pkcs8.encrypted_pem(key, passphrase, salt, iv)
 
 
 def read_encrypted(path: Path, passphrase: bytes) -> Ed25519PrivateKey:
@@ -177,8 +186,13 @@ def make_online_keys(directory: Path) -> dict[str, Ed25519PublicKey]:
 
 def write_public(path: Path, public_keys: dict[str, Ed25519PublicKey]) -> None:
     """Write *public_keys* by name to *path*, as JSON of TUF key objects."""
+    write_whole(path, public_file(public_keys))
+
+
+def public_file(public_keys: Mapping[str, Ed25519PublicKey]) -> bytes:
+    """Return what a file of *public_keys* by name holds: JSON of TUF key objects."""
     objects = {name: envelope.key_object(key) for name, key in public_keys.items()}
-    write_whole(path, canonical.dumps(objects) + b"\n")
+    return canonical.dumps(objects) + b"\n"
 
 
 def read_public(path: Path) -> dict[str, Ed25519PublicKey]:

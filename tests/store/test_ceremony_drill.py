@@ -110,9 +110,10 @@ def test_one_root_key_replaces_nobody(house: House) -> None:
     )
 
     assert "needs more signatures" in done.output
-    second = repository.read(Root, (house.tuf / "2.root.json").read_bytes(), "root")
     before = repository.read(Root, (house.tuf / "1.root.json").read_bytes(), "root")
-    assert not succession.is_complete(second, before)
+    assert not succession.root_change(
+        (house.tuf / "2.root.json").read_bytes(), before
+    ).is_complete()
 
 
 def test_the_second_person_signs_elsewhere_after_reading_what_changes(house: House) -> None:
@@ -153,23 +154,25 @@ def test_after_a_theft_other_online_keys_undo_a_fast_forward(house: House, tmp_p
 
 
 def test_a_stranger_s_key_signs_no_root(house: House) -> None:
-    before = repository.read(Root, (house.tuf / "1.root.json").read_bytes(), "root")
+    first = (house.tuf / "1.root.json").read_bytes()
+    change = succession.root_change(first, repository.read(Root, first, "root"))
 
     with pytest.raises(SignatureRefusedError):
-        succession.add_signature(before, Ed25519PrivateKey.generate(), before)
+        change.sign(Ed25519PrivateKey.generate())
 
 
 def test_the_drill_passes_and_says_each_step(tmp_path: Path) -> None:
     said = list(Drill(tmp_path, NOON).play())
 
-    assert len(said) == 6
-    assert said[-1] == "A box that knows only root 1 walks to root 3."
+    assert len(said) == 9
+    assert "targets-1 is stolen. Alone it replaces nobody." in said
+    assert said[-1].startswith("A box that knows only root 1 walks to root 4")
 
 
 def test_a_drill_in_which_one_key_is_enough_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(succession, "is_complete", lambda *_: True)
+    monkeypatch.setattr(succession.Change, "is_complete", lambda _: True)
 
-    with pytest.raises(DrillFailedError, match="One stolen root key"):
+    with pytest.raises(DrillFailedError, match="One stolen key"):
         list(Drill(tmp_path, NOON).play())

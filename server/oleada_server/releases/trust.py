@@ -8,7 +8,7 @@ role may be renewed but never loses or gains a release this way.
 from datetime import datetime
 
 from oleada_store import repository, trust_files
-from oleada_store.errors import StoreError
+from oleada_store.errors import NotSignedError, StoreError
 from oleada_store.trust_files import TrustFiles
 from oleada_wire.messages import DIRECTOR_ROLE
 from sqlalchemy import select
@@ -118,12 +118,27 @@ def _role(
     if known is not None and role.signed.version <= known.signed.version:
         role = known  # a ceremony's directory keeps the first, empty role
     _check_releases(model, role, known)
+    if role is known:
+        _check_still_signed(targets, model, role)
     repository.verify(targets, model, role, now)
     if role is known:
         assert installed is not None  # noqa: S101 - it was read from there
         return known.signed.version, installed.body
     assert given is not None  # noqa: S101 - it was read from there
     return role.signed.version, given
+
+
+def _check_still_signed(targets: Targets, model: str, role: Metadata[Targets]) -> None:
+    """Refuse that *targets* takes from releases that are published a signature that they need."""
+    try:
+        repository.verify_signatures(targets, model, role)
+    except NotSignedError as error:
+        raise UntrustedFilesError(
+            f"{model}.json is published in version {role.signed.version}, and this targets.json "
+            f"names other signers for {model}. Copy {model}.json from this server's "
+            f"{settings.current().tuf_dir} into the ceremony's tuf directory, then replace the "
+            "key: it is signed again (oleada keys rotate)."
+        ) from error
 
 
 def _check_releases(model: str, role: Metadata[Targets], known: Metadata[Targets] | None) -> None:

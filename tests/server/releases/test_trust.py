@@ -1,5 +1,6 @@
 """Trust is installed once, moves forward only, and never brings a release with it."""
 
+import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flask import Flask
 from oleada_server import config as settings
 from oleada_server.db import db
@@ -14,7 +16,7 @@ from oleada_server.devices.models import HardwareModel
 from oleada_server.releases import service
 from oleada_server.releases.errors import TufFileNotFoundError, UntrustedFilesError
 from oleada_server.releases.models import TufFile
-from oleada_store import ceremony, keys, repository
+from oleada_store import ceremony, drill, keys, repository, succession
 from oleada_store.ceremony import MODEL_KEYS
 from oleada_store.keys import PassphraseSource
 from oleada_store.trust_files import TrustFiles, read_directory
@@ -196,6 +198,43 @@ def test_a_renewed_role_keeps_its_releases(sqlite_signers: Signers, noon: dateti
     files = _role(lambda _: None)(sqlite_signers, noon)
 
     assert service.install_trust(files, "user:anna", noon) == ["2.VX-410.json"]
+
+
+def test_a_lost_approver_is_replaced_without_losing_what_they_signed(
+    sqlite_signers: Signers, noon: datetime
+) -> None:
+    _publish(sqlite_signers, noon)
+    published = service.tuf_file("VX-410.json")
+
+    stale = _without_approver(sqlite_signers, sqlite_signers.files, noon)
+    with pytest.raises(UntrustedFilesError, match=r"published in version 2.*then replace the key"):
+        service.install_trust(stale, "user:anna", noon)
+    copied = {**sqlite_signers.files.models, "VX-410": published}
+    whole = _without_approver(sqlite_signers, replace(sqlite_signers.files, models=copied), noon)
+    added = service.install_trust(whole, "user:anna", noon)
+
+    assert added == ["2.targets.json", "2.VX-240.json", "3.VX-410.json"]
+    held = json.loads(service.tuf_file("VX-410.json"))["signed"]["targets"]
+    assert held == json.loads(published)["signed"]["targets"]
+    assert held
+
+
+def _without_approver(signers: Signers, files: TrustFiles, now: datetime) -> TrustFiles:
+    """Return *files* after another key has taken the approver's place."""
+    fresh = Ed25519PrivateKey.generate()
+    lost = signers.secret["approver"].public_key()
+    people = [*(signers.secret[n] for n in ("targets-1", "targets-2", "release-signer")), fresh]
+    changes = succession.replaced_key(files, lost, fresh.public_key(), now)
+    for change in changes:
+        for key in people:
+            if change.counts(key.public_key()):
+                change.sign(key)
+    return drill.after(files, changes)
+
+
+def _publish(signers: Signers, now: datetime) -> None:
+    content = signers.bundle(some_info(), now=now)
+    service.publish(io.BytesIO(content), "user:anna", now)
 
 
 def test_a_model_is_added_later(tmp_path: Path, sqlite_app: Flask, noon: datetime) -> None:

@@ -1,0 +1,354 @@
+"""Any offline key may be lost or stolen: another takes its place, and boxes go along."""
+
+import os
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from oleada_agent.trust.client import BOX, TrustedClient
+from oleada_agent.trust.store import MetadataStore
+from oleada_lab.sim.disk import SimDisk
+from oleada_store import ceremony, keys, repository, roles, succession, together, trust_files
+from oleada_store.cli_keys import keys_group
+from oleada_store.errors import BadMetadataError, KeyFileError
+from oleada_store.repository import OnlineSigners
+from oleada_wire.envelope import keyid_of
+from tuf.api.metadata import Metadata, Root, Targets
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+WORD = b"correct horse"
+MODEL = "VX-410"
+ROOTS = ("root-1", "root-2")
+
+
+class PowerCutError(BaseException):
+    """The plug was pulled."""
+
+
+class House:
+    """A ceremony in a folder, and the commands as its people type them."""
+
+    def __init__(self, home: Path) -> None:
+        self.home, self.place, self.tuf = home, home / "c", home / "c" / "tuf"
+        (home / "word").write_bytes(WORD)
+
+    def type(self, *words: str | Path, keyboard: str | None = None) -> Result:
+        """Type ``oleada keys`` with *words* and the passphrase at hand."""
+        arguments = [*map(str, words), "--passphrase-file", str(self.home / "word")]
+        return CliRunner().invoke(keys_group, arguments, input=keyboard)
+
+    def lose(self, name: str, *with_keys: str, keyboard: str | None = None) -> Result:
+        """Type the command that replaces key *name*, signed by keys of the others."""
+        held = [word for one in with_keys for word in ("--key", self.place / f"{one}.pem")]
+        yes = () if keyboard else ("--yes",)
+        return self.type("rotate", self.place, "--lost", name, *held, *yes, keyboard=keyboard)
+
+    def public(self) -> set[str]:
+        """Return the names of the keys that count."""
+        return set(keys.read_public(self.place / "public.json"))
+
+    def root(self) -> Root:
+        """Return the newest root."""
+        body = trust_files.read_directory(self.tuf).roots[-1]
+        return repository.read(Root, body, "root").signed
+
+    def targets(self) -> Metadata[Targets]:
+        """Return targets as they lie there."""
+        return repository.read(Targets, (self.tuf / "targets.json").read_bytes(), "targets")
+
+    def everything(self) -> dict[str, bytes]:
+        """Return all files of the ceremony, by name."""
+        found = (path for path in self.place.rglob("*") if path.is_file())
+        return {str(path.relative_to(self.place)): path.read_bytes() for path in found}
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> House:
+    house = House(tmp_path_factory.mktemp("house"))
+    online = keys.make_online_keys(house.home / "online")
+    ceremony.make(house.place, online, [MODEL], lambda _: WORD, now=NOON)
+    return house
+
+
+@pytest.fixture
+def house(first: House, tmp_path: Path) -> House:
+    """Return a copy of the first house, of which the test may do what it likes."""
+    shutil.copytree(first.home, tmp_path / "house")
+    return House(tmp_path / "house")
+
+
+def old_house(home: Path) -> House:
+    """Return a ceremony as they were once: one key of targets, which signs alone."""
+    house = House(home)
+    online = keys.make_online_keys(home / "online")
+    names = [*ceremony.ROOT_KEYS, "targets", *ceremony.MODEL_KEYS, *ceremony.WAVE_KEYS]
+    secret = {name: Ed25519PrivateKey.generate() for name in names}
+    house.tuf.mkdir(parents=True)
+    for name, key in secret.items():
+        keys.write_encrypted(house.place / f"{name}.pem", key, WORD)
+    public = {name: key.public_key() for name, key in secret.items()}
+    keys.write_public(house.place / "public.json", public | online)
+    layout = roles.Layout(
+        [public[name] for name in ceremony.ROOT_KEYS], [public["targets"]],
+        online["snapshot"], online["timestamp"], online["director"],
+        [public[name] for name in ceremony.MODEL_KEYS],
+        [public[name] for name in ceremony.WAVE_KEYS], [MODEL], wave_threshold=2,
+    )  # fmt: skip
+    made = (
+        ("1.root", roles.first_root(layout, NOON), ceremony.ROOT_KEYS),
+        ("targets", roles.first_targets(layout, NOON), ("targets",)),
+        (MODEL, roles.first_model(NOON), ceremony.MODEL_KEYS),
+    )
+    for name, document, signers in made:
+        for one in signers:
+            document.sign(keys.tuf_signer(secret[one]), append=True)
+        (house.tuf / f"{name}.json").write_bytes(document.to_bytes())
+    return house
+
+
+def follows(house: House, box: MetadataStore, version: int) -> TrustedClient:
+    """Let *box* fetch what a server publishes of *house*; it raises what it does not believe."""
+    online = house.home / "online"
+    signers = OnlineSigners(
+        *(keys.tuf_signer(keys.read_online(online / f"{n}.pem")) for n in ("snapshot", "timestamp"))
+    )
+    files = {path.name: path.read_bytes() for path in house.tuf.glob("*.json")}
+    numbers = {
+        name: repository.read(Targets, files[f"{name}.json"], name).signed.version
+        for name in ("targets", MODEL)
+    }
+    now = NOON + timedelta(days=1)
+    snapshot = repository.sign_snapshot(signers, version, numbers, now)
+    files |= {f"{number}.{name}.json": files[f"{name}.json"] for name, number in numbers.items()}
+    files[f"{version}.snapshot.json"] = snapshot
+    files["timestamp.json"] = repository.sign_timestamp(signers, version, snapshot, version, now)
+    client = TrustedClient(box, lambda name, _: files.get(name), now, BOX)
+    client.refresh()
+    assert client.role(MODEL) is not None
+    return client
+
+
+def a_box(house: House) -> MetadataStore:
+    box = MetadataStore(SimDisk())
+    box.write("root", (house.tuf / "1.root.json").read_bytes())
+    follows(house, box, 1)
+    return box
+
+
+@pytest.mark.parametrize(
+    ("lost", "instead", "signed_by", "changed"),
+    [
+        ("targets-1", "targets-4", (*ROOTS, "targets-2"), {"2.root.json", "targets.json"}),
+        ("approver", "approver-2", ("targets-1", "targets-3", "release-signer"),
+         {"targets.json", f"{MODEL}.json"}),
+        ("wave-approver-3", "wave-approver-4", ("targets-1", "targets-2"), {"targets.json"}),
+    ],
+)  # fmt: skip
+def test_a_key_that_is_gone_is_replaced_and_boxes_go_along(
+    house: House, lost: str, instead: str, signed_by: tuple[str, ...], changed: set[str]
+) -> None:
+    box = a_box(house)
+    gone = keyid_of(keys.read_public(house.place / "public.json")[lost])
+    (house.place / f"{lost}.pem").unlink()
+    before = house.everything()
+
+    done = house.lose(lost, *signed_by)
+
+    assert done.exit_code == 0, done.output
+    after = house.everything()
+    written = {name for name in after if after[name] != before.get(name)}
+    assert written == {f"tuf/{name}" for name in changed} | {"public.json", f"{instead}.pem"}
+    assert f"no longer      {lost}" in done.output
+    assert f"new            {instead}" in done.output
+    assert house.public() & {lost, instead} == {instead}
+    follows(house, box, 2)
+    assert not any(gone in body.decode() for name, body in after.items() if name in written)
+
+
+def test_what_two_keys_of_targets_signed_with_a_stolen_one_says_nothing_afterwards(
+    house: House,
+) -> None:
+    house.lose("targets-1", *ROOTS, "targets-2")
+    forged = house.targets()
+    forged.signed.version += 1
+    forged.signatures.clear()
+    for name in ("targets-1", "targets-3"):
+        key = keys.read_encrypted(house.place / f"{name}.pem", WORD)
+        forged.sign(keys.tuf_signer(key), append=True)
+
+    with pytest.raises(BadMetadataError, match="carries 1 of the 2 signatures"):
+        repository.verify(house.root(), "targets", forged, NOON)
+
+
+def test_an_old_ceremony_becomes_one_in_which_two_of_three_sign_targets(tmp_path: Path) -> None:
+    house = old_house(tmp_path)
+    box = a_box(house)
+    held = [word for name in (*ROOTS, "targets") for word in ("--key", house.place / f"{name}.pem")]
+
+    done = house.type("rotate", house.place, "--two-sign-targets", *held, "--yes")
+
+    assert done.exit_code == 0, done.output
+    assert "targets          2 of 3: targets, targets-2, targets-3" in done.output
+    assert "threshold      1 before" in done.output
+    follows(house, box, 2)
+    alone = house.targets()
+    alone.signatures.clear()
+    key = keys.read_encrypted(house.place / "targets.pem", WORD)
+    alone.sign(keys.tuf_signer(key))
+    with pytest.raises(BadMetadataError, match="carries 1 of the 2 signatures"):
+        repository.verify(house.root(), "targets", alone, NOON)
+    again = house.type("rotate", house.place, "--two-sign-targets", *held, "--yes")
+    assert "Targets need 2 of 3 signatures already" in again.output
+    added = house.type("add-model", house.place, "--model", "SB-220")
+    assert added.exit_code == 0, added.output
+    repository.verify(house.root(), "targets", house.targets(), NOON)
+
+
+def test_the_only_key_of_targets_of_an_old_ceremony_can_be_lost_too(tmp_path: Path) -> None:
+    house = old_house(tmp_path)
+    box = a_box(house)
+    (house.place / "targets.pem").unlink()
+
+    assert house.lose("targets", *ROOTS).exit_code == 0
+
+    assert "targets-2" in house.public()
+    follows(house, box, 2)
+
+
+def test_who_follows_is_let_to_sign_by_the_new_root_alone(house: House) -> None:
+    house.lose("targets-1", "root-1", "targets-2")
+    waiting = succession.root_change(
+        (house.tuf / "2.root.json").read_bytes(),
+        repository.read(Root, (house.tuf / "1.root.json").read_bytes(), "root"),
+    )
+    assert not waiting.is_complete()
+
+    more = house.lose("root-3", "root-1", "root-2")
+    signed = house.type(
+        "sign", house.tuf / "2.root.json", "--key", house.place / "root-2.pem", "--yes",
+        "--public", house.place / "public.json",
+    )  # fmt: skip
+
+    assert more.exit_code == 1
+    assert "2.root.json still needs signatures" in more.output
+    assert "is signed" in signed.output
+    assert house.lose("root-3", "root-1", "root-2").exit_code == 0
+
+
+def test_a_model_that_another_signer_finishes_elsewhere(house: House) -> None:
+    first = house.lose("approver", "targets-1", "targets-2")
+    assert f"{MODEL}.json needs more signatures" in first.output
+
+    done = house.type(
+        "sign", house.tuf / f"{MODEL}.json", "--key", house.place / "release-signer.pem", "--yes"
+    )
+
+    assert f"{MODEL}.json is signed" in done.output
+    follows(house, a_box_that_knows(house, 1), 2)
+
+
+def a_box_that_knows(house: House, root: int) -> MetadataStore:
+    box = MetadataStore(SimDisk())
+    box.write("root", (house.tuf / f"{root}.root.json").read_bytes())
+    return box
+
+
+def test_after_a_theft_the_key_of_a_server_that_signs_waves_goes_as_well(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    online = keys.make_online_keys(tmp_path / "online")
+    ceremony.make(
+        house.place, online, [MODEL], lambda _: WORD, now=NOON,
+        wave_approvers=ceremony.WaveApprovers([online["director"]], 1),
+    )  # fmt: skip
+    keys.make_online_keys(tmp_path / "new")
+    held = [house.place / f"{name}.pem" for name in (*ROOTS, "targets-1", "targets-2")]
+
+    done = house.type(
+        "rotate", house.place, "--online", tmp_path / "new" / "online-public.json", "--yes",
+        *(word for path in held for word in ("--key", path)),
+    )  # fmt: skip
+
+    assert done.exit_code == 0, done.output
+    assert keyid_of(online["director"]) not in (house.tuf / "targets.json").read_text()
+
+
+def test_a_key_of_the_server_is_not_lost_like_one_of_people(house: House) -> None:
+    before = house.everything()
+
+    done = house.lose("director", *ROOTS)
+
+    assert done.exit_code == 1
+    assert "director is a key of the server" in done.output
+    assert house.everything() == before
+
+
+def test_who_says_no_to_the_words_has_changed_nothing(house: House) -> None:
+    before = house.everything()
+
+    done = house.lose("targets-1", *ROOTS, "targets-2", keyboard="n\n")
+
+    assert done.exit_code == 1
+    assert "Targets, version 2" in done.output
+    assert house.everything() == before
+
+
+def test_a_power_cut_between_any_two_writes_leaves_all_of_a_change_or_nothing(
+    first: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cuts = 0
+    ended_as: set[str] = set()
+    while True:
+        shutil.copytree(first.home, tmp_path / str(cuts))
+        house = House(tmp_path / str(cuts))
+        before = house.everything()
+        with monkeypatch.context() as patched:
+            plug(patched, cuts)
+            try:
+                house.lose("targets-1", *ROOTS, "targets-2")
+                break
+            except PowerCutError:
+                cuts += 1
+        if house.everything() == before:
+            again = house.lose("targets-1", *ROOTS, "targets-2")
+            assert again.exit_code == 0, again.output
+            ended_as.add("nothing")
+        elif (house.place / together.PENDING_NAME).exists():
+            again = house.lose("targets-2", *ROOTS, "targets-3")
+            assert again.exit_code == 1
+            assert "cut off in the middle. It has been finished now" in again.output
+            ended_as.add("all, by the next command")
+        assert house.everything().keys() == before.keys() | {"targets-4.pem", "tuf/2.root.json"}
+        assert house.public() == (first.public() - {"targets-1"}) | {"targets-4"}
+        repository.verify(house.root(), "targets", house.targets(), NOON)
+    assert cuts > 12
+    assert len(ended_as) == 2
+
+
+def plug(patched: pytest.MonkeyPatch, at: int) -> None:
+    """Pull the plug before step *at* of those that make files durable."""
+    steps = iter(range(10**6))
+
+    def counted(real: object) -> object:
+        def step(*arguments: object) -> object:
+            if next(steps) == at:
+                raise PowerCutError
+            return real(*arguments)  # type: ignore[operator]
+
+        return step
+
+    for name in ("replace", "fsync", "unlink"):
+        patched.setattr(os, name, counted(getattr(os, name)))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"a": 1}', '{"/etc/x": {"base64": "", "secret": false}}',
+             '{"../x": {"base64": "", "secret": false}}']
+)  # fmt: skip
+def test_what_was_not_left_by_a_cut_is_not_finished(house: House, text: str) -> None:
+    (house.place / together.PENDING_NAME).write_text(text)
+
+    with pytest.raises(KeyFileError, match="unfinished"):
+        together.finish(house.place)
