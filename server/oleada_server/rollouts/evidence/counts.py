@@ -15,8 +15,9 @@ from oleada_server.rollouts.evidence.judge import Matured, Stratum
 
 NO_LOOK: Final = 0
 """Stands for the look of boxes that were judged while nobody was watched beside them."""
-Looked = dict[tuple[int, int], dict[str, int]]
-"""By (stratum, look): how many boxes have each state."""
+Darkness = Mapping[int, tuple[float, float]]
+"""By look, the most and the least that goes dark anyway; see :func:`darkness`."""
+_States = defaultdict[int, defaultdict[str, int]]
 
 
 class Counted(StrEnum):
@@ -60,21 +61,21 @@ class Look:
 class Counts:
     """How many boxes have each state: the log, folded row by row.
 
-    Args:
-        darkness: By look, the most and the least that goes dark anyway; see :func:`darkness`.
+    Attributes:
+        darkness: What goes dark anyway, as far as it is known; may be set anew.
     """
 
-    def __init__(self, darkness: Mapping[int, tuple[float, float]]) -> None:
-        self._darkness = darkness
-        self._whole: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-        self._looked: Looked = defaultdict(lambda: defaultdict(int))
+    def __init__(self, darkness: Darkness) -> None:
+        self.darkness = darkness
+        self._whole = _no_looks()
+        self._looked: dict[int, _States] = defaultdict(_no_looks)
 
     def add(self, part: int, look: int | None, was: str | None, now_is: str, boxes: int) -> None:
         """Add that *boxes* of a part changed from *was* to *now_is*, judged in *look*."""
         for state, number in ((was, -boxes), (now_is, boxes)):
             if state is not None:
                 self._whole[part][state] += number
-                self._looked[part, look or NO_LOOK][state] += number
+                self._looked[part][look or NO_LOOK][state] += number
 
     def strata(self, parts: Iterable[Part]) -> tuple[Stratum, ...]:
         """Return the strata of a rollout with what was added so far, in the order of *parts*."""
@@ -82,15 +83,13 @@ class Counts:
 
     def _stratum(self, part: Part) -> Stratum:
         watched, alone, alone_silent = [], 0, 0
-        for (number, look), states in sorted(self._looked.items()):
-            if number != part.number:
-                continue
+        for look, states in sorted(self._looked[part.number].items()):
             silent = states[Counted.SILENT]
             boxes = silent + states[Counted.GOOD] + states[Counted.BAD]
-            if look not in self._darkness:
+            if look not in self.darkness:
                 alone, alone_silent = alone + boxes, alone_silent + silent
             else:
-                watched.append(Matured(boxes, silent, *self._darkness[look]))
+                watched.append(Matured(boxes, silent, *self.darkness[look]))
         whole = self._whole[part.number]
         bad, silent, good = whole[Counted.BAD], whole[Counted.SILENT], whole[Counted.GOOD]
         return Stratum(
@@ -105,6 +104,10 @@ class Counts:
             alone_silent=alone_silent,
             is_halted=part.is_halted,
         )
+
+
+def _no_looks() -> _States:
+    return defaultdict(lambda: defaultdict(int))
 
 
 def darkness(looks: Iterable[Look], accepted_share: float) -> dict[int, tuple[float, float]]:

@@ -4,7 +4,8 @@ A stratum is the boxes of a rollout that ran one version before. Two e-processes
 side and their mean decides: what boxes *reported*, against the accepted share of failures,
 and who fell *silent*, against what went dark among boxes that were not updated yet. Each
 is an e-process, so their mean is one, and so is a mean over strata (explained, with worked
-examples, in docs/explanation/evidence.md).
+examples, in docs/explanation/evidence.md). Where the hours after the update are watched too,
+they have an e-process of their own, and half of the chance of a false halt.
 """
 
 import math
@@ -13,7 +14,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
-from oleada_server.rollouts.evidence import bounds
+from oleada_server.rollouts.evidence import bounds, control
+from oleada_server.rollouts.evidence.control import Hour
 from oleada_server.rollouts.evidence.eprocess import Cell, NoSuchCountError, log_e, log_mean
 from oleada_server.rollouts.evidence.slow_start import DOUBTFUL, room
 
@@ -22,6 +24,8 @@ CONTROL_MIN: Final = 200
 DARK_DOUBT: Final = 0.01
 DARK_UNKNOWN: Final = 0.03
 """The share of dark boxes that is taken for ordinary where nothing was measured beside."""
+TOLERATED: Final = 1.2
+"""So many times as many bad hours as beside are nobody's worry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +117,14 @@ class Evidence:
     Attributes:
         kept_by_bad: Bad ends since the newest good one.
         silent_accepted: So many silent boxes a person has accepted.
+        hours: Of updated boxes, and of those beside that wait; None where nobody watches.
     """
 
     terms: Terms
     strata: tuple[Stratum, ...]
     kept_by_bad: int = 0
     silent_accepted: int = 0
+    hours: tuple[Hour, ...] | None = None
 
     def __post_init__(self) -> None:
         if not self.strata:
@@ -128,6 +134,16 @@ class Evidence:
     def total(self) -> Stratum:
         """Return all strata that are not halted as one."""
         return _pooled([one for one in self.strata if not one.is_halted])
+
+    @property
+    def wall(self) -> float:
+        """Return ln E at which something halts: alpha is shared by what is watched."""
+        return -math.log(self.terms.alpha if self.hours is None else self.terms.alpha / 2)
+
+    @property
+    def log_e_beside(self) -> float:
+        """Return ln E that updated boxes have more bad hours than those that wait."""
+        return 0.0 if self.hours is None else control.log_e(self.hours, TOLERATED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +157,7 @@ class Verdict:
         halts_all: The whole rollout is to halt.
         asks: Silence can not be judged, because nothing was measured beside: who must look.
         room: Boxes that may be at work.
+        log_e_beside: ln E that updated boxes have more bad hours than others.
     """
 
     log_e: float
@@ -149,6 +166,7 @@ class Verdict:
     halts_all: bool
     asks: bool
     room: int
+    log_e_beside: float = 0.0
 
 
 @lru_cache(maxsize=16)
@@ -161,12 +179,13 @@ def judge(evidence: Evidence) -> Verdict:
     halting: list[Stratum] = []
     rest = list(going)
     # All of them together are bad: take the worst out until the others are not.
-    while rest and at >= -math.log(terms.alpha):
+    while rest and at >= evidence.wall:
         worst = max(rest, key=lambda one: (logs[one.name], one.name))
         halting.append(worst)
         rest.remove(worst)
         at = log_e_over(rest, len(strata), terms)
-    halts_all = bool(halting) and _is_most(halting, going)
+    beside = evidence.log_e_beside
+    halts_all = beside >= evidence.wall or (bool(halting) and _is_most(halting, going))
     asks = _asks(evidence)
     return Verdict(
         log_e=before,
@@ -179,9 +198,10 @@ def judge(evidence: Evidence) -> Verdict:
             terms.in_flight_max,
             good=evidence.total.good,
             kept_by_bad=evidence.kept_by_bad,
-            log_e=before,
+            log_e=max(before, beside),
             asks=asks,
         ),
+        log_e_beside=beside,
     )
 
 
@@ -218,7 +238,8 @@ def is_proven(evidence: Evidence) -> bool:
     usual = sum(look.boxes * look.dark_least for look in total.looks) / max(ended, 1)
     if not bounds.is_below(harmed, ended, min(terms.bad_share_max + usual, 0.99), terms.doubt):
         return False
-    return judge(evidence).log_e < DOUBTFUL
+    found = judge(evidence)
+    return max(found.log_e, found.log_e_beside) < DOUBTFUL
 
 
 def sample_needed(terms: Terms) -> int:
@@ -236,11 +257,22 @@ def in_words(stratum: Stratum) -> str:
 
 def harm(evidence: Evidence, names: Sequence[str]) -> str:
     """Return why the strata *names* halt; all that go on, if there are none."""
+    if evidence.hours is not None and evidence.log_e_beside >= evidence.wall:
+        return f"the evidence speaks against it: {_hours_in_words(evidence.hours)}"
     if not names:
         return f"the evidence speaks against it: {in_words(evidence.total)}"
     hit = [one for one in evidence.strata if one.name in names]
     return "the evidence speaks against it " + "; ".join(
         f"from {one.name}: {in_words(one)}" for one in hit
+    )
+
+
+def _hours_in_words(hours: Sequence[Hour]) -> str:
+    updated, bad = sum(one.updated for one in hours), sum(one.updated_bad for one in hours)
+    control, usual = sum(one.control for one in hours), sum(one.control_bad for one in hours)
+    return (
+        f"{bad} of {updated} hours of updated boxes were bad, and {usual} of {control} of those "
+        "that wait"
     )
 
 

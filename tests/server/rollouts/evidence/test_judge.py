@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from oleada_server.rollouts.evidence.control import Hour
 from oleada_server.rollouts.evidence.eprocess import NoSuchCountError
 from oleada_server.rollouts.evidence.judge import (
     Evidence,
@@ -15,6 +16,7 @@ from oleada_server.rollouts.evidence.judge import (
     Terms,
     Verdict,
     dark_share,
+    harm,
     is_proven,
     judge,
     sample_needed,
@@ -192,3 +194,51 @@ def test_terms_and_counts_that_can_not_be_are_refused(wrong: object) -> None:
     assert callable(wrong)
     with pytest.raises(NoSuchCountError):
         wrong()
+
+
+def hours(updated_bad: int, control_bad: int, number: int = 24) -> tuple[Hour, ...]:
+    return (Hour(1000, updated_bad, 2000, control_bad),) * number
+
+
+def test_updated_boxes_that_have_more_bad_hours_than_those_that_wait_halt_everything() -> None:
+    bad = of(one(begun=1000, good=1000), hours=hours(4, 2))
+
+    assert judge(bad).halts_all
+    assert judge(bad).halting == ()
+    assert harm(bad, ()) == (
+        "the evidence speaks against it: 96 of 24000 hours of updated boxes were bad, "
+        "and 48 of 48000 of those that wait"
+    )
+
+
+@pytest.mark.parametrize(
+    ("updated_bad", "control_bad", "halts"),
+    [(2, 4, False), (40, 80, False), (40, 60, False), (64, 80, True), (0, 0, False)],
+)
+def test_what_befalls_both_halts_nothing_nor_does_a_fifth_more(
+    updated_bad: int, control_bad: int, halts: bool
+) -> None:
+    found = said(one(begun=1000, good=1000), hours=hours(updated_bad, control_bad))
+
+    assert found.halts_all is halts
+
+
+def test_who_watches_the_hours_shares_the_chance_of_a_false_halt_with_them() -> None:
+    at_a_hundred = one(begun=58, bad=4)
+    e = judge(of(at_a_hundred)).log_e
+    assert math.log(100) < e < math.log(200)
+
+    assert said(at_a_hundred).halts_all
+    assert not said(at_a_hundred, hours=()).halts_all
+
+
+def test_doubtful_hours_leave_a_trickle_and_open_no_gate() -> None:
+    proven = one(begun=100, good=100)
+    doubtful = of(proven, hours=hours(4, 2, number=5))
+
+    found = judge(doubtful)
+
+    assert DOUBTFUL <= found.log_e_beside < doubtful.wall
+    assert found.room == TRICKLE
+    assert is_proven(of(proven, hours=hours(2, 4)))
+    assert not is_proven(doubtful)
