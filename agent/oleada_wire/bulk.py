@@ -1,32 +1,80 @@
 """Sealing many messages of a shape: what a server does for a whole fleet at once.
 
-Says letter by letter what ``messages.seal`` says, for half of the words' cost: the fields
-of a value are read all at once, and the text between them is made once for each
-combination of their types. A box seals nothing, and does not load this.
+``seal`` says letter by letter what ``messages.seal`` says, for half of the words' cost: the
+fields of a value are read all at once, and the text between them is made once for each
+combination of their types. ``seal_many`` signs sixteen of them with one signature. A box
+seals nothing, and does not load this.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
 from json.encoder import encode_basestring
 from operator import attrgetter
 from typing import Any, Final, cast
 
-from oleada_wire import canonical, envelope
+from oleada_wire import batch, canonical, envelope, merkle
 from oleada_wire.codec import to_json
 from oleada_wire.ids import BootId
-from oleada_wire.messages import KINDS, SIGNED, WIRE_VERSION, Message
+from oleada_wire.messages import BATCHED, KINDS, SIGNED, WIRE_VERSION, Message
 from oleada_wire.parts import Header
 
 Spell = Callable[[Any], str]
+BATCH_MESSAGES: Final = 16
+"""Twice as many would save a millionth of a second each and cost 43 bytes each (ADR 0027)."""
 _NOTHING: Final = type(None)
 
 
 def seal(message: Message, signers: Sequence[envelope.Signer]) -> bytes:
     """Return *message* in an envelope signed by each of *signers*."""
+    return envelope.seal_body(KINDS[type(message)], _spell(message), signers)
+
+
+def seal_many(messages: Sequence[Message], signers: Sequence[envelope.Signer]) -> Iterator[bytes]:
+    """Yield each of *messages*, all of one kind, in an envelope; each signer signs batches.
+
+    A message that is left over alone is sealed alone. For receivers who understand
+    batches only.
+    """
+    for first in range(0, len(messages), BATCH_MESSAGES):
+        part = messages[first : first + BATCH_MESSAGES]
+        if len(part) < batch.MESSAGES_MIN:
+            yield from (seal(one, signers) for one in part)
+        else:
+            yield from _seal_batch(part, signers)
+
+
+def _seal_batch(part: Sequence[Message], signers: Sequence[envelope.Signer]) -> Iterator[bytes]:
+    shape = type(part[0])
+    assert shape in BATCHED, "this kind is signed alone"  # noqa: S101
+    assert all(type(one) is shape for one in part), "a batch is of one kind"  # noqa: S101
+    kind, bodies = KINDS[shape], [_spell(one) for one in part]
+    head = envelope.payload_type(kind)
+    leaves = [merkle.leaf(envelope.pre_authentication(head, body)) for body in bodies]
+    levels = merkle.levels(leaves)
+    root = batch.body(len(part), levels[-1][0])
+    signed = envelope.pre_authentication(batch.ROOT_TYPE, root)
+    # As ``envelope.spell`` does, but what all have in common is spelt once.
+    ends = [
+        envelope.spell_alone(envelope.Signature(one.keyid, one.sign(signed))) for one in signers
+    ]
+    for number, (body, path) in enumerate(zip(bodies, _paths(levels), strict=True)):
+        place = batch.encode(batch.Place(len(part), number, path))
+        yield envelope.join(kind, body, [b'{"batch":"%s",%s}' % (place, end) for end in ends])
+
+
+def _paths(levels: Sequence[Sequence[bytes]]) -> list[bytes]:
+    """Return the hashes beside the way from each leaf to the root, which needs none."""
+    paths = [b""]
+    for level in levels[-2::-1]:
+        size = len(level)
+        paths = [(level[n ^ 1] if n ^ 1 < size else b"") + paths[n >> 1] for n in range(size)]
+    return paths
+
+
+def _spell(message: Message) -> bytes:
     assert type(message) in SIGNED, "a plain kind is encoded"  # noqa: S101
-    body = _outer(cast(Hashable, type(message))).spell(message).encode()
-    return envelope.seal_body(KINDS[type(message)], body, signers)
+    return _outer(cast(Hashable, type(message))).spell(message).encode()
 
 
 class _Shape:

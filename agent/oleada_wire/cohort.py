@@ -3,12 +3,14 @@
 A *share* cohort names a salt and a range of 0 to 10 000 (ten-thousandths of the
 model's fleet); a box hashes salt and its id to a place in that range. A *list* cohort
 names the root of a Merkle tree over device ids; the assignment carries the proof.
-Source: trust design 1.5; tree shape as RFC 6962, 2.1 (leaf and node prefixes).
+Source: trust design 1.5; the tree is that of ``merkle``.
 """
 
 import hashlib
 from collections.abc import Sequence
 from typing import Final
+
+from oleada_wire import merkle
 
 SHARE_PARTS: Final = 10_000
 
@@ -17,11 +19,6 @@ def place(salt: str, device_id: str) -> int:
     """Return where *device_id* falls under *salt*: 0 to 9 999, evenly spread."""
     digest = hashlib.sha256(f"{salt}\x00{device_id}".encode()).digest()
     return int.from_bytes(digest[:8], "big") * SHARE_PARTS >> 64
-
-
-def leaf(device_id: str) -> bytes:
-    """Return the leaf hash of *device_id*."""
-    return hashlib.sha256(b"\x00" + device_id.encode()).digest()
 
 
 def merkle_root(device_ids: Sequence[str]) -> str:
@@ -59,27 +56,18 @@ def merkle_proofs(device_ids: Sequence[str]) -> dict[str, list[str]]:
 
 def merkle_covers(root: str, device_id: str, proof: Sequence[str]) -> bool:
     """Return whether *proof* leads from *device_id* to *root*; false for any nonsense."""
-    node = leaf(device_id)
+    node = merkle.leaf(device_id.encode())
     for step in proof[:64]:
         try:
             sibling = bytes.fromhex(step[1:])
         except ValueError:
             return False
-        node = _node(sibling, node) if step[:1] == "L" else _node(node, sibling)
+        node = merkle.node(sibling, node) if step[:1] == "L" else merkle.node(node, sibling)
     return node.hex() == root
 
 
-def _node(left: bytes, right: bytes) -> bytes:
-    return hashlib.sha256(b"\x01" + left + right).digest()
-
-
-def _levels(device_ids: Sequence[str]) -> list[list[bytes]]:
-    level = [leaf(device_id) for device_id in sorted(set(device_ids))]
-    if not level:
+def _levels(device_ids: Sequence[str]) -> list[Sequence[bytes]]:
+    leaves = [merkle.leaf(device_id.encode()) for device_id in sorted(set(device_ids))]
+    if not leaves:
         raise ValueError("a list cohort names at least one device")
-    levels = [level]
-    while len(level) > 1:
-        pairs = [level[i : i + 2] for i in range(0, len(level), 2)]
-        level = [_node(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
-        levels.append(level)
-    return levels
+    return merkle.levels(leaves)

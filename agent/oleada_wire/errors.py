@@ -6,6 +6,7 @@
     ├── MessageTooLargeError       larger than the limit of its kind
     ├── UnknownTopicError          a topic outside the table
     └── BadSignatureError          an envelope that its role's keys do not sign
+        └── BadBatchError          what it says of a batch is not the one way to say it
 
 A ``WireError`` means *reject these bytes, count it, go on*; it is never our bug.
 """
@@ -61,3 +62,9 @@ class BadSignatureError(WireError):
     """The envelope is not signed by enough keys of the role that must sign it."""
 
     code = "bad-signature"
+
+
+class BadBatchError(BadSignatureError):
+    """The envelope claims a place in a batch that there can not be, or in another spelling."""
+
+    code = "bad-batch"

@@ -11,10 +11,11 @@ from typing import Any, Final, TypeVar
 from oleada_wire import canonical, codec, envelope
 from oleada_wire.errors import MalformedMessageError, UnsupportedVersionError
 from oleada_wire.ids import is_device_id, is_hardware_model
-from oleada_wire.parts import Assignment, Cohort, Header, SlotInfo, Window
+from oleada_wire.parts import Assignment, AuditHead, Cohort, Header, SlotInfo, Window
 from oleada_wire.words import BootReason, LeasePhase, Phase, Reason, ResultStatus
 
 __all__ = [
+    "BATCHED",
     "DETAIL_CHARS_MAX",
     "DIRECTOR_ROLE",
     "DOWN_BYTES_MAX",
@@ -63,6 +64,8 @@ class Hello:
 
     Attributes:
         audit_head: The envelope of the highest :class:`AuditHead` that the box was shown.
+        reads: What it understands of the wire beyond what every agent does: ``batch``;
+            None from an agent that is older than this field.
     """
 
     header: Header
@@ -80,6 +83,7 @@ class Hello:
     mac: str | None = None
     provides: tuple[str, ...] = ()
     audit_head: str | None = None
+    reads: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if not is_hardware_model(self.hardware_model):
@@ -297,30 +301,6 @@ class Deny:
     digests: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class AuditHead:
-    """Signed: what the server's audit trail was at one moment, told to everybody alike.
-
-    It rides along with the metadata. Boxes keep the highest and say it back, so that a
-    server that shows one trail to its auditors and another one elsewhere is found.
-
-    Attributes:
-        size: Entries under it.
-        root_sha256: Root of the tree over them (RFC 9162).
-        entry_sha256: Hash of the last entry.
-        epoch: When the server was last restored from a backup, milliseconds since 1970; 0
-            for never. Sizes are compared within one epoch.
-        signed_ms: When it was signed.
-    """
-
-    header: Header
-    size: int
-    root_sha256: str
-    entry_sha256: str
-    epoch: int
-    signed_ms: int
-
-
 Message = (
     Hello | Health | LeaseRequest | Report | Result | Log | Crash
     | Assign | Lease | Cmd | Ack | Meta | Waves | Wave | Deny | AuditHead
@@ -346,6 +326,8 @@ KINDS: Final[dict[type, str]] = {
 }
 SIGNED: Final = frozenset({Assign, Lease, Cmd, Wave, Deny, AuditHead})
 """Messages that are only ever believed inside an envelope."""
+BATCHED: Final = frozenset({Assign})
+"""Of these, the kinds for which a signature over a batch counts; people sign none of them."""
 
 DIRECTOR_ROLE: Final = "director"
 """TUF delegation whose keys sign assign, lease, cmd, deny and audit-head (online)."""
@@ -382,7 +364,8 @@ def open_message(shape: type[M], data: bytes, role: envelope.RoleKeys) -> M:
     Raises:
         WireError: *data* is too large, malformed, of another version or not signed.
     """
-    return _message(shape, envelope.open_sealed(KINDS[shape], data, role))
+    may_batch = shape in BATCHED
+    return _message(shape, envelope.open_sealed(KINDS[shape], data, role, may_batch=may_batch))
 
 
 def _payload(message: Message) -> dict[str, Any]:

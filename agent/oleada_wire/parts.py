@@ -1,4 +1,4 @@
-"""What messages are made of: the header, slots, windows, cohorts and the assignment."""
+"""What messages are made of: header, slots, windows, cohorts, assignment and audit head."""
 
 from dataclasses import dataclass
 
@@ -106,3 +106,27 @@ class Cohort:
         by_share = self.salt is not None and self.share_parts is not None
         if by_share == (self.merkle_root is not None):
             raise ValueError("a cohort is a salt and share_parts, or a merkle_root")
+
+
+@dataclass(frozen=True, slots=True)
+class AuditHead:
+    """Signed: what the server's audit trail was at one moment, told to everybody alike.
+
+    It rides along with the metadata. Boxes keep the highest and say it back, so that a
+    server that shows one trail to its auditors and another one elsewhere is found.
+
+    Attributes:
+        size: Entries under it.
+        root_sha256: Root of the tree over them (RFC 9162).
+        entry_sha256: Hash of the last entry.
+        epoch: When the server was last restored from a backup, milliseconds since 1970; 0
+            for never. Sizes are compared within one epoch.
+        signed_ms: When it was signed.
+    """
+
+    header: Header
+    size: int
+    root_sha256: str
+    entry_sha256: str
+    epoch: int
+    signed_ms: int

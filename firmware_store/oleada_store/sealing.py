@@ -115,6 +115,11 @@ def _signatures(kind: str, sealed: str) -> list[tuple[str, bytes]]:
 def _parts(kind: str, sealed: str) -> tuple[bytes, list[tuple[str, bytes]]]:
     try:
         outer = canonical.loads(sealed.encode(), kind, envelope.ENVELOPE_BYTES_MAX)
-        return envelope.parts(kind, outer)
+        body, signatures = envelope.parts(kind, outer)
     except WireError as error:
         raise BadEnvelopeError(f"This is not the envelope of a '{kind}': {error}") from error
+    if any(one.place is not None for one in signatures):
+        raise BadEnvelopeError(
+            f"A '{kind}' is signed alone, by people who read it; not in a batch."
+        )
+    return body, [(one.keyid, one.value) for one in signatures]

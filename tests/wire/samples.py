@@ -86,6 +86,10 @@ LATER: dict[str, Message] = {
         HEADER, "VX-410", "SN-000123", "A", "5.8.1", 3, SLOTS, "0.1.0", "Europe/Madrid",
         BootReason.POWER_ON, 41, 3, audit_head="{}",
     ),
+    "hello.v1.reads.json": Hello(
+        HEADER, "VX-410", "SN-000123", "A", "5.8.1", 3, SLOTS, "0.1.0", "Europe/Madrid",
+        BootReason.POWER_ON, 41, 3, reads=("batch",),
+    ),
     "health.v1.audit-head.json": Health(HEADER, "5.8.1", "A", SLOTS, audit_head="{}"),
     "meta.v1.audit-head.json": Meta(HEADER, {"timestamp.json": "{}"}, audit_head="{}"),
 }  # fmt: skip

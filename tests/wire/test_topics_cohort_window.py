@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from oleada_wire import canonical, cohort, topics
+from oleada_wire import canonical, cohort, merkle, topics
 from oleada_wire.errors import MalformedMessageError, UnknownTopicError, WireError
 from oleada_wire.ids import is_device_id, is_hardware_model, normalise_device_id
 from oleada_wire.messages import Window
@@ -75,7 +75,7 @@ def test_each_member_of_a_list_and_nobody_else_is_covered(size: int) -> None:
 
 def test_an_inner_node_does_not_pass_for_a_box() -> None:
     boxes = ["VX00000000", "VX00000001"]
-    inner = (cohort.leaf(boxes[0]) + cohort.leaf(boxes[1])).hex()
+    inner = (merkle.leaf(boxes[0].encode()) + merkle.leaf(boxes[1].encode())).hex()
 
     assert not cohort.merkle_covers(cohort.merkle_root(boxes), inner, [])
 
