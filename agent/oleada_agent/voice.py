@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from oleada_wire import batch
 from oleada_wire.messages import Header, Health, Hello
 
 from oleada_agent import telemetry
@@ -19,6 +20,8 @@ from oleada_agent.status import slot_infos
 from oleada_agent.trust.witness import Witness
 
 AGENT_VERSION: Final = "0.1.0"
+READS: Final = (batch.WORD,)
+"""What this agent understands of the wire beyond what the first one did."""
 TRIAL_LOG: Final = "data/trial.log"
 TRIAL_LOG_LINES_MAX: Final = 200
 LINE_CHARS_MAX: Final = 300
@@ -74,6 +77,7 @@ class Voice:
             mac=self._config.mac,
             provides=tuple(sorted(facts.able(self._config))),
             audit_head=self._witness.seen,
+            reads=READS,
         )
 
     def put_health(self, state: State, *, is_clock_behind: bool) -> None:

@@ -9,6 +9,7 @@ from oleada_agent.boot.image import ImageHeader
 from oleada_agent.machine_states import State
 from oleada_agent.outbox import DiskOutbox
 from oleada_agent.status import slot_infos
+from oleada_agent.voice import READS
 from oleada_wire.messages import Header, Health, Hello
 from oleada_wire.topics import Up
 from oleada_wire.words import BootReason
@@ -44,6 +45,7 @@ class Voice:
             boot_reason=self.reason,
             assignment_seq=state.assignment_seq,
             security_floor=state.security_floor,
+            reads=READS,
         )
 
     def health(self, header: Header, state: State, dropped: int) -> Health:

@@ -9,7 +9,7 @@ What only one kind says is ordered by the newest of that kind (*hello_boot*,
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, String
+from sqlalchemy import BigInteger, ForeignKey, Index, String, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from oleada_server.db import Base
@@ -30,6 +30,7 @@ class Device(Base):
     clock; *health* holds the latest TR-181 parameters, *health_at* their age.
     *clock_ahead_s* is how far the box's clock was ahead at its newest message. What a box
     says after *revoked_at* is not heard; a new claim token makes it one of ours again.
+    *reads_batches* is whether its agent understands a signature over a batch of messages.
     """
 
     __tablename__ = "device"
@@ -67,6 +68,7 @@ class Device(Base):
     clock_ahead_s: Mapped[int | None]
     assignment_seq: Mapped[int] = mapped_column(BigInteger, default=0)
     cmd_seq: Mapped[int] = mapped_column(BigInteger, default=0)
+    reads_batches: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
 class DeviceGroup(Base):

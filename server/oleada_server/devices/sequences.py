@@ -1,7 +1,7 @@
 """Numbers that tell a box which of two messages is newer; raised, never read and written."""
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, case, update
 from sqlalchemy.orm import InstrumentedAttribute
@@ -11,6 +11,13 @@ from oleada_server.devices.models import Device
 
 ASSIGNMENT_SEQ_MAX: Final = 2**63 - 1
 """What the wire and both databases hold; an honest box never comes near it."""
+
+
+class Raised(NamedTuple):
+    """The next number of a box, and whether it may stand in a message of a batch."""
+
+    number: int
+    reads_batches: bool
 
 
 def record_restore(at_ms: int) -> int:
@@ -39,14 +46,14 @@ def _at_least(column: InstrumentedAttribute[int], value: int) -> ColumnElement[i
     return case((column < value, value), else_=column)
 
 
-def raise_assignment_seqs(device_ids: Iterable[str]) -> dict[str, int]:
+def raise_assignment_seqs(device_ids: Iterable[str]) -> dict[str, Raised]:
     """Raise the assignment number of each box by one and return it by device id.
 
     Part of the caller's transaction; one statement for each 500 boxes. A device that
     does not exist or is revoked is not in the answer, nor is one whose number has no next:
     a box that lies about its number must not stop everybody's assignments.
     """
-    raised: dict[str, int] = {}
+    raised: dict[str, Raised] = {}
     for chunk in chunks(sorted(set(device_ids))):
         rows = db.session.execute(
             update(Device)
@@ -56,8 +63,8 @@ def raise_assignment_seqs(device_ids: Iterable[str]) -> dict[str, int]:
                 Device.revoked_at.is_(None),
             )
             .values(assignment_seq=Device.assignment_seq + 1)
-            .returning(Device.id, Device.assignment_seq),
+            .returning(Device.id, Device.assignment_seq, Device.reads_batches),
             execution_options={"synchronize_session": False},
         )
-        raised.update((row.id, row.assignment_seq) for row in rows)
+        raised.update((box, Raised(number, reads)) for box, number, reads in rows)
     return raised

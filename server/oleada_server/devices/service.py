@@ -12,6 +12,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
+from oleada_wire import batch
 from oleada_wire.messages import Header, Health, Hello, SlotInfo
 from sqlalchemy import ColumnElement, and_, case, func, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute
@@ -101,6 +102,7 @@ def record_hello(device_id: str, hello: Hello, now: datetime) -> bool:
         Device.security_version: hello.security_version,
         Device.agent_version: hello.agent_version,
         Device.provides: list(hello.provides),
+        Device.reads_batches: batch.WORD in (hello.reads or ()),
         Device.assignment_seq: _at_least(Device.assignment_seq, hello.assignment_seq),
     }
     if (mac := normalise_mac(hello.mac or "")) is not None:

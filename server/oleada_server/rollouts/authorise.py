@@ -4,12 +4,13 @@ All are queued in the caller's transaction, so a decision and what is sent of it
 not disagree. A wave's envelope must be there before an assignment that names it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from oleada_wire import bulk, messages, topics
+from oleada_wire.envelope import Signer
 from oleada_wire.messages import Assign, Assignment, Cohort, Window
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
@@ -107,18 +108,28 @@ def queue_clearings(device_ids: Iterable[str], now: datetime) -> None:
 def _queue_assigns(
     found: dict[str, Assignment | None], now: datetime, expires_at: datetime
 ) -> None:
-    signers = [messaging.director()]
-    numbers = raise_assignment_seqs(found)
+    alone: list[Assign] = []
+    together: list[Assign] = []
+    for device_id, raised in raise_assignment_seqs(found).items():
+        said = Assign(messaging.next_header(now), device_id, raised.number, found[device_id])
+        (together if raised.reads_batches else alone).append(said)
     messaging.queue_retained_many(
-        (
-            topics.down(device_id, topics.Down.ASSIGN),
-            bulk.seal(
-                Assign(messaging.next_header(now), device_id, number, found[device_id]), signers
-            ),
-            expires_at,
-        )
-        for device_id, number in numbers.items()
+        (topics.down(said.device_id, topics.Down.ASSIGN), sealed, expires_at)
+        for said, sealed in seal_assigns(alone, together, [messaging.director()])
     )
+
+
+def seal_assigns(
+    alone: Sequence[Assign], together: Sequence[Assign], signers: Sequence[Signer]
+) -> Iterator[tuple[Assign, bytes]]:
+    """Yield each assignment with its envelope.
+
+    Args:
+        alone: For boxes that understand no batch: each is signed by itself.
+        together: For those that do: batches of them are.
+    """
+    yield from ((said, bulk.seal(said, signers)) for said in alone)
+    yield from zip(together, bulk.seal_many(together, signers), strict=True)
 
 
 def queue_waves(hardware_model: str, now: datetime) -> None:

@@ -1,5 +1,6 @@
 """A box is revoked: what it holds opens nothing, what it says is not heard; a token mends it."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -168,7 +169,7 @@ def test_its_assignment_is_taken_off_the_broker_and_none_is_made_for_it(app: Fla
     assert devices_raised([device_id]) == {}
 
 
-def devices_raised(device_ids: list[str]) -> dict[str, int]:
+def devices_raised(device_ids: list[str]) -> Mapping[str, object]:
     from oleada_server.devices.sequences import raise_assignment_seqs  # noqa: PLC0415
 
     return raise_assignment_seqs(device_ids)
