@@ -69,13 +69,17 @@ def test_a_box_obeys_nothing_that_a_stranger_has_signed(
 ) -> None:
     stranger = envelope.KeySigner.of(Ed25519PrivateKey.generate())
     shape = messages.Assign if kind is Down.ASSIGN else messages.Lease
-    seal = messages.seal
+    seal, seal_many = messages.seal, bulk.seal_many
 
     def forged(message: Any, signers: Any) -> bytes:
         return seal(message, [stranger] if isinstance(message, shape) else signers)
 
+    def batch_forged(found: Any, signers: Any) -> Any:
+        return seal_many(found, [stranger] if shape is messages.Assign else signers)
+
     for sealing in (messages, bulk):
         monkeypatch.setattr(sealing, "seal", forged)
+    monkeypatch.setattr(bulk, "seal_many", batch_forged)
     with stories.Stage(a_story(), 1) as stage:
         for box in stage.boxes.values():
             box.plug_in()
