@@ -16,6 +16,7 @@ from typing import IO, Final
 
 from oleada_server import clock
 from oleada_server.alive import NOTIFY_SOCKET, Ear
+from oleada_server.copies import Copy
 
 BACKOFF_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
 HEALTHY_S: Final = 30.0
@@ -35,6 +36,7 @@ class Child:
         log_path: Where its output goes, after what is there.
         ear: Hears its signs of life; a process that gives none any more is killed and
             started again. None for one that gives none.
+        is_copy: Whether *command*, a ``python -m …``, is run in a copy of this process.
     """
 
     def __init__(
@@ -44,15 +46,18 @@ class Child:
         environ: dict[str, str],
         log_path: Path,
         ear: Ear | None = None,
+        *,
+        is_copy: bool = False,
     ) -> None:
         self.name = name
+        self._is_copy = is_copy
         self._command = list(command)
         self._environ = {k: v for k, v in environ.items() if k != NOTIFY_SOCKET}
         self._ear = ear
         if ear:
             self._environ[NOTIFY_SOCKET] = ear.address
         self._log_path = log_path
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Copy | None = None
         self._started_s = 0.0
         self._failures = 0
         self._restart_s = 0.0
@@ -67,15 +72,7 @@ class Child:
         """Start it."""
         with _open_log(self._log_path) as log:
             self._said_from = log.tell()
-            self._process = subprocess.Popen(
-                self._command,
-                env=self._environ,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - there are no threads here
-            )
+            self._process = self._copied(log) if self._is_copy else self._launched(log)
         self._started_s = clock.monotonic_s()
         if self._ear:
             self._ear.begin()
@@ -131,13 +128,27 @@ class Child:
         """Return the last lines of its output since it was started."""
         return self._log_from(self._said_from)
 
+    def _launched(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            self._command,
+            env=self._environ,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - there are no threads here
+        )
+
+    def _copied(self, log: IO[bytes]) -> Copy:
+        return Copy(self._command, self._environ, log.fileno(), self.name, _die_with(os.getpid()))
+
     def _log_from(self, start: int) -> str:
         with self._log_path.open("rb") as log:
             log.seek(max(start, self._log_path.stat().st_size - TAIL_BYTES))
             return log.read().decode(errors="replace")
 
 
-def _bite(name: str, process: subprocess.Popen[bytes]) -> str:
+def _bite(name: str, process: subprocess.Popen[bytes] | Copy) -> str:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from oleada_server import alive, broker, clock, gate, initialise, listening
+from oleada_server import alive, broker, clock, copies, gate, initialise, listening
 from oleada_server import config as settings
 from oleada_server.app import WITHOUT_PAGES, create_app
 from oleada_server.config import Config
@@ -81,6 +81,7 @@ def up(directory: Path, say: Callable[[str], None]) -> None:
     with _only_one(directory):
         _open_many_files()
         stopped = _Stop()
+        copies.preload()
         config, children = _bring_up(directory, stopped, say)
         try:
             renewal = Renewal(config, clock.monotonic_s())
@@ -207,6 +208,7 @@ def _children(config: Config) -> list[Child]:
             environ,
             config.logs_dir / f"{name}.log",
             alive.Ear() if name in TELL_OF_LIFE else None,
+            is_copy=name != "broker",
         )
         for name, command in commands.items()
     ]

@@ -19,8 +19,8 @@ from oleada_lab.operator import Operator
 from oleada_lab.postgres import Cluster
 
 WORDS: Final = {
-    Victim.WEB: "oleada_server.app:create_app()",
-    Victim.DOOR: "oleada_server.app:create_door()",
+    Victim.WEB: "web",
+    Victim.DOOR: "door",
     Victim.WORKER: "worker",
     Victim.SCHEDULER: "scheduler",
 }
