@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from oleada_lab.bench import (
     assignment,
+    engine,
     footprint,
     gateway,
     identity,
@@ -27,6 +28,7 @@ FOLDER: Final = Path("bench-results")
 SEED: Final = 20_261_121
 PARTS: Final = (
     "assignment",
+    "engine",
     "gateway",
     "footprint",
     "identity",
@@ -43,6 +45,9 @@ def add_commands(commands: Any) -> None:
     found = commands.add_parser("bench", help="measure and store JSON under bench-results/")
     found.add_argument("--only", choices=PARTS, action="append", help="a part; repeatable")
     found.add_argument("--boxes", type=whole(1), default=assignment.BOXES, help="light boxes")
+    found.add_argument(
+        "--engine-boxes", type=whole(1000), default=engine.BOXES, help="boxes of one rollout"
+    )
     found.add_argument(
         "--messages", type=whole(1), default=gateway.MESSAGES, help="health messages"
     )
@@ -65,6 +70,7 @@ def add_commands(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     parts: dict[str, Callable[[Path], dict[str, Any]]] = {
         "assignment": lambda home: assignment.measure(home, options.boxes),
+        "engine": lambda home: engine.measure(home, options.engine_boxes),
         "gateway": lambda home: gateway.measure(home, options.seed, options.messages),
         "footprint": lambda home: footprint.measure(home, options.idle_s),
         "identity": lambda home: identity.measure(home, options.seed),

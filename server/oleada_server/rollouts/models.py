@@ -124,6 +124,7 @@ class BoxInWave(Base):
         Index("ix_box_in_wave_deadline", "rollout_id", "deadline_at"),
         Index("ix_box_in_wave_counted", "rollout_id", "counted"),
         Index("ix_box_in_wave_ripe", "rollout_id", "ripe_at"),
+        Index("ix_box_in_wave_assigned", "rollout_id", "state", "assignment_expires_at"),
     )
     id: Mapped[int] = mapped_column(primary_key=True)
     rollout_id: Mapped[int] = mapped_column(ForeignKey("rollout.id"))

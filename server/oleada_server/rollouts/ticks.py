@@ -2,7 +2,8 @@
 
 Each step takes at most ``CHUNK_BOXES`` boxes in a transaction of its own, skips rows
 that somebody else is at, and leaves the rest to the next round; what is done is seen in
-the rows, so a step that runs again finds nothing to do.
+the rows, so a step that runs again finds nothing to do. One round takes ``CHUNKS_A_TICK``
+of each step at most: a wave of a million boxes must not keep a halt waiting.
 """
 
 from collections import defaultdict
@@ -22,6 +23,7 @@ from oleada_server.devices.sequences import raise_assignment_seqs
 from oleada_server.messaging.leader import LeaseLostError
 from oleada_server.rollouts import (
     authorise,
+    due,
     elsewhere,
     newer,
     permits,
@@ -32,22 +34,14 @@ from oleada_server.rollouts import (
 )  # fmt: skip
 from oleada_server.rollouts.advance import advance, next_decision
 from oleada_server.rollouts.authorise import Addressee
-from oleada_server.rollouts.evidence import ledger, rounds, trials
+from oleada_server.rollouts.evidence import folding, rounds, trials
 from oleada_server.rollouts.evidence.models import EvidenceTerms
 from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
 from oleada_server.rollouts.spec import seconds
-from oleada_server.rollouts.states import (
-    OPEN_ROLLOUTS,
-    PENDING,
-    VERDICTS,
-    BoxState,
-    RolloutState,
-    WaveState,
-)
+from oleada_server.rollouts.states import OPEN_ROLLOUTS, BoxState, RolloutState
 
 CHUNK_BOXES: Final = 250
-ADDRESSED: Final = (PENDING | {BoxState.SILENT}) - {BoxState.QUEUED}
-"""Boxes that should hold an assignment: it is renewed before it runs out."""
+CHUNKS_A_TICK: Final = 8
 
 Step = Callable[[int, datetime], int]
 """Takes one chunk of a rollout; returns how many boxes it changed."""
@@ -81,9 +75,11 @@ def tick(now: datetime) -> None:
 
 def step(rollout_id: int, now: datetime) -> None:
     """Do what is due of one rollout; ends the session's transaction."""
-    if rounds.look(rows.loaded(rollout_id), now):
-        _drain(silence, rollout_id, now)
-    _drain(ripen, rollout_id, now)
+    folding.fold(rollout_id)
+    may_count = rounds.look(rows.loaded(rollout_id), now)
+    # Good news counts once all silence of the moment does: a gate must not see half of it.
+    if not may_count or _drain(silence, rollout_id, now):
+        _drain(ripen, rollout_id, now)
     db.session.rollback()
     rollout = rows.locked(rollout_id)
     advance(rollout, now)
@@ -97,7 +93,7 @@ def step(rollout_id: int, now: datetime) -> None:
 
 def silence(rollout_id: int, now: datetime) -> int:
     """Count boxes as silent that have let their deadline pass."""
-    ids = _take(_is_silent(now), rollout_id)
+    ids = _take(due.silent, due.is_silent(now), rollout_id, now)
     trials.record_silence(ids, now)
     for chunk in chunks(ids):
         _set(
@@ -115,19 +111,19 @@ def silence(rollout_id: int, now: datetime) -> int:
 
 def ripen(rollout_id: int, now: datetime) -> int:
     """Count updated boxes as proof whose trial is old enough."""
-    trials.record_ripe(ids := _take(trials.is_ripe(now), rollout_id), now)
+    trials.record_ripe(ids := _take(due.ripe, trials.is_ripe(now), rollout_id, now), now)
     return _committed(len(ids), rollout_id, now)
 
 
 def assign(rollout_id: int, now: datetime) -> int:
     """Queue assignments for boxes that wait for one in waves that are open."""
     query = select(BoxInWave.id, BoxInWave.device_id, BoxInWave.wave_id, BoxInWave.attempt).where(
-        BoxInWave.rollout_id == rollout_id, _is_due()
+        due.is_queued()
     )
-    found = _rows(query)
+    found = _rows(query, due.queued, rollout_id, now)
     if not found:
         return _committed(0, rollout_id, now)
-    rollout, due = rows.loaded(rollout_id), len(found)
+    rollout, taken = rows.loaded(rollout_id), len(found)
     found = newer.leave_out(rollout, found, now)
     proofs = _proofs({row.wave_id for row in found})
     addressees = [
@@ -158,15 +154,15 @@ def assign(rollout_id: int, now: datetime) -> int:
                 armed_at=None,
                 ripe_at=None,
             )
-    return _committed(due, rollout_id, now)
+    return _committed(taken, rollout_id, now)
 
 
 def renew(rollout_id: int, now: datetime) -> int:
     """Issue assignments again that would run out before their box has an outcome."""
     query = select(BoxInWave.id, BoxInWave.device_id, BoxInWave.wave_id, BoxInWave.attempt).where(
-        BoxInWave.rollout_id == rollout_id, _runs_out(now)
+        due.is_running_out(now)
     )
-    found = _rows(query)
+    found = _rows(query, due.running_out, rollout_id, now)
     if found:
         queue_again(rollout_id, found, now)
     return _committed(len(found), rollout_id, now)
@@ -191,11 +187,8 @@ def queue_again(rollout_id: int, found: Sequence[Any], now: datetime) -> None:
 
 def clear(rollout_id: int, now: datetime) -> int:
     """Take assignments back from boxes that have their verdict, or whose rollout has ended."""
-    found = _rows(
-        select(BoxInWave.id, BoxInWave.device_id).where(
-            BoxInWave.rollout_id == rollout_id, _is_over()
-        )
-    )
+    query = select(BoxInWave.id, BoxInWave.device_id).where(due.is_over())
+    found = _rows(query, due.over, rollout_id, now)
     if not found:
         return _committed(0, rollout_id, now)
     # Raising the numbers locks the devices: from here on no other rollout can assign one
@@ -249,10 +242,10 @@ def zone_of(name: str) -> ZoneInfo:
         return ZoneInfo("UTC")
 
 
-def _drain(part: Step, rollout_id: int, now: datetime) -> None:
+def _drain(part: Step, rollout_id: int, now: datetime) -> bool:
+    """Take chunk after chunk, as many as one round may; return whether nothing is left."""
     db.session.rollback()
-    while part(rollout_id, now) >= CHUNK_BOXES:
-        pass
+    return any(part(rollout_id, now) < CHUNK_BOXES for _ in range(CHUNKS_A_TICK))
 
 
 def _committed(boxes: int, rollout_id: int, now: datetime) -> int:
@@ -266,32 +259,29 @@ def _committed(boxes: int, rollout_id: int, now: datetime) -> int:
 
 def _active() -> Any:
     """Select rollouts that are open, and ended ones whose boxes are not all told yet."""
-    left = select(BoxInWave.id).where(
-        BoxInWave.rollout_id == Rollout.id,
-        or_(BoxInWave.deadline_at.is_not(None), BoxInWave.assignment_expires_at.is_not(None)),
-    )
     is_open = Rollout.state.in_(OPEN_ROLLOUTS)
     owes = select(EvidenceTerms).where(
         EvidenceTerms.rollout_id == Rollout.id, EvidenceTerms.owes_denial
     )
-    is_left = or_(left.exists(), owes.exists())
-    has_ended = and_(Rollout.state != RolloutState.DRAFT, is_left)
+    has_ended = and_(Rollout.state != RolloutState.DRAFT, or_(owes.exists(), due.untold()))
     return select(Rollout.id).where(or_(is_open, has_ended)).order_by(Rollout.id)
 
 
 def _has_work(rollout_id: int, now: datetime) -> bool:
-    """Return whether a step would change anything; reads only, so it waits for nobody."""
+    """Return whether a step would change anything; reads only, so it waits for nobody.
+
+    What is cheap to know is asked first.
+    """
     read_only()
     rollout = rows.loaded(rollout_id)
-    if not isinstance(next_decision(rollout, now), plan.Wait):
-        return True
     if _a_wave_runs_out(rollout, now):
         return rollout.state in OPEN_ROLLOUTS
-    if rounds.is_due(rollout, now):
-        return True
-    due = or_(_is_silent(now), trials.is_ripe(now), _is_due(), _runs_out(now), _is_over())
-    query = select(BoxInWave.id).where(BoxInWave.rollout_id == rollout_id, due).limit(1)
-    return db.session.scalar(query) is not None
+    return (
+        due.is_any(rollout, now)
+        or folding.is_due(rollout_id)
+        or rounds.is_due(rollout, now)
+        or not isinstance(next_decision(rollout, now), plan.Wait)
+    )
 
 
 def _renew_waves(rollout: Rollout, now: datetime) -> None:
@@ -303,59 +293,22 @@ def _a_wave_runs_out(rollout: Rollout, now: datetime) -> bool:
     return any(signatures.runs_out(wave, now) for wave in rollout.waves)
 
 
-def _state_of_rollout() -> Any:
-    query = select(Rollout.state).where(Rollout.id == BoxInWave.rollout_id)
-    return query.correlate(BoxInWave).scalar_subquery()
+def _take(
+    ask: due.Ask, condition: ColumnElement[bool], rollout_id: int, now: datetime
+) -> list[int]:
+    query = select(BoxInWave.id).where(condition)
+    return [row.id for row in _rows(query, ask, rollout_id, now)]
 
 
-def _is_silent(now: datetime) -> ColumnElement[bool]:
-    """Return :func:`plan_box.fell_silent` in SQL; nobody falls silent in a pause."""
-    return and_(
-        BoxInWave.state.in_(PENDING),
-        BoxInWave.deadline_at <= now,
-        _state_of_rollout() != RolloutState.PAUSED,
-    )
+def _rows(query: Any, ask: due.Ask, rollout_id: int, now: datetime) -> Sequence[Row[Any]]:
+    """Return at most a chunk of the boxes that *ask* finds and *query* still holds of, locked.
 
-
-def _is_due() -> ColumnElement[bool]:
-    opened = (WaveState.OPEN, WaveState.SOAKING, WaveState.HELD, WaveState.PASSED)
-    query = select(Wave.state).where(Wave.id == BoxInWave.wave_id)
-    state_of_wave = query.correlate(BoxInWave).scalar_subquery()
-    return and_(
-        BoxInWave.state == BoxState.QUEUED,
-        _state_of_rollout() == RolloutState.RUNNING,
-        state_of_wave.in_(opened),
-        ~ledger.is_halted(),
-    )
-
-
-def _runs_out(now: datetime) -> ColumnElement[bool]:
-    return and_(
-        BoxInWave.state.in_(ADDRESSED),
-        BoxInWave.assignment_expires_at < now + authorise.ASSIGNMENT_RENEW,
-        _state_of_rollout().in_(OPEN_ROLLOUTS),
-    )
-
-
-def _is_over() -> ColumnElement[bool]:
-    return and_(
-        BoxInWave.assignment_expires_at.is_not(None),
-        or_(
-            BoxInWave.state.in_(VERDICTS),
-            _state_of_rollout().not_in(OPEN_ROLLOUTS),
-            ledger.is_halted(),
-        ),
-    )
-
-
-def _take(condition: ColumnElement[bool], rollout_id: int) -> list[int]:
-    query = select(BoxInWave.id).where(BoxInWave.rollout_id == rollout_id, condition)
-    return [row.id for row in _rows(query)]
-
-
-def _rows(query: Any) -> Sequence[Row[Any]]:
-    """Return at most a chunk of boxes, locked; rows that somebody is at are left out."""
-    taken = query.order_by(BoxInWave.id).limit(CHUNK_BOXES)
+    Rows that somebody is at are left out.
+    """
+    ids = due.found(ask, rows.loaded(rollout_id), now, CHUNK_BOXES)
+    if not ids:
+        return []
+    taken = query.where(BoxInWave.id.in_(ids)).order_by(BoxInWave.id)
     return db.session.execute(taken.with_for_update(skip_locked=True, of=BoxInWave)).all()
 
 

@@ -6,16 +6,17 @@ from functools import partial
 import pytest
 from flask import Flask
 from oleada_server.audit.models import AuditEvent
-from oleada_server.clock import monotonic_s
 from oleada_server.db import db
 from oleada_server.messaging.models import RetainedMessage
-from oleada_server.rollouts import rows, service
+from oleada_server.rollouts import rows, service, ticks
+from oleada_server.rollouts.evidence import ledger
 from oleada_server.rollouts.models import BoxInWave, Rollout
-from oleada_server.rollouts.states import BoxState
+from oleada_server.rollouts.states import BoxState, RolloutState
 from oleada_wire.messages import LeaseRequest, Report
 from oleada_wire.words import LeasePhase, Phase, Reason
 from sqlalchemy import func, select, update
 
+from tests.server.rollouts.evidence.trials import judged, on_trial
 from tests.server.rollouts.fleet import (
     EVERYBODY,
     HOUR,
@@ -198,17 +199,45 @@ def test_boxes_that_ask_at_once_get_no_more_leases_than_planned(app: Flask) -> N
 
 
 @pytest.mark.usefixtures("app")
-def test_a_wave_of_ten_thousand_boxes_opens_in_a_few_seconds() -> None:
-    a_fleet(10_000)
+def test_a_large_wave_opens_over_several_rounds_so_that_a_halt_need_not_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ticks, "CHUNK_BOXES", 10)
+    boxes = a_fleet(100)
     a_release()
-    rollout_id = service.create(a_plan(), actor="user:ana", now=NOON)
+    rollout_id = started(a_plan())
+    wave = service.get(rollout_id).waves[0].id
+    assert set(rows.counts(rollout_id)[wave]) == {("assigned", None, 80), ("queued", None, 20)}
 
-    began = monotonic_s()
-    service.start(rollout_id, actor="user:ana", now=NOON)
-    took_s = monotonic_s() - began
+    for box in boxes[:21]:
+        say(box, Phase.ROLLED_BACK, Reason.HEALTH_CHECK)
+    service.tick(NOON + MINUTE)
+    service.tick(NOON + MINUTE)
 
-    assert rows.counts(rollout_id)[service.get(rollout_id).waves[0].id] == [
-        ("assigned", None, 10_000)
-    ]
-    assert revisions() == 10_000 + 1
-    assert took_s < 60, f"{took_s:.1f} s; a few seconds on an idle machine"
+    assert service.get(rollout_id).state == RolloutState.HALTED
+    assert set(rows.counts(rollout_id)[wave]) == {
+        ("queued", "cancelled", 59), ("queued", None, 20), ("rolled_back", "health-check", 21)
+    }  # fmt: skip
+
+
+@pytest.mark.usefixtures("app")
+def test_good_news_waits_until_all_silence_of_the_moment_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    boxes = a_fleet(6)
+    a_release()
+    rollout_id = started(judged())
+    for box in boxes:
+        on_trial(box)
+    for box in boxes[:3]:
+        say(box, Phase.UPDATED)
+    monkeypatch.setattr(ticks, "CHUNK_BOXES", 2)
+    monkeypatch.setattr(ticks, "CHUNKS_A_TICK", 1)
+
+    seen = []
+    for _ in range(4):
+        service.tick(NOON + 20 * MINUTE)
+        total = ledger.evidence(rollout_id, 500).total
+        seen.append((total.silent, total.good))
+
+    assert seen == [(2, 0), (3, 2), (3, 3), (3, 3)]

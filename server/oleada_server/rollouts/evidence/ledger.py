@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, case, func, insert, literal, null, select, update
 
 from oleada_server.db import chunks, db
-from oleada_server.rollouts.evidence import looks, slow_start
+from oleada_server.rollouts.evidence import folding, looks, slow_start
 from oleada_server.rollouts.evidence.counts import Counted, Counts, Part
 from oleada_server.rollouts.evidence.judge import Evidence, Stratum, Terms
 from oleada_server.rollouts.evidence.models import (
@@ -185,11 +185,9 @@ def known_darkness(rollout_id: int) -> Mapping[int, tuple[float, float]]:
 
 
 def _strata(rollout_id: int) -> tuple[Stratum, ...]:
-    columns = (BoxOutcome.stratum_id, BoxOutcome.look_id, BoxOutcome.was, BoxOutcome.now)
-    query = select(*columns, func.count()).where(BoxOutcome.rollout_id == rollout_id)
     counted = Counts(known_darkness(rollout_id))
-    for row in db.session.execute(query.group_by(*columns)):
-        counted.add(*row)
+    for change in folding.changes(rollout_id):
+        counted.add(*change)
     return counted.strata(parts(rollout_id))
 
 
@@ -237,6 +235,7 @@ def _look_of(now_is: Counted) -> Any:
 
 
 def _note(box_ids: Iterable[int], now_is: Counted, now: datetime) -> None:
+    folding.adding()
     ids = list(box_ids)
     rows = (
         select(

@@ -6,7 +6,7 @@ Every count, every E and every decision can be recomputed from ``box_outcome`` a
 
 from datetime import datetime
 
-from sqlalchemy import Float, ForeignKey, Index, String, Text, UniqueConstraint, false
+from sqlalchemy import Float, ForeignKey, Index, String, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from oleada_server.db import Base
@@ -18,7 +18,8 @@ class EvidenceTerms(Base):
     Shares and chances are 0 to 1, ages in seconds. *ripe_after_s* is how old a trial is
     when it counts. *room* is how many boxes may be at work, as it was last decided;
     *looked_at* is when somebody last looked who could also hear boxes. *owes_denial* says
-    that the digest goes on the deny list once no box is in its trial any more.
+    that the digest goes on the deny list once no box is in its trial any more. *folded_to* is
+    the last row of the log that ``outcome_fold`` holds.
     """
 
     __tablename__ = "evidence_terms"
@@ -33,6 +34,7 @@ class EvidenceTerms(Base):
     room: Mapped[int]
     looked_at: Mapped[datetime | None]
     owes_denial: Mapped[bool] = mapped_column(default=False, server_default=false())
+    folded_to: Mapped[int] = mapped_column(default=0, server_default=text("0"))
 
 
 class StratumRow(Base):
@@ -59,6 +61,8 @@ class BoxOutcome(Base):
     __table_args__ = (
         Index("ix_box_outcome_stratum", "stratum_id"),
         Index("ix_box_outcome_rollout_now", "rollout_id", "now", "id"),
+        Index("ix_box_outcome_rollout", "rollout_id", "id"),
+        Index("ix_box_outcome_box", "box_id"),
     )
     id: Mapped[int] = mapped_column(primary_key=True)
     rollout_id: Mapped[int] = mapped_column(ForeignKey("rollout.id"))
@@ -69,6 +73,21 @@ class BoxOutcome(Base):
     now: Mapped[str] = mapped_column(String(10))
     look_id: Mapped[int | None] = mapped_column(ForeignKey("control_look.id"))
     at: Mapped[datetime]
+
+
+class OutcomeFold(Base):
+    """The older rows of the log as one sum: what a tick would else count anew each second.
+
+    How many rows lead to *state* less how many lead away; *look_id* is 0 where there was no
+    look. Nothing but a saving: the log has it all, and ``folding.is_whole`` compares the two.
+    """
+
+    __tablename__ = "outcome_fold"
+    rollout_id: Mapped[int] = mapped_column(ForeignKey("rollout.id"), primary_key=True)
+    stratum_id: Mapped[int] = mapped_column(ForeignKey("stratum.id"), primary_key=True)
+    look_id: Mapped[int] = mapped_column(primary_key=True)
+    state: Mapped[str] = mapped_column(String(10), primary_key=True)
+    boxes: Mapped[int]
 
 
 class ControlLook(Base):

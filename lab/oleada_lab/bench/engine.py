@@ -1,0 +1,286 @@
+"""The engine of rollouts at size, on a real PostgreSQL: a wave, a tick, a halt, the memory.
+
+Boxes are rows made by SQL, but every figure is of the shipped functions: the preview, the
+start that writes down a million boxes, ticks with nothing and with news, newcomers, and the
+way from a bad verdict to the halt. A figure is the whole of what it says; of ticks it is
+the slowest one.
+"""
+
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from oleada_server import config as settings
+from oleada_server import schema
+from oleada_server.app import WITHOUT_PAGES, create_app
+from oleada_server.db import db
+from oleada_server.devices.models import Device
+from oleada_server.devices.service import record_model
+from oleada_server.releases.models import Release, ReleaseState
+from oleada_server.rollouts import newcomers, service, ticks
+from oleada_server.rollouts.evidence import folding
+from oleada_server.rollouts.evidence.spec import EvidenceSpec
+from oleada_server.rollouts.models import BoxInWave
+from oleada_server.rollouts.rules import rules_from
+from oleada_server.rollouts.spec import RolloutSpec, WaveSpec
+from oleada_server.rollouts.states import BoxState, RolloutState
+from oleada_store.keys import make_online_keys
+from oleada_wire import messages
+from oleada_wire.ids import BootId
+from oleada_wire.words import Phase, Reason
+from sqlalchemy import select, text
+
+from oleada_lab.clock import monotonic_s, now_utc
+from oleada_lab.errors import LabError
+from oleada_lab.postgres import Cluster
+
+BOXES: Final = 1_000_000
+MODEL: Final = "VX-410"
+VERSION: Final = "5.8.2"
+ACTOR: Final = "user:bench"
+TICKS: Final = 5
+NEWS: Final = 200
+"""Boxes that become good between two ticks that are measured."""
+GOAL_START_S, GOAL_TICK_S, GOAL_HALT_S = 60.0, 1.0, 1.0
+GOAL_GROWTH_BYTES: Final = 256 * 1024 * 1024
+"""What a million boxes may cost of memory beside what a small rollout needs: no list of objects."""
+MINUTE: Final = timedelta(minutes=1)
+
+
+def measure(home: Path, boxes: int = BOXES) -> dict[str, Any]:
+    """Return the figures of a rollout to *boxes* boxes.
+
+    Raises:
+        LabError: PostgreSQL is missing, or the rollout does not halt.
+    """
+    cluster = Cluster(home / "postgresql")
+    try:
+        cluster.make()
+        config = settings.load(home / "oleada", {})
+        make_online_keys(config.keys_dir)
+        app = create_app(replace(config, database_url=cluster.url), WITHOUT_PAGES)
+        with app.app_context():
+            schema.upgrade()
+            try:
+                return _measured(boxes, now_utc())
+            finally:
+                db.session.remove()
+                db.engine.dispose()
+    finally:
+        cluster.remove()
+
+
+def _measured(boxes: int, now: datetime) -> dict[str, Any]:
+    _fill(boxes, now)
+    found: dict[str, Any] = {"boxes": boxes}
+    before = _peak_bytes()
+    with _timed(found, "preview_s"):
+        preview = service.preview(_plan())
+    spec = replace(_plan(), salt=preview.salt)
+    rollout_id = service.create(spec, actor=ACTOR, now=now)
+    with _timed(found, "start_s"):
+        service.start(rollout_id, actor=ACTOR, now=now)
+    found["boxes_in_waves"] = sum(wave.boxes for wave in service.get(rollout_id).waves)
+    found["grown_bytes"] = _peak_bytes() - before
+    _advance(rollout_id, now)
+    folding.fold(rollout_id, 1)
+    found["log_rows"] = db.session.scalar(text("SELECT count(*) FROM box_outcome"))
+    now += MINUTE
+    with _timed(found, "first_tick_s"):
+        ticks.tick(now)
+    found["tick_idle_s_max"] = _slowest(lambda at: None, now)
+    found["tick_news_s_max"] = _slowest(lambda at: _good_news(rollout_id, at), now)
+    with _timed(found, "newcomers_s"):
+        newcomers.tick(now + 20 * MINUTE)
+    found |= _halt(rollout_id, now + 21 * MINUTE)
+    found["grown_bytes_in_all"] = _peak_bytes() - before
+    found["goals"] = {
+        "start_s": GOAL_START_S,
+        "tick_s": GOAL_TICK_S,
+        "halt_s": GOAL_HALT_S,
+        "grown_bytes": GOAL_GROWTH_BYTES,
+    }
+    slowest = max(found["tick_idle_s_max"], found["tick_news_s_max"])
+    found["met"] = (
+        found["start_s"] <= GOAL_START_S
+        and slowest <= GOAL_TICK_S
+        and found["verdict_to_halt_s"] <= GOAL_HALT_S
+        and found["grown_bytes_in_all"] <= GOAL_GROWTH_BYTES
+    )
+    return found
+
+
+def _plan() -> RolloutSpec:
+    waves = tuple(
+        WaveSpec(name=name, share_until=share, failed_share_max=0.10, sample_min=50, soak_s=0)
+        for name, share in (("first", 0.0005), ("all", 1.0))
+    )
+    return RolloutSpec(
+        hardware_model=MODEL,
+        version=VERSION,
+        waves=waves,
+        in_flight_max=2000,
+        evidence=EvidenceSpec(accepted_share=0.005, ripe_after_s=900),
+        rules=rules_from({"newcomers": True}),
+    )
+
+
+def _fill(boxes: int, now: datetime) -> None:
+    """Store *boxes* devices that run one of three older versions, and the release."""
+    record_model(MODEL)
+    db.session.flush()
+    pattern = Device(
+        id="VX41PATTERN0", serial="pattern", hardware_model=MODEL, zone="UTC", enrolled_at=now,
+        first_seen_at=now, last_seen_at=now, security_version=1, connected=True,
+    )  # fmt: skip
+    db.session.add(pattern)
+    db.session.flush()
+    own = {
+        "id": "'VX41' || lpad(n::text, 8, '0')",
+        "serial": "'SN' || n",
+        "region": "(ARRAY['Brno', 'Praha', 'Valencia'])[1 + n % 3]",
+        "zone": "(ARRAY['Europe/Prague', 'Europe/Madrid'])[1 + n % 2]",
+        "version": "(ARRAY['5.8.0', '5.8.1', '5.7.9'])[1 + n % 3]",
+    }
+    names = [column.name for column in Device.__table__.columns]
+    values = ", ".join(own.get(name, f"device.{name}") for name in names)
+    db.session.execute(
+        text(
+            f"INSERT INTO device ({', '.join(names)}) SELECT {values} FROM device,"  # noqa: S608 - our own names
+            " generate_series(0, :last) AS n WHERE device.id = :pattern"
+        ),
+        {"last": boxes - 1, "pattern": pattern.id},
+    )
+    db.session.delete(pattern)
+    db.session.add(
+        Release(
+            hardware_model=MODEL, version=VERSION, security_version=1, min_version=None,
+            target_path=f"{MODEL}/{VERSION}.img", sha256="5a" * 32, size_bytes=200_000_000,
+            provides=[], fixes=[], notes={"en": "For a measurement."}, signed_by=["00" * 32],
+            state=ReleaseState.PUBLISHED, published_at=now, published_by=ACTOR,
+        )
+    )  # fmt: skip
+    db.session.commit()
+    _analyse()
+
+
+def _advance(rollout_id: int, now: datetime) -> None:
+    """Bring the rollout to where it is longest: most boxes are good, each with its log rows.
+
+    The last wave is open; 2,000 of it are at work, the rest holds an assignment.
+    """
+    last = service.get(rollout_id).waves[-1].id
+    statements = (
+        "UPDATE wave SET state = 'passed', soak_from = :at, passed_at = :at, opened_at = :at"
+        " WHERE rollout_id = :rollout",
+        "UPDATE wave SET state = 'open', soak_from = NULL, passed_at = NULL WHERE id = :last",
+        "UPDATE box_in_wave SET state = 'assigned', attempt = 1, assigned_at = :at,"
+        " assignment_expires_at = :later, deadline_at = :later WHERE rollout_id = :rollout",
+        "UPDATE box_in_wave SET state = 'updated', counted = 'good', assignment_expires_at = NULL,"
+        " deadline_at = NULL, armed_at = :at, ended_at = :at"
+        " WHERE rollout_id = :rollout AND (wave_id <> :last OR id % 10 < 6)",
+        "UPDATE box_in_wave SET state = 'checking', counted = 'open', armed_at = :at,"
+        " lease_expires_at = :later WHERE id IN (SELECT id FROM box_in_wave WHERE"
+        " rollout_id = :rollout AND state = 'assigned' ORDER BY id LIMIT 2000)",
+        "INSERT INTO box_outcome (rollout_id, stratum_id, box_id, attempt, was, now, at)"
+        " SELECT b.rollout_id, s.id, b.id, 1, NULL, 'open', :at FROM box_in_wave b JOIN stratum s"
+        " ON s.rollout_id = b.rollout_id AND s.version = b.version_before"
+        " WHERE b.rollout_id = :rollout AND b.counted IS NOT NULL",
+        "INSERT INTO box_outcome (rollout_id, stratum_id, box_id, attempt, was, now, at)"
+        " SELECT rollout_id, stratum_id, box_id, 1, 'open', 'good', :at FROM box_outcome o"
+        " WHERE rollout_id = :rollout AND EXISTS (SELECT 1 FROM box_in_wave b"
+        " WHERE b.id = o.box_id AND b.counted = 'good')",
+    )
+    values = {"at": now, "later": now + timedelta(days=7), "rollout": rollout_id, "last": last}
+    for statement in statements:
+        names = {name: value for name, value in values.items() if f":{name}" in statement}
+        db.session.execute(text(statement), names)
+    db.session.commit()
+    _analyse()
+
+
+def _analyse() -> None:
+    """Do what the database does by itself in the minutes after so many rows have changed."""
+    with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM ANALYZE"))
+
+
+def _slowest(news: Callable[[datetime], None], now: datetime) -> float:
+    """Return how long the slowest of some ticks takes, each after its *news*."""
+    took = []
+    for number in range(TICKS):
+        at = now + number * timedelta(seconds=1)
+        news(at)
+        begun_s = monotonic_s()
+        ticks.tick(at)
+        took.append(monotonic_s() - begun_s)
+    return round(max(took), 3)
+
+
+def _good_news(rollout_id: int, now: datetime) -> None:
+    """Let boxes in their trial say that they are updated, and their trial be ripe at once."""
+    for box_id, device_id in _on_trial(rollout_id, NEWS):
+        service.record_report(device_id, _verdict(box_id, is_bad=False), now)
+    ripe = "UPDATE box_in_wave SET ripe_at = :at WHERE rollout_id = :rollout AND counted = 'open'"
+    db.session.execute(text(f"{ripe} AND state = 'updated'"), {"at": now, "rollout": rollout_id})
+    db.session.commit()
+
+
+def _halt(rollout_id: int, now: datetime) -> dict[str, Any]:
+    """Let boxes fail one by one, with a tick after each; return how long the last took."""
+    waiting = _on_trial(rollout_id, 1000)
+    for number, (box_id, device_id) in enumerate(waiting, start=1):
+        begun_s = monotonic_s()
+        service.record_report(device_id, _verdict(box_id, is_bad=True), now)
+        db.session.commit()
+        recorded_s = monotonic_s() - begun_s
+        if number < 100 and number % 10:
+            continue  # between looks: a look after each would only repeat the figure
+        ticks.tick(now)
+        took_s = monotonic_s() - begun_s
+        if service.get(rollout_id).state == RolloutState.HALTED:
+            return {
+                "failed_until_halt": number,
+                "report_s": round(recorded_s, 4),
+                "verdict_to_halt_s": round(took_s, 3),
+            }
+        db.session.rollback()
+    raise LabError("The rollout does not halt.")
+
+
+def _on_trial(rollout_id: int, most: int) -> list[tuple[int, str]]:
+    query = select(BoxInWave.id, BoxInWave.device_id).where(
+        BoxInWave.rollout_id == rollout_id, BoxInWave.state == BoxState.CHECKING
+    )
+    found = db.session.execute(query.order_by(BoxInWave.id).limit(most)).all()
+    db.session.rollback()
+    return [(row[0], row[1]) for row in found]
+
+
+def _verdict(box_id: int, *, is_bad: bool) -> messages.Report:
+    return messages.Report(
+        header=messages.Header(f"{box_id:032x}", 0, BootId(1, "0badcafe"), 1),
+        assignment_id=f"AS-{box_id}",
+        attempt=1,
+        step=9,
+        phase=Phase.ROLLED_BACK if is_bad else Phase.UPDATED,
+        version="5.8.1" if is_bad else VERSION,
+        running_slot="A",
+        reason=Reason.HEALTH_CHECK if is_bad else None,
+    )
+
+
+@contextmanager
+def _timed(into: dict[str, Any], name: str) -> Iterator[None]:
+    begun_s = monotonic_s()
+    yield
+    into[name] = round(monotonic_s() - begun_s, 3)
+
+
+def _peak_bytes() -> int:
+    """Return the most memory that this process ever had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
