@@ -13,10 +13,11 @@ Rules that hold whatever happens (docs/explanation/rollouts.md says why):
 """
 
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from fractions import Fraction
+from functools import lru_cache
 
 from oleada_server.rollouts.evidence import judge
 from oleada_server.rollouts.evidence.judge import Evidence
@@ -52,7 +53,7 @@ class Tally:
     gone: int = 0
 
     def __post_init__(self) -> None:
-        if min(astuple(self)) < 0:
+        if min(getattr(self, name) for name in self.__slots__) < 0:
             raise ImpossibleFactsError(f"a wave can not have fewer than no boxes: {self}")
 
     @property
@@ -174,8 +175,7 @@ class RolloutFacts:
         opened = [wave.state is not WaveState.WAITING for wave in self.waves]
         if sorted(opened, reverse=True) != opened:
             raise ImpossibleFactsError("a wave is open before the one in front of it")
-        before_last = [wave.state for wave in self.waves[: max(sum(opened) - 1, 0)]]
-        if any(state is not WaveState.PASSED for state in before_last):
+        if any(w.state is not WaveState.PASSED for w in self.waves[: max(sum(opened) - 1, 0)]):
             raise ImpossibleFactsError("a wave is open while the one in front has not passed")
         if self.state in MOVING and any(wave.state is WaveState.HALTED for wave in self.waves):
             raise ImpossibleFactsError(f"a wave has halted, but the rollout is {self.state}")
@@ -316,8 +316,7 @@ def _judge(wave: WaveFacts, evidence: Evidence | None, now: datetime) -> Decisio
     if not _has_succeeded(wave):
         if wave.state is WaveState.HELD:
             return OpenWave(wave.position)
-        tally = wave.tally
-        return Wait(f"wave {wave.position}: {tally.good} of {tally.boxes} are updated")
+        return Wait(f"wave {wave.position}: {wave.tally.good} of {wave.tally.boxes} are updated")
     if wave.soak_from is None:
         return StartSoak(wave.position)
     soaked_at = wave.soak_from + wave.limits.soak
@@ -353,7 +352,7 @@ def _not_proven(wave: WaveFacts, evidence: Evidence) -> str | None:
     if judge.judge(evidence).asks:
         return f"wave {wave.position}: {judge.unwatched(evidence)}"
     is_open = wave.tally.pending > 0 or wave.unripe > 0
-    if is_open or _needs_no_proof(wave) or judge.is_proven(evidence):
+    if is_open or _needs_no_proof(wave) or judge.is_ruled_out(evidence):
         return None
     return f"wave {wave.position} is undecided: {judge.undecided(evidence)}"
 
@@ -390,6 +389,7 @@ def _has_sample(wave: WaveFacts) -> bool:
     return tally.judged >= wave.limits.sample_min or tally.pending == 0
 
 
+@lru_cache(maxsize=256)
 def exact(share: float) -> Fraction:
     """Return *share* as the decimal that a person typed: 0.07 of 100 is 7, not 7.000…1."""
     return Fraction(str(share))

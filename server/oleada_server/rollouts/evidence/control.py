@@ -1,15 +1,16 @@
 """Updated boxes beside boxes of the same hours that were not: is something more frequent?
 
 Events are bad device-hours (a crash, an unexpected restart, darkness, a key figure out of
-its limits; at most one for each box and hour). If nothing has changed, an event falls on an
-updated box with the updated boxes' part of the exposure, whatever the hour does to both;
-so no daily rhythm can fool it, which a comparison with last week could (Turner, Ly &
-Grünwald 2024, arXiv 2106.02693).
+its limits; of each kind at most one for each box and hour). If nothing has changed, an
+event falls on an updated box with the updated boxes' part of the exposure, whatever the
+hour does to both; so no daily rhythm can fool it, which a comparison with last week could
+(Turner, Ly & Grünwald 2024, arXiv 2106.02693).
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from oleada_server.rollouts.evidence.eprocess import NoSuchCountError, log_mean
@@ -20,12 +21,16 @@ RATIOS: Final = (1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
 
 @dataclass(frozen=True, slots=True)
 class Hour:
-    """One hour of both arms, in device-hours, each from 0; bad ones are among them."""
+    """One hour of both arms, in device-hours, each from 0; bad ones are among them.
+
+    *kind* is what made them bad; each kind that is watched has an hour for every hour.
+    """
 
     updated: int
     updated_bad: int
     control: int
     control_bad: int
+    kind: str = ""
 
     def __post_init__(self) -> None:
         if not (0 <= self.updated_bad <= self.updated and 0 <= self.control_bad <= self.control):
@@ -48,6 +53,18 @@ def log_e(hours: Sequence[Hour], tolerated: float = 1.0) -> float:
         raise NoSuchCountError(f"a tolerance of {tolerated} is less than once the usual rate")
     heard = [hour for hour in hours if hour.updated and hour.control]
     return log_mean([_log_ratio(heard, ratio, tolerated) for ratio in RATIOS])
+
+
+@lru_cache(maxsize=8)
+def log_e_of_kinds(hours: tuple[Hour, ...], tolerated: float) -> float:
+    """Return ln of the mean E of the kinds in *hours*; 0.0 of no hours.
+
+    Kinds are apart because a common one, such as plugs that are pulled at night, would
+    drown a rare one, such as restarts.
+    """
+    kinds = sorted({hour.kind for hour in hours})
+    apart = [log_e([hour for hour in hours if hour.kind == kind], tolerated) for kind in kinds]
+    return log_mean(apart) if apart else 0.0
 
 
 def _log_ratio(hours: Sequence[Hour], ratio: float, tolerated: float) -> float:

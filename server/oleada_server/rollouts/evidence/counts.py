@@ -37,7 +37,7 @@ class Counted(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The boxes of a rollout that ran one version before; *number* from 1."""
+    """The boxes of a rollout that ran one version before; the log calls them *number*."""
 
     number: int
     version: str

@@ -143,7 +143,7 @@ class Evidence:
     @property
     def log_e_beside(self) -> float:
         """Return ln E that updated boxes have more bad hours than those that wait."""
-        return 0.0 if self.hours is None else control.log_e(self.hours, TOLERATED)
+        return 0.0 if self.hours is None else control.log_e_of_kinds(self.hours, TOLERATED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +227,12 @@ def log_e_over(strata: Sequence[Stratum], planned: int, terms: Terms) -> float:
 
 
 def is_proven(evidence: Evidence) -> bool:
-    """Return whether more than the allowed share of bad boxes is ruled out, and nothing smells.
+    """Return whether a gate may open: trials prove it good, and no hour since smells."""
+    return is_ruled_out(evidence) and judge(evidence).log_e_beside < DOUBTFUL
+
+
+def is_ruled_out(evidence: Evidence) -> bool:
+    """Return whether trials rule out more than the allowed share of bad boxes, and none smells.
 
     Silent boxes count as bad here, because nothing that is silent is ever green; but what
     surely went dark beside them is no harm of the release.
@@ -238,8 +243,7 @@ def is_proven(evidence: Evidence) -> bool:
     usual = sum(look.boxes * look.dark_least for look in total.looks) / max(ended, 1)
     if not bounds.is_below(harmed, ended, min(terms.bad_share_max + usual, 0.99), terms.doubt):
         return False
-    found = judge(evidence)
-    return max(found.log_e, found.log_e_beside) < DOUBTFUL
+    return judge(evidence).log_e < DOUBTFUL
 
 
 def sample_needed(terms: Terms) -> int:
@@ -268,11 +272,18 @@ def harm(evidence: Evidence, names: Sequence[str]) -> str:
 
 
 def _hours_in_words(hours: Sequence[Hour]) -> str:
-    updated, bad = sum(one.updated for one in hours), sum(one.updated_bad for one in hours)
-    control, usual = sum(one.control for one in hours), sum(one.control_bad for one in hours)
+    """Return the counts of the kind of hours that speaks most against the release."""
+    kinds = sorted({hour.kind for hour in hours})
+    apart = {kind: [hour for hour in hours if hour.kind == kind] for kind in kinds}
+    worst = max(kinds, key=lambda kind: control.log_e(apart[kind], TOLERATED))
+    updated, bad, waiting, usual = (
+        sum(getattr(hour, name) for hour in apart[worst])
+        for name in ("updated", "updated_bad", "control", "control_bad")
+    )
+    word = f"{worst}: " if worst else ""
     return (
-        f"{bad} of {updated} hours of updated boxes were bad, and {usual} of {control} of those "
-        "that wait"
+        f"{word}{bad} of {updated} hours of updated boxes were bad, and {usual} of {waiting} "
+        "of those that wait"
     )
 
 

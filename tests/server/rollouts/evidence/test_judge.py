@@ -2,13 +2,14 @@
 
 import math
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from oleada_server.rollouts.evidence.control import Hour
-from oleada_server.rollouts.evidence.eprocess import NoSuchCountError
+from oleada_server.rollouts.evidence.control import Hour, log_e
+from oleada_server.rollouts.evidence.eprocess import NoSuchCountError, log_mean
 from oleada_server.rollouts.evidence.judge import (
     Evidence,
     Matured,
@@ -22,6 +23,16 @@ from oleada_server.rollouts.evidence.judge import (
     sample_needed,
 )
 from oleada_server.rollouts.evidence.slow_start import DOUBTFUL, TRICKLE, room
+from oleada_server.rollouts.plan import (
+    Limits,
+    PassWave,
+    RolloutFacts,
+    Tally,
+    Wait,
+    WaveFacts,
+    decide,
+)
+from oleada_server.rollouts.states import RolloutState, WaveState
 
 TERMS = Terms()
 
@@ -242,3 +253,29 @@ def test_doubtful_hours_leave_a_trickle_and_open_no_gate() -> None:
     assert found.room == TRICKLE
     assert is_proven(of(proven, hours=hours(2, 4)))
     assert not is_proven(doubtful)
+
+
+def test_a_rare_kind_of_bad_hour_is_not_drowned_by_a_common_one() -> None:
+    rare = (Hour(1000, 4, 2000, 2, "restart"),) * 24
+    common = (Hour(1000, 100, 2000, 200, "dark"),) * 24
+
+    found = of(one(begun=1000, good=1000), hours=rare + common)
+
+    assert judge(found).halts_all
+    assert harm(found, ()).startswith("the evidence speaks against it: restart: 96 of 24000 hours")
+    assert judge(found).log_e_beside == pytest.approx(
+        log_mean([log_e(rare, 1.2), log_e(common, 1.2)])
+    )
+
+
+def test_a_wave_whose_soak_is_over_waits_while_its_hours_are_doubtful() -> None:
+    proven, now = one(begun=100, good=100), datetime(2026, 11, 22, tzinfo=UTC)
+    limits = Limits(0.9, 1.0, 1.0, 1, timedelta(hours=1))
+    wave = WaveFacts(1, WaveState.SOAKING, Tally(good=100), limits, soak_from=now)
+    calm = RolloutFacts(RolloutState.RUNNING, (wave,), evidence=of(proven, hours=hours(2, 4)))
+    doubtful = replace(calm, evidence=of(proven, hours=hours(4, 2, number=5)))
+
+    assert decide(calm, now + timedelta(hours=1)) == PassWave(1)
+    assert decide(doubtful, now + timedelta(hours=1)) == Wait(
+        "wave 1: the evidence does not prove it good yet"
+    )
