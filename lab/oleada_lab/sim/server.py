@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 from typing import Any, Final, assert_never
 
 from oleada_server.rollouts import plan, plan_box
+from oleada_server.rollouts.choosing import share_parts
 from oleada_server.rollouts.plan import RolloutFacts, WaveFacts
 from oleada_server.rollouts.plan_box import BoxFacts, Granted, LeaseFacts, Moved, ReportFacts
-from oleada_server.rollouts.preview import share_parts
 from oleada_server.rollouts.states import (
     IN_FLIGHT,
     PENDING,

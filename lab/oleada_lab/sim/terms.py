@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from oleada_server.clock import to_ms
+from oleada_server.rollouts.choosing import share_parts
 from oleada_server.rollouts.plan import Limits
 from oleada_server.rollouts.plan_box import RETRY_AFTER_S_MAX, Granted, NotNow
-from oleada_server.rollouts.preview import share_parts
 from oleada_wire.cohort import place
 from oleada_wire.messages import Assignment, Header, Lease, LeaseRequest, Window
 

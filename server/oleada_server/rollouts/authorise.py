@@ -21,8 +21,8 @@ from oleada_server.db import db
 from oleada_server.devices.sequences import raise_assignment_seqs
 from oleada_server.messaging import service as messaging
 from oleada_server.releases.models import Release
+from oleada_server.rollouts.choosing import share_parts
 from oleada_server.rollouts.models import Rollout, Wave
-from oleada_server.rollouts.preview import share_parts
 from oleada_server.rollouts.rows import lock_model
 from oleada_server.rollouts.states import RolloutState, WaveState
 

@@ -3,29 +3,31 @@
 Takes part in its caller's transaction, except :func:`settled`, which ends it.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from oleada_wire.cohort import merkle_root
-from sqlalchemy import insert
 
 from oleada_server.audit import service as audit
-from oleada_server.db import chunks, db
+from oleada_server.db import TIME_TEXT, chunks, db, run_on_rows, time_text
 from oleada_server.releases.models import Release, ReleaseState
 from oleada_server.rollouts import preview as previews
 from oleada_server.rollouts import rows, signatures, ticks
 from oleada_server.rollouts.advance import advance
+from oleada_server.rollouts.choosing import Member
 from oleada_server.rollouts.errors import (
     EmptyWaveError,
     ReleaseWithdrawnError,
     RolloutStateError,
 )
 from oleada_server.rollouts.evidence import ledger
-from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
-from oleada_server.rollouts.preview import Member, Membership
+from oleada_server.rollouts.models import Rollout, Wave
 from oleada_server.rollouts.reading import spec_of
 from oleada_server.rollouts.states import BoxState, RolloutState
+
+WRITE_AT_ONCE: Final = 5000
 
 
 def demand_published(release: Release) -> None:
@@ -65,7 +67,7 @@ def begin(
     was = RolloutState(rollout.state)
     rows.lock_model(rollout.release.hardware_model)
     demand_published(rollout.release)
-    freeze(rollout, previews.membership(spec_of(rollout), rollout.release, [rollout.salt]), now)
+    freeze(rollout, previews.Covered(spec_of(rollout).waves, rollout.release, [rollout.salt]), now)
     ledger.begin(rollout.id)
     signatures.record_requests(rollout, now)
     run_or_schedule(rollout, now)
@@ -83,34 +85,51 @@ def run_or_schedule(rollout: Rollout, now: datetime) -> None:
         rollout.started_at = rollout.started_at or now
 
 
-def freeze(rollout: Rollout, found: Membership, now: datetime) -> None:
-    """Write down which boxes each wave covers; from here on the fleet may change."""
-    for wave, members in zip(rollout.waves, found.waves, strict=True):
-        if not members:
+def freeze(rollout: Rollout, covered: previews.Covered, now: datetime) -> None:
+    """Write down which boxes each wave covers; from here on the fleet may change.
+
+    Boxes are written as they are read: a million of them need no more memory than a few.
+    """
+    waves = list(rollout.waves)
+    listed: dict[int, list[str]] = {
+        at: [] for at, wave in enumerate(waves) if wave.share_until is None
+    }
+    sizes: Counter[int] = Counter()
+    for chunk in chunks(covered.members(), WRITE_AT_ONCE):
+        _write_boxes(rollout, [(waves[at], member) for at, member in chunk], now)
+        sizes.update(at for at, _ in chunk)
+        for at, member in chunk:
+            if at in listed:
+                listed[at].append(member.device_id)
+    for at, wave in enumerate(waves):
+        if not sizes[at]:
             raise EmptyWaveError(wave.position, wave.name)
-        wave.boxes = len(members)
-        if wave.share_until is None:
-            wave.merkle_root = merkle_root([member.device_id for member in members])
-        add_boxes(rollout, wave, members, now)
+        wave.boxes = sizes[at]
+        if at in listed:
+            wave.merkle_root = merkle_root(listed[at])
 
 
 def add_boxes(rollout: Rollout, wave: Wave, members: Sequence[Member], now: datetime) -> None:
     """Write down that *members* are in *wave* and wait for it."""
-    for chunk in chunks(members):
-        db.session.execute(
-            insert(BoxInWave),
-            [
-                {
-                    "rollout_id": rollout.id,
-                    "wave_id": wave.id,
-                    "device_id": member.device_id,
-                    "state": BoxState.QUEUED,
-                    "version_before": member.version,
-                    "changed_at": now,
-                }
-                for member in chunk
-            ],
-        )
+    for chunk in chunks(members, WRITE_AT_ONCE):
+        _write_boxes(rollout, [(wave, member) for member in chunk], now)
+
+
+def _write_boxes(rollout: Rollout, boxes: Sequence[tuple[Wave, Member]], now: datetime) -> None:
+    db.session.flush()
+    at = time_text(now)
+    run_on_rows(
+        "INSERT INTO box_in_wave (rollout_id, wave_id, device_id, state, attempt, step,"
+        " version_before, done_bytes, changed_at)"
+        " SELECT rollout_id, wave_id, device_id, state, 0, 0, version, 0, at FROM new",
+        {"rollout_id": "integer", "wave_id": "integer", "device_id": "text", "state": "text",
+         "version": "text", "at": TIME_TEXT},
+        [
+            {"rollout_id": rollout.id, "wave_id": wave.id, "device_id": member.device_id,
+             "state": str(BoxState.QUEUED), "version": member.version, "at": at}
+            for wave, member in boxes
+        ],
+    )  # fmt: skip
 
 
 def record(

@@ -18,12 +18,12 @@ from oleada_server.audit import service as audit
 from oleada_server.db import db, read_only
 from oleada_server.rollouts import deeds, preview, rows, rules, signatures
 from oleada_server.rollouts.advance import ACTOR
+from oleada_server.rollouts.choosing import Member, share_parts
 from oleada_server.rollouts.cover import matches
 from oleada_server.rollouts.eligible import why_not
 from oleada_server.rollouts.errors import NoSuchGroupError
-from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
+from oleada_server.rollouts.models import Rollout, Wave
 from oleada_server.rollouts.plan import ImpossibleFactsError
-from oleada_server.rollouts.preview import Member, share_parts
 from oleada_server.rollouts.reading import spec_of
 from oleada_server.rollouts.spec import WAVES_MAX, WaveSpec
 from oleada_server.rollouts.states import RolloutState, WaveState
@@ -76,14 +76,11 @@ def _is_due(rollout: Rollout, now: datetime) -> bool:
 def _newcomers(rollout: Rollout) -> dict[int, list[Member]]:
     """Return who may join, by the position of the wave; 0 for a wave of their own."""
     spec, needs = spec_of(rollout), preview.needs_of(rollout.release)
-    mine = set(
-        db.session.scalars(select(BoxInWave.device_id).where(BoxInWave.rollout_id == rollout.id))
-    )
     found: dict[int, list[Member]] = {}
     try:
         named = preview.named_groups(spec.waves)
-        for box in preview.candidates(rollout.release.hardware_model, named):
-            if box.device_id in mine or why_not(box, needs) is not None:
+        for box in preview.candidates(rollout.release.hardware_model, named, outside=rollout.id):
+            if why_not(box, needs) is not None:
                 continue
             member = Member(box.device_id, box.kind)
             position = _wave_for(member, spec.waves, rollout)

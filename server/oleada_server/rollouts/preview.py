@@ -4,14 +4,11 @@ The preview and the start of a rollout call the same function, so what a person 
 shown is what is stored, as long as the fleet and the salt are the same.
 """
 
-import hashlib
-import heapq
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
-from oleada_wire.cohort import SHARE_PARTS, place
 from oleada_wire.version import version_key
 from sqlalchemy import func, select
 
@@ -19,7 +16,8 @@ from oleada_server.db import db
 from oleada_server.devices.models import Device
 from oleada_server.releases.models import Release, ReleaseState
 from oleada_server.rollouts import groups
-from oleada_server.rollouts.cover import BoxKind, matches
+from oleada_server.rollouts.choosing import Member, chooser, evenest
+from oleada_server.rollouts.cover import BoxKind
 from oleada_server.rollouts.eligible import (
     MATTER_OF_PLANNING,
     Candidate,
@@ -28,40 +26,72 @@ from oleada_server.rollouts.eligible import (
     failing,
 )
 from oleada_server.rollouts.models import BoxInWave, Rollout
-from oleada_server.rollouts.plan import exact
 from oleada_server.rollouts.spec import RolloutSpec, WaveSpec
 from oleada_server.rollouts.states import OPEN_ROLLOUTS
 
-__all__ = ["LeftOut", "Member", "Membership", "Preview", "WavePreview", "membership", "shown"]
+__all__ = ["Covered", "LeftOut", "Preview", "Tally", "WavePreview", "shown"]
 
+READ_AT_ONCE: Final = 5000
 SALT_TRIAL_BOXES_MAX: Final = 2000
 """Up to this fleet the best of the drawn salts is taken; beyond it chance is even enough."""
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A box that a wave covers."""
+@dataclass(slots=True)
+class Tally:
+    """What a walk over the boxes of a model has counted.
 
-    device_id: str
-    kind: BoxKind
-
-    @property
-    def version(self) -> str:
-        """Return the version that it runs before."""
-        return self.kind.version or ""
-
-
-@dataclass(frozen=True, slots=True)
-class Membership:
-    """What a plan covers: one tuple of members for each wave, sorted by device id.
-
-    *gains* counts, for each reason, the boxes that nothing else keeps out.
+    *left_out* counts boxes by the first reason, *gains* those that nothing else keeps out.
     """
 
-    salt: str
-    waves: tuple[tuple[Member, ...], ...]
-    left_out: dict[LeftOut, int]
-    gains: dict[LeftOut, int]
+    left_out: Counter[LeftOut] = field(default_factory=Counter)
+    gains: Counter[LeftOut] = field(default_factory=Counter)
+
+
+class Covered:
+    """Which boxes a plan covers now: walked over when it is asked for, never held as a whole.
+
+    Args:
+        waves: As planned.
+        release: What they are to get.
+        salts: The first is taken; in a small fleet that has none yet, the evenest.
+
+    Raises:
+        NoSuchGroupError: A wave names a group that is not there.
+    """
+
+    def __init__(self, waves: Sequence[WaveSpec], release: Release, salts: Sequence[str]) -> None:
+        self._needs, self._model = needs_of(release), release.hardware_model
+        self._named = named_groups(waves)
+        self.salt = salts[0]
+        if len(salts) > 1 and _is_small(self._model):
+            self.salt = evenest(waves, list(self.eligible()), salts)
+        self._wave_of = chooser(waves, self.salt, self.eligible)
+
+    def eligible(self, tally: Tally | None = None) -> Iterator[Member]:
+        """Yield every box that may have the release, by id; *tally* counts the others."""
+        known: dict[object, tuple[list[LeftOut], BoxKind]] = {}
+        for one in candidates(self._model, self._named):
+            key = (one.kind, one.security_version, one.claimed_by is None, one.is_revoked)
+            found = known.get(key)
+            if found is None:
+                found = known[key] = (list(failing(one, self._needs)), one.kind)
+            reasons, kind = found
+            if not reasons:
+                yield Member(one.device_id, kind)
+            elif tally is not None:
+                tally.left_out[reasons[0]] += 1
+                if len(reasons) == 1 and reasons[0] in MATTER_OF_PLANNING:
+                    tally.gains[reasons[0]] += 1
+
+    def members(self, tally: Tally | None = None) -> Iterator[tuple[int, Member]]:
+        """Yield each box that is covered with the place of its wave, from 0; by id."""
+        for member in self.eligible(tally):
+            at = self._wave_of(member)
+            if at is not None:
+                yield at, member
+            elif tally is not None:
+                tally.left_out[LeftOut.NO_WAVE] += 1
+                tally.gains[LeftOut.NO_WAVE] += 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,54 +123,33 @@ class Preview:
     gains: dict[LeftOut, int]
 
 
-def membership(spec: RolloutSpec, release: Release, salts: Sequence[str]) -> Membership:
-    """Return which boxes *spec* covers now; the salt is *spec*'s or the evenest of *salts*.
+def shown(spec: RolloutSpec, release: Release, salts: Sequence[str]) -> Preview:
+    """Return what *spec* covers, as a person is shown it; the salt is *spec*'s or one of *salts*.
 
     Raises:
         NoSuchGroupError: A wave names a group that is not there.
     """
-    needs = needs_of(release)
-    left_out: Counter[LeftOut] = Counter()
-    gains: Counter[LeftOut] = Counter()
-    eligible = []
-    for candidate in candidates(release.hardware_model, named_groups(spec.waves)):
-        if reasons := list(failing(candidate, needs)):
-            left_out[reasons[0]] += 1
-            if len(reasons) == 1 and reasons[0] in MATTER_OF_PLANNING:
-                gains[reasons[0]] += 1
-        else:
-            eligible.append(Member(candidate.device_id, candidate.kind))
-    listed = {device_id for wave in spec.waves for device_id in wave.device_ids or ()}
-    left_out[LeftOut.OTHER_MODEL] = len(listed - _of_model(listed, release.hardware_model))
-    salt = spec.salt or _evenest(spec.waves, eligible, salts)
-    waves = _sorted_into(spec.waves, eligible, salt)
-    left_out[LeftOut.NO_WAVE] = gains[LeftOut.NO_WAVE] = len(eligible) - sum(map(len, waves))
-    return Membership(
-        salt,
-        waves,
-        {reason: n for reason, n in left_out.items() if n},
-        {reason: n for reason, n in gains.items() if n},
-    )
-
-
-def shown(spec: RolloutSpec, release: Release, found: Membership) -> Preview:
-    """Return *found* as a person is shown it."""
-    waves = tuple(
-        WavePreview(wave.name, len(members), dict(Counter(m.version for m in members)))
-        for wave, members in zip(spec.waves, found.waves, strict=True)
-    )
-    kinds = [member.kind for members in found.waves for member in members]
+    covered = Covered(spec.waves, release, [spec.salt] if spec.salt else salts)
+    tally = Tally()
+    kinds: list[Counter[BoxKind]] = [Counter() for _ in spec.waves]
+    for at, member in covered.members(tally):
+        kinds[at][member.kind] += 1
+    tally.left_out[LeftOut.OTHER_MODEL] = _strangers(spec.waves, release.hardware_model)
+    together = sum(kinds, Counter())
     return Preview(
         release.hardware_model,
         release.version,
         release.size_bytes,
-        found.salt,
-        waves,
-        found.left_out,
-        sum(wave.boxes for wave in waves),
-        dict(Counter(kind.zone or "UTC" for kind in kinds)),
-        dict(Counter(kind.region or "" for kind in kinds)),
-        found.gains,
+        covered.salt,
+        tuple(
+            WavePreview(wave.name, found.total(), _by(found, lambda kind: kind.version))
+            for wave, found in zip(spec.waves, kinds, strict=True)
+        ),
+        _counted(tally.left_out),
+        together.total(),
+        _by(together, lambda kind: kind.zone or "UTC"),
+        _by(together, lambda kind: kind.region),
+        _counted(tally.gains),
     )
 
 
@@ -169,9 +178,16 @@ def named_groups(waves: Sequence[WaveSpec]) -> frozenset[str]:
 
 
 def candidates(
-    hardware_model: str, named: frozenset[str], device_id: str | None = None
+    hardware_model: str,
+    named: frozenset[str],
+    device_id: str | None = None,
+    *,
+    outside: int | None = None,
 ) -> Iterator[Candidate]:
     """Yield every box of a model by id, or the one of *device_id*, with its *named* groups.
+
+    They come from the database as they are asked for. *outside* is a rollout whose boxes
+    are not among them.
 
     Raises:
         NoSuchGroupError: One of *named* is not there.
@@ -192,8 +208,14 @@ def candidates(
     )  # fmt: skip
     if device_id is not None:
         query = query.where(Device.id == device_id)
+    if outside is not None:
+        mine = select(BoxInWave.device_id).where(
+            BoxInWave.rollout_id == outside, BoxInWave.device_id == Device.id
+        )
+        query = query.where(~mine.exists())
     of_groups = groups.reader(named, device_id)
-    for row in db.session.execute(query):
+    rows = db.session.execute(query, execution_options={"yield_per": READ_AT_ONCE})
+    for row in rows:
         found_id, version, zone, region, provides, security_version, claimed, revoked_at = row
         told = frozenset(provides) if provides else _NOTHING
         kind = BoxKind(region=region, version=version, zone=zone, provides=told)
@@ -211,63 +233,24 @@ def _of_model(device_ids: set[str], hardware_model: str) -> set[str]:
     return device_ids & set(db.session.scalars(query))
 
 
-def _sorted_into(
-    waves: Sequence[WaveSpec], eligible: Sequence[Member], salt: str
-) -> tuple[tuple[Member, ...], ...]:
-    """Return the members of each wave; a box is in the first wave that covers it."""
-    found = []
-    left: Sequence[Member] = eligible
-    for wave in waves:
-        members = _chosen(wave, left, salt)
-        found.append(tuple(members))
-        if members:
-            taken = {member.device_id for member in members}
-            left = [member for member in left if member.device_id not in taken]
-    return tuple(found)
+def _strangers(waves: Sequence[WaveSpec], hardware_model: str) -> int:
+    """Return how many boxes that *waves* list are unknown, or of another model."""
+    listed = {device_id for wave in waves for device_id in wave.device_ids or ()}
+    return len(listed - _of_model(listed, hardware_model))
 
 
-def _chosen(wave: WaveSpec, left: Sequence[Member], salt: str) -> Sequence[Member]:
-    """Return those of *left* that *wave* takes, by device id."""
-    if wave.share_until is not None:
-        parts = share_parts(wave.share_until)
-        return [member for member in left if place(salt, member.device_id) < parts]
-    if wave.device_ids is not None:
-        listed = frozenset(wave.device_ids)
-        return [member for member in left if member.device_id in listed]
-    where = wave.where
-    members = left if where is None else [one for one in left if matches(where, one.kind)]
-    if wave.count is None or len(members) <= wave.count:
-        return members
-    drawn = heapq.nsmallest(wave.count, members, key=lambda one: _draw(salt, one.device_id))
-    return sorted(drawn, key=lambda one: one.device_id)
+def _is_small(hardware_model: str) -> bool:
+    query = select(Device.id).where(Device.hardware_model == hardware_model)
+    return db.session.scalar(query.offset(SALT_TRIAL_BOXES_MAX).limit(1)) is None
 
 
-def _draw(salt: str, device_id: str) -> bytes:
-    """Return what orders boxes that are drawn by number; finer than a place, and another order."""
-    return hashlib.sha256(f"{salt}\x00count\x00{device_id}".encode()).digest()
+def _by(kinds: Counter[BoxKind], name: Callable[[BoxKind], str | None]) -> dict[str, int]:
+    found: Counter[str] = Counter()
+    for kind, boxes in kinds.items():
+        found[name(kind) or ""] += boxes
+    return dict(found)
 
 
-def share_parts(share_until: float | None) -> int:
-    """Return a cumulative share as the wire carries it: 0 to 10 000, 0 for a list."""
-    return 0 if share_until is None else int(exact(share_until) * SHARE_PARTS)
-
-
-def _evenest(waves: Sequence[WaveSpec], eligible: Sequence[Member], salts: Sequence[str]) -> str:
-    """Return the salt under which the waves come out closest to their shares.
-
-    In a small fleet chance alone would often leave a first wave of 5 % empty.
-    """
-    if len(eligible) > SALT_TRIAL_BOXES_MAX:
-        return salts[0]
-
-    def unevenness(salt: str) -> tuple[int, float]:
-        sizes = [len(members) for members in _sorted_into(waves, eligible, salt)]
-        before = 0.0
-        off = 0.0
-        for wave, size in zip(waves, sizes, strict=True):
-            if wave.share_until is not None:
-                off += abs(size - (wave.share_until - before) * len(eligible))
-                before = wave.share_until
-        return sizes.count(0), off
-
-    return min(salts, key=unevenness)
+def _counted(found: Counter[LeftOut]) -> dict[LeftOut, int]:
+    """Return *found* in the order of the rules, without those that left nobody out."""
+    return {reason: found[reason] for reason in found if found[reason]}

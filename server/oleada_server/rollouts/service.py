@@ -115,7 +115,7 @@ def preview(spec: RolloutSpec) -> Preview:
         ReleaseWithdrawnError: It was withdrawn.
     """
     release = _release(spec)
-    return previews.shown(spec, release, previews.membership(spec, release, _salts()))
+    return previews.shown(spec, release, _salts())
 
 
 def dry_run(spec: RolloutSpec, found: Preview, now: datetime) -> Replay | None:
@@ -149,7 +149,7 @@ def create(
         return done
     release = _release(spec)
     demand_opening(spec, now)
-    salt = spec.salt or previews.membership(spec, release, _salts()).salt
+    salt = spec.salt or previews.Covered(spec.waves, release, _salts()).salt
     rollout = Rollout(
         release_id=release.id,
         name=spec.name or f"{release.hardware_model} {release.version}",
