@@ -8,7 +8,10 @@ from oleada_server import config
 from oleada_server.accounts import service, tokens
 from oleada_server.accounts.models import FactorKind, RecoveryCode, Role, SecondFactor, Session
 from oleada_server.accounts.second_person import ask
-from oleada_server.audit import heads
+from oleada_server.audit import heads, witnessed
+from oleada_server.audit.models import AuditSighting
+from oleada_server.audit.witnessed import Kind
+from oleada_server.clock import to_ms
 from oleada_server.db import db
 from oleada_server.enrolment import mass_revocation
 from oleada_server.releases import owners
@@ -57,6 +60,24 @@ def add_security(name: str, sample: Sample) -> None:
     director = read_online(keys_dir / "director.pem").public_key()
     write_public(keys_dir / "online-public.json", {"director": director})
     heads.sign(now)
+
+
+def add_sightings(sample: Sample, *, is_open: bool) -> None:
+    """Let boxes have been shown heads that are not this server's; one *is_open*, if wanted."""
+    now, ago = sample.now, timedelta(days=3)
+    reason = "a copy of the server for the drill of 12 March ran with the real keys; it is gone"
+    kinds = [(Kind.LOST, None), (Kind.SPLIT, reason), *([(Kind.SPLIT, None)] if is_open else [])]
+    for number, (kind, settled) in enumerate(kinds):
+        boxes = sample.device_ids[number : number + 1 + 19 * number]
+        found = AuditSighting(
+            at=now - ago / (number + 1), kind=kind, size=4711 + number, root_sha256="5e1f" * 16,
+            epoch=0, signed_ms=to_ms(now - ago / (number + 1)), boxes=boxes[: witnessed.NAMED_MAX],
+            envelope_sha256=f"{number:064x}", envelope="-",
+        )  # fmt: skip
+        db.session.add(found)
+        db.session.commit()
+        if settled:
+            witnessed.settle(found.id, "user:ute", settled, now - ago / 9)
 
 
 def _add_waiting(sample: Sample) -> None:

@@ -23,7 +23,7 @@ from oleada_server.db import db
 from playwright.sync_api import BrowserContext, ViewportSize, sync_playwright
 
 from tests.web.console import launched, served
-from tests.web.people_rows import STEPS, add_security, let_in
+from tests.web.people_rows import STEPS, add_security, add_sightings, let_in
 from tests.web.sample import Sample, add_decisions, add_named, add_people, fill
 
 BOXES = 4824
@@ -32,6 +32,8 @@ LOOKS: list[tuple[Look, int]] = [
     (look, width) for width in (1440, 1100, 390, 320) for look in get_args(Look)
 ]
 NEVER = "0" * 12
+SPLIT_VIEW = "split-view"
+"""A page of this name lets every page warn; it is shot only when it is asked for."""
 LOOKERS = {
     "look.en": ("Iva Ferrer", Role.ADMIN, "en", "Europe/Prague"),
     "look.es": ("Luz Ibarra", Role.ADMIN, "es", "Europe/Madrid"),
@@ -65,6 +67,8 @@ def pages(sample: Sample, asked_id: int, held_id: int) -> dict[str, str]:
         "audit-none": "/audit?object=R-999",
         "audit-of": f"/audit?object=R-{rollout_id}",
         "chain": "/audit/chain",
+        "sightings": "/audit/sightings",
+        SPLIT_VIEW: "/audit/sightings",
         "users": "/users",
         "user": "/users/a.torres",
         "search": "/search?q=VX41",
@@ -96,10 +100,11 @@ def pages(sample: Sample, asked_id: int, held_id: int) -> dict[str, str]:
 
 
 @contextmanager
-def console(language: str = "en") -> Iterator[Filled]:
+def console(language: str = "en", *, split_view: bool = False) -> Iterator[Filled]:
     """Serve a console with a fleet in it, and an administrator for each language.
 
-    The one of *language* has second factors, browsers and tokens.
+    The one of *language* has second factors, browsers and tokens. With *split_view* boxes
+    were shown another audit trail.
     """
     # A stream of a page that was just left may still look into the database.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
@@ -120,6 +125,7 @@ def console(language: str = "en") -> Iterator[Filled]:
             for looker in LOOKERS:
                 if looker == f"look.{language}":
                     add_security(looker, sample)
+            add_sightings(sample, is_open=split_view)
             db.session.remove()
         with served(app) as address:
             yield Filled(app, address, tokens, found)
@@ -144,7 +150,8 @@ def shoot(context: BrowserContext, address: str, name: str, path: str, file: Pat
 def main(out: Path, wanted: list[str], language: str = "en") -> None:
     """Shoot the *wanted* pages, all if none is named, into directory *out*."""
     out.mkdir(parents=True, exist_ok=True)
-    with console(language) as filled, sync_playwright() as playwright:
+    told = console(language, split_view=SPLIT_VIEW in wanted)
+    with told as filled, sync_playwright() as playwright:
         address = filled.address
         browser = launched(playwright)
         signed_in = browser.new_context()
@@ -160,7 +167,7 @@ def main(out: Path, wanted: list[str], language: str = "en") -> None:
             inside = browser.new_context(viewport=shape, color_scheme=look, storage_state=state)
             outside = browser.new_context(viewport=shape, color_scheme=look)
             for name, path in (filled.pages | dict.fromkeys(STEPS, "/settings")).items():
-                if not wanted or name in wanted:
+                if name in wanted or not (wanted or name == SPLIT_VIEW):
                     shoot(inside, address, name, path, out / f"{name}-{width}-{look}.png")
             if not wanted or "sign-in" in wanted:
                 shoot(outside, address, "sign-in", "/sign-in", out / f"sign-in-{width}-{look}.png")

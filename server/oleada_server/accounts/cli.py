@@ -23,7 +23,7 @@ from oleada_server.errors import ServerError
 
 @click.group("user")
 def user_group() -> None:
-    """People: add, link, token, list, disable, reset second factors."""
+    """People: add, link, token, list, disable, enable, reset second factors."""
 
 
 @user_group.command("add")
@@ -155,6 +155,15 @@ def disable(name: str) -> None:
     """Shut user NAME out: sessions, links and tokens end at once."""
     with _desk():
         service.disable_user(name, actor=_actor(), now=now_utc())
+
+
+@user_group.command("enable")
+@click.argument("name")
+def enable(name: str) -> None:
+    """Let user NAME in again who was shut out, as a viewer, and print a one-time link."""
+    with _desk():
+        service.let_in_again(name, actor=_actor(), now=now_utc())
+        _print_link(name)
 
 
 @contextmanager

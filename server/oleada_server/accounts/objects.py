@@ -22,6 +22,7 @@ class Deed(StrEnum):
     CHANGE_ROLE = "change-role"
     MAKE_LINK = "make-link"
     SHUT_OUT = "shut-out"
+    LET_IN = "let-in"
     RESET_FACTORS = "reset-factors"
     END_SESSION = "end-session"
     END_TOKEN = "end-token"  # noqa: S105 - the name of a deed
@@ -138,6 +139,7 @@ _RULES: Final[Mapping[tuple[Deed, type[Thing]], Callable[..., str | None]]] = {
     (Deed.CHANGE_ROLE, OfUser): _change_role,
     (Deed.MAKE_LINK, OfUser): _of_a_user,
     (Deed.SHUT_OUT, OfUser): _of_a_user,
+    (Deed.LET_IN, OfUser): _of_a_user,
     (Deed.RESET_FACTORS, OfUser): _of_another,
     (Deed.END_SESSION, OfUser): _own,
     (Deed.END_TOKEN, OfUser): _own,

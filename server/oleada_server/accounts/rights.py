@@ -42,6 +42,7 @@ SCOPES: Final[Mapping[str, Role]] = {
     "accounts:write": Role.USER_ADMIN,
     "audit:export": Role.AUDITOR,
     "audit:read": Role.VIEWER,
+    "audit:settle": Role.AUDITOR,
     "devices:read": Role.VIEWER,
     "devices:revoke": Role.DEVICE_CA_ADMIN,
     "devices:write": Role.OPERATOR,

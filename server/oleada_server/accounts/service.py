@@ -142,6 +142,13 @@ def record_role(
         return
     if not includes(role, Role.USER_ADMIN):
         _keep_an_admin(user)
+    _set_role(user, role, actor, now, asked_by)
+
+
+def _set_role(
+    user: User, role: Role, actor: str, now: datetime, asked_by: str | None = None
+) -> None:
+    before = Role(user.role)
     user.role = role
     db.session.execute(update(Session).where(Session.user_id == user.id).values(factor_at=None))
     after = {"role": role.value} | ({"asked_by": asked_by} if asked_by else {})
@@ -190,6 +197,28 @@ def disable_user(name: str, *, actor: str, now: datetime, keep_admin: bool = Fal
         .where(ApiToken.user_id == user.id, ApiToken.revoked_at.is_(None))
         .values(revoked_at=now)
     )
+    db.session.commit()
+
+
+def let_in_again(name: str, *, actor: str, now: datetime) -> None:
+    """Let user *name*, who was shut out, sign in again: as a viewer, and by a new link alone.
+
+    Whoever shuts an approver out and lets them in again gives no right that way; the role
+    from before is given like any other. Twice is harmless.
+
+    Raises:
+        UserNotFoundError: There is no such user.
+        BadInputError: It is the command line of the server's machine, no person.
+    """
+    db.session.rollback()
+    user = find_user(name)
+    if _is_command_line(user):
+        raise BadInputError(f"{name} is the command line of the server's machine, no person.")
+    if user.disabled_at is not None:
+        if user.role != Role.VIEWER:
+            _set_role(user, Role.VIEWER, actor, now)
+        user.disabled_at, user.password_hash = None, None
+        audit.record(actor, "user.enable", f"user:{name}", now=now)
     db.session.commit()
 
 

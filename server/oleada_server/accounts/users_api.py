@@ -29,6 +29,12 @@ class NewRole(Schema):
     reason = fields.String(load_default="", validate=Length(0, second_person.REASON_CHARS_MAX))
 
 
+class Why(Schema):
+    """Why; a second person reads it, if one is needed."""
+
+    reason = fields.String(load_default="", validate=Length(0, second_person.REASON_CHARS_MAX))
+
+
 @users.get("")
 @users.response(200)
 @require_scope("accounts:read")
@@ -46,13 +52,41 @@ def list_users() -> ResponseReturnValue:
 def change_role(body: dict[str, Any], name: str) -> ResponseReturnValue:
     """Give somebody another role, or ask for it: *asked* is its number, null when it is done."""
     person, role = identity(), Role(body["role"])
-    read_only()
-    user = service.find_user(name)
-    thing = OfUser(user.name, Role(user.role), role)
-    db.session.rollback()
-    demand_on(person, Deed.CHANGE_ROLE, thing)
+    _demand(Deed.CHANGE_ROLE, name, role)
     number = rights_given.change_role(name, role, body["reason"], person=person, now=now_utc())
     return {"asked": number}
+
+
+@users.post("/<name>/disable")
+@users.response(204)
+@require_scope("accounts:write")
+@steps_up
+def disable(name: str) -> None:
+    """Shut somebody out: sessions, links and tokens end at once. Twice is harmless."""
+    _demand(Deed.SHUT_OUT, name)
+    service.disable_user(name, actor=identity().actor, now=now_utc(), keep_admin=True)
+
+
+@users.post("/<name>/enable")
+@users.response(204)
+@require_scope("accounts:write")
+@steps_up
+def enable(name: str) -> None:
+    """Let somebody in again who was shut out: as a viewer, by a new one-time link alone."""
+    _demand(Deed.LET_IN, name)
+    service.let_in_again(name, actor=identity().actor, now=now_utc())
+
+
+@users.post("/<name>/reset-factors")
+@users.arguments(Why)
+@users.response(200)
+@require_scope("accounts:write")
+@steps_up
+def reset_factors(body: dict[str, Any], name: str) -> ResponseReturnValue:
+    """Take every second factor of somebody, or ask for it: *asked* is null when it is done."""
+    _demand(Deed.RESET_FACTORS, name)
+    person = identity()
+    return {"asked": rights_given.reset_factors(name, body["reason"], person=person, now=now_utc())}
 
 
 @asked.get("")
@@ -80,6 +114,20 @@ def confirm(deed_id: int) -> None:
 def decline(deed_id: int) -> None:
     """Decline what somebody asked for, or take back what one asked for oneself."""
     second_person.decide(deed_id, identity(), confirm=False, now=now_utc())
+
+
+def _demand(deed: Deed, name: str, wanted: Role | None = None) -> None:
+    """Let the person do *deed* to user *name*, or refuse.
+
+    Raises:
+        NotYoursError: Another person has to do it.
+        UserNotFoundError: There is no such user.
+    """
+    read_only()
+    user = service.find_user(name)
+    thing = OfUser(user.name, Role(user.role), wanted)
+    db.session.rollback()
+    demand_on(identity(), deed, thing)
 
 
 def _user(one: User) -> dict[str, Any]:

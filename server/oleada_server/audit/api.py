@@ -9,9 +9,10 @@ from flask_smorest import Api, Blueprint
 from marshmallow import Schema, fields
 from marshmallow.validate import Length, Range
 
-from oleada_server.accounts.access import require_scope
+from oleada_server.accounts.access import identity, require_scope, steps_up
 from oleada_server.audit import checked, exported, heads, search, service, witnessed
 from oleada_server.audit.models import AuditEvent
+from oleada_server.clock import now_utc
 from oleada_server.db import db, read_only
 
 ID_MAX: Final = 2**31 - 1
@@ -38,6 +39,12 @@ class ExportQuery(Schema):
     """Which entries: those after the id *after*."""
 
     after = fields.Integer(load_default=0, validate=Range(0, ID_MAX))
+
+
+class Settlement(Schema):
+    """How it was cleared up; stays in the audit trail."""
+
+    reason = fields.String(required=True, validate=Length(1, witnessed.REASON_CHARS_MAX))
 
 
 @blueprint.get("")
@@ -91,6 +98,16 @@ def list_sightings() -> ResponseReturnValue:
     """Return heads that boxes were shown and that are not this server's, newest first."""
     read_only()
     return {"sightings": [witnessed.shown(one) for one in witnessed.list_all()]}
+
+
+@blueprint.post(f"/sightings/<int(max={ID_MAX}):number>/settle")
+@blueprint.arguments(Settlement)
+@blueprint.response(200)
+@require_scope("audit:settle")
+@steps_up
+def settle(body: dict[str, Any], number: int) -> ResponseReturnValue:
+    """Say how a head that is not this server's was cleared up: nobody is warned of it any more."""
+    return witnessed.shown(witnessed.settle(number, identity().actor, body["reason"], now_utc()))
 
 
 def _lines(after: int) -> Iterator[str]:

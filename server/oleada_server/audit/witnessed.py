@@ -20,7 +20,7 @@ from oleada_store.errors import StoreError
 from oleada_wire import messages
 from oleada_wire.errors import WireError
 from oleada_wire.messages import KINDS, AuditHead
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, and_, case, func, select
 
 from oleada_server.audit import heads, service
 from oleada_server.audit.models import AuditEvent, AuditSighting
@@ -32,6 +32,7 @@ from oleada_server.errors import BadInputError, ConflictError, NotFoundError
 NAMED_MAX: Final = 20
 """Boxes are named up to so many; a split view of the whole fleet needs no longer list."""
 ISSUED_MAX: Final = 256
+REASON_CHARS_MAX: Final = 500
 SIZE_MAX: Final = 2**31 - 1
 """No trail of this server has more entries (``AuditHead.size`` has 31 bits)."""
 SPLIT_ACTION: Final = "audit.split-view"
@@ -108,15 +109,26 @@ def record_seen(device_id: str, sealed: str, now: datetime) -> None:
 
 def unsettled() -> list[AuditSighting]:
     """Return the split views that nobody has settled, oldest first."""
-    query = select(AuditSighting).where(
-        AuditSighting.kind == Kind.SPLIT, AuditSighting.settled_at.is_(None)
+    return list(
+        db.session.scalars(select(AuditSighting).where(_is_open()).order_by(AuditSighting.id))
     )
-    return list(db.session.scalars(query.order_by(AuditSighting.id)))
 
 
 def list_all() -> list[AuditSighting]:
     """Return every head that was seen and not issued here, newest first."""
     return list(db.session.scalars(select(AuditSighting).order_by(AuditSighting.id.desc())))
+
+
+def first(count_max: int) -> list[AuditSighting]:
+    """Return up to *count_max* of them: split views that nobody has settled, then the newest."""
+    open_first = case((_is_open(), 0), else_=1)
+    query = select(AuditSighting).order_by(open_first, AuditSighting.id.desc())
+    return list(db.session.scalars(query.limit(count_max)))
+
+
+def count() -> int:
+    """Return how many there are."""
+    return db.session.scalar(select(func.count(AuditSighting.id))) or 0
 
 
 def settle(number: int, actor: str, reason: str, now: datetime) -> AuditSighting:
@@ -128,7 +140,7 @@ def settle(number: int, actor: str, reason: str, now: datetime) -> AuditSighting
         BadInputError: no reason is given.
     """
     if not reason.strip():
-        raise BadInputError("Say how it was cleared up: a reason is needed.")
+        raise BadInputError("Say how it was cleared up: a reason is needed.", "reason")
     service.one_at_a_time()
     found = db.session.get(AuditSighting, number, with_for_update=True)
     if found is None:
@@ -139,6 +151,18 @@ def settle(number: int, actor: str, reason: str, now: datetime) -> AuditSighting
     service.record(actor, SETTLE_ACTION, _ref(found.size), now=now, reason=found.settled_reason)
     db.session.commit()
     return found
+
+
+def settled_by(one: AuditSighting) -> str:
+    """Return the actor who has settled *one*, as the trail says; empty if nobody has."""
+    if one.settled_at is None:
+        return ""
+    entry = select(AuditEvent.actor).where(
+        AuditEvent.action == SETTLE_ACTION,
+        AuditEvent.object_ref == _ref(one.size),
+        AuditEvent.at == one.settled_at,
+    )
+    return db.session.scalar(entry.limit(1)) or ""
 
 
 def shown(one: AuditSighting) -> dict[str, Any]:
@@ -196,6 +220,10 @@ def _entries_in(restore_id: int, made_at: datetime) -> int:
     """Return how many entries the backup had; the restore's own deeds come before its entry."""
     query = select(func.count(AuditEvent.id)).where(AuditEvent.id < restore_id)
     return db.session.scalar(query.where(AuditEvent.at <= made_at)) or 0
+
+
+def _is_open() -> ColumnElement[bool]:
+    return and_(AuditSighting.kind == Kind.SPLIT, AuditSighting.settled_at.is_(None))
 
 
 def _is_issued(sealed: str) -> bool:

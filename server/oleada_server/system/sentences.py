@@ -82,7 +82,8 @@ def _of_rules(found: Condition, spell: Spelling) -> Said:
             gettext("Box %(name)s was shown another audit trail than this server's",
                     name=found.about),
             gettext("This server's key has signed it: somebody else has the key, or a copy of "
-                    "the server runs. Boxes that saw it: %(n)s. Type: oleada audit sightings",
+                    "the server runs. Boxes that saw it: %(n)s. See the foreign heads of the "
+                    "audit trail, or type: oleada audit sightings",
                     n=found.number),
         )  # fmt: skip
     return Said(

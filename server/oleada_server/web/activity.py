@@ -49,6 +49,7 @@ def deed_word(action: str) -> str:
         "user.link": gettext("made a one-time link"),
         "user.role": gettext("changed the role"),
         "user.disable": gettext("shut the user out"),
+        "user.enable": gettext("let the user in again"),
         "user.password": gettext("set a password"),
         "factor.add": gettext("enrolled a second factor"),
         "factor.remove": gettext("removed a second factor"),
@@ -98,10 +99,13 @@ def _asked_word(action: str) -> str:
 
 
 def _halt_word(action: str) -> str:
-    """Return what evidence has done, or a person about it; any other action as it is."""
+    """Return what evidence or boxes as witnesses have done; any other action as it is."""
     spelt = {
         "rollout.halt_stratum": gettext("halted it for boxes of one version"),
         "incident.close": gettext("closed an incident"),
+        "audit.split-view": gettext("was shown another audit trail"),
+        "audit.lost-head": gettext("was shown a head that a restore has lost"),
+        "audit.settle": gettext("settled a foreign head"),
     }
     return spelt.get(action, action)
 
@@ -113,6 +117,8 @@ def object_href(object_ref: str) -> str:
     if release := _RELEASE.fullmatch(object_ref):
         return url_for("firmware_pages.show", hardware_model=release[1], version=release[2])
     kind, _, name = object_ref.partition(":")
+    if kind == "head":
+        return url_for("sighting_pages.index")
     if kind == "device" and name:
         return url_for("device_page.show", device_id=name)
     return ""

@@ -21,7 +21,7 @@ from oleada_server.web.parts import Parts
 from oleada_server.web.words import gettext
 
 ACTIVITY_SHOWN = 12
-CHANGE_USER = frozenset({"user.role", "user.disable", "factor.reset"})
+CHANGE_USER = frozenset({"user.role", "user.disable", "user.enable", "factor.reset"})
 
 blueprint = Blueprint("people_pages", __name__)
 
@@ -109,6 +109,16 @@ def disable(name: str) -> ResponseReturnValue:
     service.disable_user(name, actor=identity().actor, now=now_utc(), keep_admin=True)
     flash(gettext("%(name)s is shut out.", name=name))
     return redirect(url_for("people_pages.show", name=name), 303)
+
+
+@blueprint.post("/users/<name>/enable")
+@require_role(Role.USER_ADMIN)
+@steps_up
+def enable(name: str) -> ResponseReturnValue:
+    """Let somebody in again who was shut out, and show the one-time link that they need."""
+    _demand(Deed.LET_IN, name)
+    service.let_in_again(name, actor=identity().actor, now=now_utc())
+    return _with_link(name)
 
 
 @blueprint.post("/users/<name>/reset-factors")

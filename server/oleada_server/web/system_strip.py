@@ -10,7 +10,7 @@ from datetime import timedelta
 from threading import Lock
 from typing import Final
 
-from flask import current_app, g
+from flask import current_app, g, url_for
 from sqlalchemy.exc import SQLAlchemyError
 
 from oleada_server import config
@@ -36,10 +36,11 @@ _LOCK: Final = Lock()
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A condition as a page shows it; *kind* is shape and colour."""
+    """A condition as a page shows it; *kind* is shape and colour, *href* more about it."""
 
     kind: str
     said: Said
+    href: str = ""
 
 
 def notices() -> list[Notice]:
@@ -47,7 +48,18 @@ def notices() -> list[Notice]:
     if g.get("identity") is None:
         return []
     spell = spelling()
-    return [Notice(one.kind, sentences.said(one, spell)) for one in _conditions()]
+    return [Notice(one.kind, sentences.said(one, spell), _href(one)) for one in _conditions()]
+
+
+def forget() -> None:
+    """Look anew for the next page: a person has just cleared something up."""
+    with _LOCK:
+        current_app.extensions.pop("oleada_conditions", None)
+
+
+def _href(condition: judge.Condition) -> str:
+    is_split = condition.code is judge.Code.SPLIT_VIEW
+    return url_for("sighting_pages.index") if is_split else ""
 
 
 def look() -> list[judge.Condition]:

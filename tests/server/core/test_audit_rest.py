@@ -12,9 +12,9 @@ from oleada_server.accounts import service as accounts
 from oleada_server.accounts import tokens
 from oleada_server.accounts.models import Role
 from oleada_server.app import WITHOUT_PAGES, create_app
-from oleada_server.audit import checked, exported, heads
+from oleada_server.audit import checked, exported, heads, witnessed
 from oleada_server.audit.cli import audit_group
-from oleada_server.audit.models import AuditEvent
+from oleada_server.audit.models import AuditEvent, AuditSighting
 from oleada_server.clock import now_utc
 from oleada_server.config import Config
 from oleada_server.db import db
@@ -27,7 +27,7 @@ from tests.support.audit import add_deeds, unguarded
 from tests.web.console import served
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-SCOPES = ("audit:read", "audit:export")
+SCOPES = ("audit:read", "audit:export", "audit:settle")
 
 
 @pytest.fixture
@@ -186,3 +186,27 @@ def test_the_export_wants_its_scope(trail: Flask) -> None:
 
     assert ask(trail, "").status_code == 200
     assert {ask(trail, path).status_code for path in ("/export", "/verify", "/heads")} == {403}
+
+
+def test_an_auditor_settles_a_foreign_head_once_and_says_how(trail: Flask) -> None:
+    found = AuditSighting(
+        at=NOON, kind="split", size=99, root_sha256="ab" * 32, epoch=0, signed_ms=0,
+        envelope_sha256="c" * 64, envelope="-", boxes=["VX417Q3K0928"],
+    )  # fmt: skip
+    db.session.add(found)
+    db.session.commit()
+    path, headers = (
+        f"/api/v1/audit/sightings/{found.id}/settle",
+        {"Authorization": f"Bearer {trail.extensions['test_token']}"},
+    )
+
+    answers = [
+        trail.test_client().post(path, headers=headers, json={"reason": reason})
+        for reason in ("", "   ", "it was the drill", "again")
+    ]
+
+    assert [one.status_code for one in answers] == [422, 400, 200, 409]
+    assert answers[2].get_json()["settled_reason"] == "it was the drill"
+    (listed,) = ask(trail, "/sightings").get_json()["sightings"]
+    assert listed["settled_at"] is not None
+    assert witnessed.settled_by(db.session.get_one(AuditSighting, found.id)) == "user:nora"
