@@ -6,7 +6,7 @@ from dataclasses import replace
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from oleada_wire import batch, bulk, envelope, messages
 from oleada_wire.envelope import KeySigner, RoleKeys, Signature
-from oleada_wire.messages import Assign
+from oleada_wire.messages import KINDS, Assign, Message
 
 from tests.wire.samples import SAMPLES
 
@@ -54,3 +54,8 @@ def place_of(data: bytes) -> batch.Place:
     [found, *_] = taken_apart(data)[1]
     assert found.place is not None
     return found.place
+
+
+def spelt(message: Message) -> bytes:
+    """Return *message* as it is signed and carried."""
+    return envelope.parts(KINDS[type(message)], json.loads(messages.seal(message, [])))[0]

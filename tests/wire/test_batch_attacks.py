@@ -23,6 +23,7 @@ from tests.wire.batches import (
     place_of,
     put_together,
     sealed,
+    spelt,
     taken_apart,
 )
 from tests.wire.samples import SAMPLES
@@ -111,7 +112,7 @@ def test_an_inner_node_does_not_pass_for_a_message() -> None:
                     opened(envelope.spell("assign", body, [forged]))
 
 
-USUAL_BODY = bulk._spell(assigns(1)[0])
+USUAL_BODY = spelt(assigns(1)[0])
 
 
 def test_a_root_is_no_message_and_a_message_no_root() -> None:
@@ -172,7 +173,7 @@ def test_an_assignment_of_a_batch_does_not_pass_for_a_command_or_any_other_kind(
 @pytest.mark.parametrize("kind", ["lease", "cmd", "wave", "deny", "audit-head"])
 def test_no_other_kind_is_believed_of_a_batch(kind: str) -> None:
     message: Message = SAMPLES[kind]
-    data = of_a_batch(kind, bulk._spell(message))
+    data = of_a_batch(kind, spelt(message))
 
     with pytest.raises(BadBatchError, match="signed alone"):
         messages.open_message(type(message), data, EITHER)
@@ -215,11 +216,11 @@ SECOND_SPELLINGS: dict[str, Callable[[bytes], bytes]] = {
 @pytest.mark.parametrize("change", SECOND_SPELLINGS.values(), ids=SECOND_SPELLINGS)
 def test_a_second_spelling_is_refused(change: Callable[[bytes], bytes]) -> None:
     data = sealed(4)[2]
-    spelt = change(data)
-    assert spelt != data
+    other = change(data)
+    assert other != data
 
     with pytest.raises(BadBatchError, match="not spelt as it must be"):
-        opened(spelt)
+        opened(other)
 
 
 @pytest.mark.parametrize("name", ["batch", "sig"])

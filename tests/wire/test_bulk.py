@@ -1,11 +1,13 @@
 """What is sealed in bulk is, letter by letter, what is sealed one by one."""
 
+import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oleada_wire import bulk, messages
+from oleada_wire import bulk, envelope, messages
 from oleada_wire.envelope import RoleKeys
 from oleada_wire.messages import SIGNED, Assign, Assignment, Cmd, Lease, Message, Window
 
@@ -69,3 +71,48 @@ def test_a_truth_in_the_place_of_another_type_is_spelt_as_a_truth() -> None:
 def test_what_is_sealed_in_bulk_is_believed() -> None:
     assert messages.open_message(Assign, bulk.seal(USUAL, SIGNERS), ROLE) == USUAL
     assert USUAL.header == HEADER
+
+
+WORDS = st.sampled_from(["", "AS-1", "%s %% %", 'a"\\\n', "ñ"])
+SAME_OR_NOT = st.tuples(
+    WORDS, st.integers(-2, 2), st.none() | st.just(Window(1380, 300)), st.booleans(),
+    st.lists(WORDS, max_size=2).map(tuple),
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(SAME_OR_NOT, min_size=1, max_size=5))
+def test_many_are_spelt_as_each_of_them_whatever_they_have_in_common(said: list[Any]) -> None:
+    assert isinstance(USUAL, Assign)
+    assert isinstance(USUAL.assignment, Assignment)
+    found = []
+    for text, number, window, is_there, proof in said:
+        assignment = replace(
+            USUAL.assignment, assignment_id=text, wave_id=number, window=window, proof=proof
+        )
+        found.append(
+            replace(
+                USUAL,
+                header=replace(HEADER, seq=number),
+                assignment_seq=number,
+                assignment=assignment if is_there else None,
+            )
+        )
+
+    sealed = list(bulk.seal_many(found, SIGNERS))
+
+    assert list(map(body_of, sealed)) == [body_of(messages.seal(one, [])) for one in found]
+
+
+def body_of(data: bytes) -> bytes:
+    return envelope.parts("assign", json.loads(data))[0]
+
+
+@pytest.mark.parametrize("values", [(True, 1), (1, True), (1, 1), (True, True), ((1,), (True,))])
+def test_what_is_equal_and_spelt_otherwise_is_not_taken_for_alike(values: tuple[Any, Any]) -> None:
+    assert isinstance(USUAL, Assign)
+    found = [replace(USUAL, assignment_seq=value) for value in values]
+
+    sealed = list(bulk.seal_many(found, SIGNERS))
+
+    assert list(map(body_of, sealed)) == [body_of(messages.seal(one, [])) for one in found]

@@ -64,10 +64,14 @@ def in_bytes(data: bytes, dice: Random) -> tuple[str, bytes]:
     return kind, _BYTES[kind](data, dice)
 
 
-def spelt(document: Any) -> bytes:
-    """Return *document* as JSON, also where a strict writer would refuse; lone surrogates stay."""
+def spelt(document: Any, *, tightly: bool = False) -> bytes:
+    """Return *document* as JSON, also where a strict writer would refuse; lone surrogates stay.
+
+    *tightly*, as the wire spells what can be spelt so.
+    """
+    separators = (",", ":") if tightly else None
     try:
-        return json.dumps(document).encode()
+        return json.dumps(document, separators=separators, sort_keys=tightly).encode()
     except (ValueError, RecursionError):  # the damage made a loop: a text of its own kind
         return b'{"loop":' * 50
 

@@ -2,9 +2,9 @@
 
 Every fourth case damages metadata and shows it to both readers: the box may be stricter,
 each such refusal is a named class; it never accepts what python-tuf refuses. The others
-damage what the broker carries (envelopes of each signed kind, and plain messages): a box
-believes exactly what was signed, or refuses with an error of the wire. There is no delta
-yet, so none is damaged.
+damage what the broker carries (envelopes of each signed kind, alone and of a batch, and
+plain messages): a box believes exactly what was signed, or refuses with an error of the
+wire. There is no delta yet, so none is damaged.
 
 python-tuf is asked about all that the box accepts, and about a third of what it refuses:
 that only counts where the box is stricter.
@@ -15,12 +15,12 @@ import resource
 import time
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from random import Random
 from typing import Any, Final
 
-from oleada_wire import messages
+from oleada_wire import bulk, messages
 from oleada_wire.envelope import RoleKeys
 from oleada_wire.errors import WireError
 from oleada_wire.ids import BootId
@@ -41,7 +41,7 @@ from oleada_wire.words import LeasePhase
 from securesystemslib.exceptions import FormatError
 from securesystemslib.formats import encode_canonical
 
-from oleada_lab.fuzz import damage, readers
+from oleada_lab.fuzz import damage, places, readers
 from oleada_lab.fuzz.readers import ACCEPTS
 from oleada_lab.real.repository import MODEL, NOON, Repository
 
@@ -212,11 +212,16 @@ def _honest(repository: Repository, first: bytes) -> bytes | None:
 
 @dataclass(frozen=True)
 class _Said:
-    """A message as a broker carries it, and the message that it is."""
+    """A message as a broker carries it, and the message that it is.
+
+    Attributes:
+        places: Of others in this batch and in another one; empty for what was signed alone.
+    """
 
     shape: type
     data: bytes
     value: Any
+    places: tuple[str, ...] = ()
 
 
 @cache
@@ -247,20 +252,43 @@ def _said() -> tuple[tuple[_Said, ...], RoleKeys]:
         Waves(header, (messages.seal(wave, list[Any](signers)).decode(),)),
     ]
     found = [_Said(type(one), messages.seal(one, list[Any](signers)), one) for one in sealed]
+    found += _batched(Assign(header, box, 7, assignment), signers)
     found += [_Said(type(one), messages.encode(one), one) for one in plain]
     return tuple(found), role
+
+
+def _batched(message: Assign, signers: list[Any]) -> list[_Said]:
+    """Return messages of whole and broken batches: the first, one within and the last."""
+    count = 2 * bulk.BATCH_MESSAGES - 3  # the second tree has branches of different lengths
+    every = [replace(message, assignment_seq=number) for number in range(1, count + 1)]
+    sealed = list(bulk.seal_many(every, signers))
+    at = [json.loads(data)["signatures"][0]["batch"] for data in sealed]
+    return [
+        _Said(Assign, sealed[n], every[n], tuple(one for one in at if one != at[n]))
+        for n in (0, 5, count - 1)
+    ]
+
+
+def _damaged(said: _Said, dice: Random) -> tuple[str, bytes]:
+    """Return the kind of damage and the message with it."""
+    is_batched = bool(said.places)
+    if is_batched and dice.random() < 0.4:
+        document = json.loads(said.data)
+        kind = places.in_place(document, dice, said.places)
+    elif dice.random() < 0.5:
+        return damage.in_bytes(said.data, dice)
+    else:
+        document = json.loads(said.data)
+        kind = damage.in_meaning(document, dice)
+    # Another spelling would be refused for that alone, and nothing within be looked at.
+    return kind, damage.spelt(document, tightly=is_batched)
 
 
 def _message(dice: Random, tally: Tally) -> None:
     all_said, role = _said()
     said = dice.choice(all_said)
     tally.messages += 1
-    if dice.random() < 0.5:
-        kind, damaged = damage.in_bytes(said.data, dice)
-    else:
-        document = json.loads(said.data)
-        kind = damage.in_meaning(document, dice)
-        damaged = damage.spelt(document)
+    kind, damaged = _damaged(said, dice)
     tally.damages[kind] += 1
     try:
         if said.shape in messages.SIGNED:

@@ -10,7 +10,7 @@ from oleada_agent.trust.errors import TrustError
 from oleada_lab import cli
 from oleada_lab.fuzz import damage, readers, run, trust
 from oleada_lab.fuzz.readers import ACCEPTS
-from oleada_wire import envelope
+from oleada_wire import batch, envelope
 
 
 def test_no_damage_makes_a_box_crash_or_trust_what_was_not_signed(
@@ -25,8 +25,9 @@ def test_no_damage_makes_a_box_crash_or_trust_what_was_not_signed(
     compared = sum(found["both_say"].values()) + sum(found["stricter"].values())
     assert compared + sum(found["refused_and_not_compared"].values()) == 400
     assert set(found["stricter"]) <= {one.__name__ for one in TrustError.__subclasses__()}
-    assert len(found["damages"]) == 12
+    assert len(found["damages"]) == 13
     assert found["messages_refused"]["BadSignatureError"] > 0
+    assert found["messages_refused"]["BadBatchError"] > 0
 
 
 def test_one_case_of_a_seed_is_the_same_every_time() -> None:
@@ -66,6 +67,20 @@ def test_an_envelope_that_is_believed_unsigned_is_noticed(monkeypatch: pytest.Mo
     tally = trust.play(1, [n for n in range(4000) if n % 4])
 
     assert any("believed, and never signed" in failure for failure in tally.failures)
+
+
+def test_a_path_that_is_not_followed_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the signature of a batch were good for whatever claims to be of it."""
+    said = next(one for one in trust._said()[0] if one.places)
+    body, [signature, *_] = envelope.parts("assign", json.loads(said.data))
+    assert signature.place is not None
+    signed = envelope.pre_authentication(envelope.payload_type("assign"), body)
+    root = batch.root_of(signed, signature.place)
+    monkeypatch.setattr(batch, "root_of", lambda *_: root)
+
+    tally = trust.play(1, [n for n in range(2000) if n % 4])
+
+    assert any("Assign: believed, and never signed" in failure for failure in tally.failures)
 
 
 def test_a_crash_is_told_with_its_seed_and_case(monkeypatch: pytest.MonkeyPatch) -> None:
