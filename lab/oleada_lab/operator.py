@@ -28,7 +28,7 @@ __all__ = ["Operator", "Places", "Server", "Signer", "oleada_command", "run_olea
 READY_LIMIT_S: Final = 60
 READY_LINE: Final = "Oleada is ready"  # what `oleada up` prints when it is
 STOP_LIMIT_S: Final = 30
-POLL_S: Final = 0.2
+POLL_S: Final = 0.5
 
 
 def wait_until(done: Callable[[], bool], limit_s: float, what: str) -> None:

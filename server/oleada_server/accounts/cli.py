@@ -168,7 +168,7 @@ def enable(name: str) -> None:
 
 @contextmanager
 def _desk() -> Iterator[None]:
-    with create_app().app_context():
+    with create_app(features=()).app_context():
         try:
             yield
         except ServerError as error:

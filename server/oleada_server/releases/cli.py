@@ -86,7 +86,7 @@ def trust(directory: Path) -> None:
     from oleada_server.clock import now_utc  # noqa: PLC0415
     from oleada_server.releases import service  # noqa: PLC0415
 
-    with create_app().app_context():
+    with create_app(features=()).app_context():
         added = service.install_trust(read_directory(directory), "system:cli", now_utc())
     click.echo(f"Installed {', '.join(added)}." if added else "Nothing new.")
 
@@ -105,7 +105,7 @@ def owner(key_id: str | None, name: str) -> None:
     from oleada_server.clock import now_utc  # noqa: PLC0415
     from oleada_server.releases import owners  # noqa: PLC0415
 
-    with create_app().app_context():
+    with create_app(features=()).app_context():
         if key_id is not None:
             owners.set_owner(key_id, name, actor="system:cli", now=now_utc())
         for key in owners.list_keys():
