@@ -2,11 +2,11 @@
 
     WireError
     ├── MalformedMessageError      the bytes are not a message of this kind
+    │   └── BadBatchError          what they say of a batch is not the one way to say it
     ├── UnsupportedVersionError    a message of a version this code does not speak
     ├── MessageTooLargeError       larger than the limit of its kind
     ├── UnknownTopicError          a topic outside the table
     └── BadSignatureError          an envelope that its role's keys do not sign
-        └── BadBatchError          what it says of a batch is not the one way to say it
 
 A ``WireError`` means *reject these bytes, count it, go on*; it is never our bug.
 """
@@ -26,6 +26,12 @@ class MalformedMessageError(WireError):
     """The bytes are not a message of the expected kind."""
 
     code = "malformed"
+
+
+class BadBatchError(MalformedMessageError):
+    """The envelope claims a place in a batch that there can not be, or in another spelling."""
+
+    code = "bad-batch"
 
 
 class UnsupportedVersionError(WireError):
@@ -62,9 +68,3 @@ class BadSignatureError(WireError):
     """The envelope is not signed by enough keys of the role that must sign it."""
 
     code = "bad-signature"
-
-
-class BadBatchError(BadSignatureError):
-    """The envelope claims a place in a batch that there can not be, or in another spelling."""
-
-    code = "bad-batch"

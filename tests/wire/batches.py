@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from oleada_wire import batch, bulk, envelope, messages
+from oleada_wire import batch, bulk, envelope, merkle, messages
 from oleada_wire.envelope import KeySigner, RoleKeys, Signature
 from oleada_wire.messages import KINDS, Assign, Message
 
@@ -59,3 +59,15 @@ def place_of(data: bytes) -> batch.Place:
 def spelt(message: Message) -> bytes:
     """Return *message* as it is signed and carried."""
     return envelope.parts(KINDS[type(message)], json.loads(messages.seal(message, [])))[0]
+
+
+def of_a_batch(message: Message, *signers: KeySigner) -> bytes:
+    """Return *message*, of any kind, in a batch that is signed by the rules."""
+    kind, body = KINDS[type(message)], spelt(message)
+    signed = [envelope.pre_authentication(envelope.payload_type(kind), body), b"another"]
+    levels = merkle.levels([merkle.leaf(one) for one in signed])
+    root = envelope.pre_authentication(batch.ROOT_TYPE, batch.body(2, levels[-1][0]))
+    place = batch.Place(2, 0, levels[0][1])
+    return envelope.spell(
+        kind, body, [Signature(one.keyid, one.sign(root), place) for one in signers]
+    )

@@ -19,6 +19,7 @@ from tests.wire.batches import (
     STRANGER,
     USUAL,
     assigns,
+    of_a_batch,
     opened,
     place_of,
     put_together,
@@ -65,7 +66,7 @@ def test_every_other_number_and_size_is_refused(count: int) -> None:
         for size in range(2 * count + 2):
             for other in range(size + 1):
                 if (size, other) != (count, number):
-                    with pytest.raises(BadSignatureError):
+                    with pytest.raises((BadBatchError, BadSignatureError)):
                         opened(put_together(data, place._replace(size=size, number=other)))
 
 
@@ -93,8 +94,20 @@ def test_a_path_is_bounded_before_it_is_read() -> None:
     assert batch.decode(batch.encode(longest).decode()) == longest
 
     for place in (longest._replace(path=longest.path + b"\0"), batch.Place(65_535, 0, bytes(512))):
-        with pytest.raises(BadBatchError):
+        with pytest.raises(BadBatchError, match="at most 432 characters"):
             batch.decode(batch.encode(place).decode())
+
+
+@pytest.mark.parametrize(
+    "place", [(0, 0, 0), (1, 0, 0), (2, 2, 0), (5, 7, 64), (1025, 1024, 32), (65_535, 65_534, 320)]
+)
+def test_there_is_no_such_place(place: tuple[int, int, int]) -> None:
+    """Sizes that no batch has, and numbers beyond the last; the path would be long enough."""
+    size, number, path_bytes = place
+    text = batch.encode(batch.Place(size, number, bytes(path_bytes))).decode()
+
+    with pytest.raises(BadBatchError, match=f"No batch has a message {number} of {size}"):
+        batch.decode(text)
 
 
 def test_an_inner_node_does_not_pass_for_a_message() -> None:
@@ -151,15 +164,6 @@ def test_a_root_signed_by_another_key_shows_nothing() -> None:
         opened(envelope.spell("assign", body, [signature._replace(keyid=ONE.keyid)]))
 
 
-def of_a_batch(kind: str, body: bytes) -> bytes:
-    """Return *body* as a message of *kind* in a batch that is signed by the rules."""
-    signed = [envelope.pre_authentication(envelope.payload_type(kind), body), b"another"]
-    levels = merkle.levels([merkle.leaf(one) for one in signed])
-    root = envelope.pre_authentication(batch.ROOT_TYPE, batch.body(2, levels[-1][0]))
-    place = batch.Place(2, 0, levels[0][1])
-    return envelope.spell(kind, body, [Signature(ONE.keyid, ONE.sign(root), place)])
-
-
 def test_an_assignment_of_a_batch_does_not_pass_for_a_command_or_any_other_kind() -> None:
     outer = json.loads(sealed(2)[0])
 
@@ -173,7 +177,7 @@ def test_an_assignment_of_a_batch_does_not_pass_for_a_command_or_any_other_kind(
 @pytest.mark.parametrize("kind", ["lease", "cmd", "wave", "deny", "audit-head"])
 def test_no_other_kind_is_believed_of_a_batch(kind: str) -> None:
     message: Message = SAMPLES[kind]
-    data = of_a_batch(kind, spelt(message))
+    data = of_a_batch(message, ONE)
 
     with pytest.raises(BadBatchError, match="signed alone"):
         messages.open_message(type(message), data, EITHER)
