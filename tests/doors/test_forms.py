@@ -30,7 +30,7 @@ PAGES = (
     "/releases", "/releases/VX-410/5.8.2", "/releases/VX-410/5.8.2/withdraw", "/audit",
     "/users", "/users/v.dvorak", "/rollouts", "/rollouts/R-1", "/rollouts/R-2", "/rollouts/R-3",
     "/rollouts/R-2/pause", "/rollouts/R-2/stop", "/rollouts/R-3/start", "/rollouts/R-3/ask",
-    "/rollouts/new?release=VX-240/5.7.9", "/audit/chain",
+    "/rollouts/new?release=VX-240/5.7.9", "/audit/chain", "/audit/sightings",
     "/security", "/security/app", "/keys", "/asked",
 )  # fmt: skip
 """Pages that an administrator opens; their forms are sent."""
@@ -57,6 +57,8 @@ MADE = {
     "/security/sessions/end": {},
     "/security/tokens/none/revoke": {},
     "/users/v.dvorak/reset-factors": {"seen": "999999"},
+    "/users/v.dvorak/enable": {},
+    "/audit/sightings/999/settle": REASON,
     "/keys/owner": {"key_id": "0" * 64, "user": "a.torres", "reason": "a reason"},
     "/asked/1/confirm": {},
     "/asked/1/decline": {},

@@ -57,6 +57,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "RevokeManyRequest": {"device_ids": ["AAAA00000000"], "reason": "a reason"},
     "RevokeRequest": {"reason": "a reason"},
     "RolloutPlan": PLAN,
+    "Settlement": {"reason": "a reason"},
     "SignedWaves": {
         "format": "oleada.waves/1",
         "rollout": "R-2",
@@ -64,6 +65,7 @@ BODIES: dict[str, dict[str, Any]] = {
         "may_sign": ["a" * 64],
         "waves": [],
     },
+    "Why": {"reason": "a reason"},
     "WithdrawSchema": {"reason": "a reason"},
 }
 """By the name of a schema: a body in which every field of it is good."""
@@ -90,6 +92,7 @@ PLACES = {
     "hardware_model": "VX-410",
     "incident_ref": "I-7",
     "name": "timestamp.json",
+    "number": "999",
     "position": "3",
     "ref": "0123456789ab",
     "rollout_ref": "R-2",
