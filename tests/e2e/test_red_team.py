@@ -55,7 +55,7 @@ def test_a_stolen_server_makes_no_box_run_anything_that_people_have_not_signed(
         wait_until(Pressing(scene, attack).is_told, LIMIT_S, f"{name} is refused")
         failed.append(name)
 
-    assert len(failed) == len(ATTACKS) == 21
+    assert len(failed) == len(ATTACKS) == 23
     assert scene.boxes["A"].slot_path("B").stat().st_size == 0  # nothing was ever written
     assert runs(scene, "A") == RUNS
     reports = scene.thief.reports(scene.ids["A"])

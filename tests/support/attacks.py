@@ -14,6 +14,7 @@ from oleada_lab.boxes import Box
 from oleada_lab.firmware.image import BuiltImage
 from oleada_store import keys, repository, waves
 from oleada_store.repository import NewRelease
+from oleada_wire import batch, bulk, envelope, merkle, messages
 from oleada_wire.cohort import merkle_proofs, merkle_root
 from oleada_wire.envelope import KeySigner
 from oleada_wire.messages import Assignment, Cohort
@@ -203,6 +204,32 @@ def another_box_s_assignment(scene: Scene) -> None:
     scene.thief.retain(f"oleada/v1/d/{scene.ids['A']}/down/assign", message)
 
 
+def another_box_s_path(scene: Scene) -> None:
+    """Box A in the place after box B, in a batch of which the stolen key has signed the root."""
+    wanted = scene.assignment(NEW)
+    a, b = (scene.thief.message(scene.ids[box], wanted) for box in "AB")
+    _, sealed = bulk.seal_many([a, b], [scene.thief.director])
+    body, _ = envelope.parts("assign", json.loads(messages.seal(a, [])))
+    _, [signature] = envelope.parts("assign", json.loads(sealed))
+    assert signature.place is not None
+    forged = signature._replace(place=signature.place._replace(number=2))
+    topic = f"oleada/v1/d/{scene.ids['A']}/down/assign"
+    scene.thief.retain(topic, envelope.spell("assign", body, [forged]))
+
+
+def widen_with_one_insider_alone_and_in_a_batch(scene: Scene) -> None:
+    """One person's key signs a wave, and once more a batch in which it is."""
+    insider = KeySigner.of(scene.insider["wave-approver-1"])
+    wide = changed_wave(scene.wave, [insider], cohort=everybody())
+    body, [plain] = envelope.parts("wave", json.loads(wide))
+    leaf = merkle.leaf(envelope.pre_authentication(envelope.payload_type("wave"), body))
+    root = batch.body(2, merkle.node(leaf, leaf))
+    signed = insider.sign(envelope.pre_authentication(batch.ROOT_TYPE, root))
+    place = batch.Place(2, 0, leaf)
+    again = envelope.Signature(scene.thief.director.keyid, signed, place)
+    scene.thief.give_waves(envelope.spell("wave", body, [plain, again]))
+
+
 def endless_metadata(scene: Scene) -> None:
     files = {**scene.thief.honest, "timestamp.json": " " * 20_000 + "{}"}
     scene.thief.give_metadata(files)
@@ -236,9 +263,11 @@ ATTACKS = [
     Attack(last_year_s_assignment, "report expired"),
     Attack(assignment_for_ever, "report untrusted"),
     Attack(another_box_s_assignment, "log refused 'assign' (bad-signature)"),
+    Attack(another_box_s_path, "log refused 'assign' (bad-batch)"),
     Attack(widen_by_another_box_s_wave, "report not-covered"),
     Attack(widen_by_another_box_s_proof, "report not-covered"),
     Attack(widen_by_the_director, "log refused 'wave' (bad-signature)"),
+    Attack(widen_with_one_insider_alone_and_in_a_batch, "log refused 'wave' (bad-batch)"),
     Attack(a_shell, "result Refused"),
     Attack(a_stranger_s_command, "log refused 'cmd' (bad-signature)"),
     Attack(older_metadata, "log refused 'meta' (rollback)"),

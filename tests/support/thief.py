@@ -133,9 +133,12 @@ class Thief:
         self, device_id: str, assignment: Assignment, seq: int | None = None
     ) -> bytes:
         """Return *assignment* as the stolen director's key signs it for the box."""
+        return messages.seal(self.message(device_id, assignment, seq), [self.director])
+
+    def message(self, device_id: str, assignment: Assignment, seq: int | None = None) -> Assign:
+        """Return *assignment* for the box, under a number that is news to it; not signed."""
         self._seq += 1
-        message = Assign(self.header(), device_id, seq or self._seq, assignment)
-        return messages.seal(message, [self.director])
+        return Assign(self.header(), device_id, seq or self._seq, assignment)
 
     def command(self, device_id: str, verb: str, signer: KeySigner | None = None) -> str:
         """Send a command; return its id."""
