@@ -1,8 +1,9 @@
 """Looks at the boxes beside: who of those that still wait goes dark for ordinary reasons?
 
 A look lasts as long as a trial takes to count, and the next begins when it ends. It takes
-boxes of the rollout that are connected and whose wave has not opened, and sees at its end
-which are gone. While the server itself was away, or heard nobody, no look counts, and the
+boxes of the rollout that were heard lately and whose wave has not opened, and sees at its
+end which say nothing any more. Boxes that speak too seldom for that are not looked at.
+While the server itself was away, or heard nobody, no look counts, and the
 silence of that time is nobody's.
 """
 
@@ -20,11 +21,19 @@ from oleada_server.rollouts.evidence.models import ControlLook, EvidenceTerms
 from oleada_server.rollouts.models import BoxInWave, Wave
 from oleada_server.rollouts.states import PENDING, WaveState
 from oleada_server.system.models import ProcessBeat
+from oleada_server.telemetry.models import HealthSample
 
 WATCHED_MAX: Final = 2500
 AWAY: Final = timedelta(minutes=2)
 """Nobody looked for so long: the server was away, and what it missed is nobody's silence."""
 HEARD_WITHIN: Final = timedelta(minutes=1)
+QUIET: Final = timedelta(minutes=7)
+"""Boxes say how they are every five minutes, give or take a tenth (``health_s``): who says
+nothing for so long is dark. Silence in a trial counts so much later, lest a region that goes
+dark is seen in trials before it is seen beside them."""
+SPOKEN_FOR: Final = timedelta(minutes=30)
+SAMPLED_BOXES: Final = 40
+"""So many of the boxes beside tell whether they speak often enough to be missed."""
 NOTE_EVERY: Final = timedelta(seconds=30)
 WORKER: Final = "worker"
 
@@ -77,7 +86,7 @@ def _turn(
         _begin(terms, now)
         terms.looked_at = now
     elif terms.looked_at is None or now - terms.looked_at > NOTE_EVERY:
-        _count_dark(current)
+        _count_dark(current, now)
         terms.looked_at = now
 
 
@@ -108,8 +117,8 @@ def _is_at_work(rollout_id: int) -> bool:
 
 
 def _begin(terms: EvidenceTerms, now: datetime) -> None:
-    watched = _waiting(terms.rollout_id)
-    if len(watched) < judge.CONTROL_MIN:
+    watched = _waiting(terms.rollout_id, now)
+    if len(watched) < judge.CONTROL_MIN or not _speak_often(watched[:SAMPLED_BOXES], now):
         return
     db.session.add(
         ControlLook(
@@ -127,17 +136,17 @@ def _close(current: ControlLook, now: datetime, *, is_void: bool) -> None:
     if is_void:
         current.dark = None
     else:
-        _count_dark(current)
+        _count_dark(current, now)
     current.closed_at, current.watched = now, None
 
 
-def _count_dark(current: ControlLook) -> None:
-    still, dark = _still_waiting(current.rollout_id, current.watched or ())
+def _count_dark(current: ControlLook, now: datetime) -> None:
+    still, dark = _still_waiting(current.rollout_id, current.watched or (), now)
     current.boxes, current.dark = still, dark if still >= judge.CONTROL_MIN else None
 
 
-def _waiting(rollout_id: int) -> Sequence[str]:
-    """Return boxes that are connected and whose wave has not opened; at most a sample."""
+def _waiting(rollout_id: int, now: datetime) -> Sequence[str]:
+    """Return boxes that were heard lately and whose wave has not opened; at most a sample."""
     waiting: Any = (
         select(BoxInWave.device_id)
         .join(Wave, Wave.id == BoxInWave.wave_id)
@@ -146,7 +155,7 @@ def _waiting(rollout_id: int) -> Sequence[str]:
             BoxInWave.rollout_id == rollout_id,
             BoxInWave.counted.is_(None),
             Wave.state == WaveState.WAITING,
-            Device.connected,
+            Device.last_seen_at >= now - QUIET,
         )
     )
     every = (db.session.scalar(select(func.count()).select_from(waiting.subquery())) or 0) // (
@@ -157,20 +166,29 @@ def _waiting(rollout_id: int) -> Sequence[str]:
     return db.session.scalars(waiting.order_by(BoxInWave.id).limit(WATCHED_MAX)).all()
 
 
-def _still_waiting(rollout_id: int, watched: Sequence[str]) -> tuple[int, int]:
-    """Return how many of *watched* have not begun, and how many of those are gone."""
+def _speak_often(device_ids: Sequence[str], now: datetime) -> bool:
+    """Return whether boxes said so often lately how they are that silence would be noticed."""
+    query = select(func.count()).select_from(HealthSample)
+    lately = HealthSample.received_at.between(now - SPOKEN_FOR, now)
+    said = db.session.scalar(query.where(HealthSample.device_id.in_(device_ids), lately)) or 0
+    return said * QUIET >= len(device_ids) * SPOKEN_FOR
+
+
+def _still_waiting(rollout_id: int, watched: Sequence[str], now: datetime) -> tuple[int, int]:
+    """Return how many of *watched* have not begun, and how many of those say nothing any more."""
+    is_heard = Device.last_seen_at >= now - QUIET
     still = dark = 0
     for chunk in chunks(watched):
         query = (
-            select(Device.connected, func.count())
+            select(is_heard, func.count())
             .join(BoxInWave, BoxInWave.device_id == Device.id)
             .where(BoxInWave.rollout_id == rollout_id, BoxInWave.counted.is_(None))
             .where(Device.id.in_(chunk))
-            .group_by(Device.connected)
+            .group_by(is_heard)
         )
-        for is_connected, boxes in db.session.execute(query):
+        for heard, boxes in db.session.execute(query):
             still += boxes
-            dark += 0 if is_connected else boxes
+            dark += 0 if heard else boxes
     return still, dark
 
 
@@ -183,6 +201,6 @@ def _forgive(terms: EvidenceTerms, now: datetime) -> None:
             BoxInWave.state.in_(PENDING),
             BoxInWave.armed_at.is_not(None),
         )
-        .values(deadline_at=now + timedelta(seconds=terms.ripe_after_s)),
+        .values(deadline_at=now + timedelta(seconds=terms.ripe_after_s) + QUIET),
         execution_options={"synchronize_session": False},
     )

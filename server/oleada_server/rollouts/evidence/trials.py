@@ -10,7 +10,7 @@ from oleada_wire.words import LeasePhase
 from sqlalchemy import ColumnElement, and_, func, or_, select, update
 
 from oleada_server.db import db
-from oleada_server.rollouts.evidence import ledger
+from oleada_server.rollouts.evidence import ledger, looks
 from oleada_server.rollouts.evidence.counts import Counted
 from oleada_server.rollouts.models import BoxInWave, Rollout
 from oleada_server.rollouts.plan import Outcome
@@ -87,12 +87,15 @@ def record_ripe(box_ids: Sequence[int], now: datetime) -> None:
 
 
 def patience(box: BoxInWave, rollout: Rollout) -> timedelta:
-    """Return how long *box* may say nothing: in its trial as long as trials take to count."""
+    """Return how long *box* may say nothing: in its trial as long as trials take to count.
+
+    And so much longer that whoever went dark with it beside is known to be dark.
+    """
     usual = seconds(rollout.silent_after_s)
     terms = ledger.terms_of(rollout.id)
     if terms is None or box.armed_at is None:
         return usual
-    return min(usual, seconds(terms.ripe_after_s))
+    return min(usual, seconds(terms.ripe_after_s) + looks.QUIET)
 
 
 def in_flight(rollout_id: int, box_id: int, now: datetime) -> int:

@@ -14,6 +14,7 @@ from oleada_wire.words import BootReason, Phase, Reason
 from sqlalchemy import select, update
 
 from tests.server.rollouts.evidence.trials import (
+    HUSH,
     RIPE,
     SECOND,
     breaks,
@@ -48,7 +49,7 @@ def test_a_late_healthy_report_takes_the_silence_back() -> None:
     rollout_id = started(judged())
     for box in boxes[:2]:
         on_trial(box)
-    service.tick(NOON + RIPE)
+    service.tick(NOON + HUSH)
     say(boxes[0], Phase.UPDATED, now=NOON + 2 * RIPE)
     service.tick(NOON + 2 * RIPE)
 
@@ -129,9 +130,9 @@ def test_the_log_alone_gives_every_number_again() -> None:
         on_trial(box)
     breaks(boxes[0])
     say(boxes[1], Phase.UPDATED)
-    service.tick(NOON + RIPE)
-    say(boxes[2], Phase.UPDATED, now=NOON + RIPE)
-    service.tick(NOON + RIPE + SECOND)
+    service.tick(NOON + HUSH)
+    say(boxes[2], Phase.UPDATED, now=NOON + HUSH)
+    service.tick(NOON + HUSH + SECOND)
 
     stands_for: dict[tuple[int, int], str] = {}
     for row in db.session.scalars(select(BoxOutcome).order_by(BoxOutcome.id)):
@@ -158,7 +159,9 @@ def test_how_far_boxes_have_come_is_four_counts_and_only_the_last_is_evidence() 
     def stages() -> dict[str, int]:
         return service.summary(rollout_id)[0].stages
 
-    assert stages() == {"installed": 4, "booted": 3, "healthy": 2, "soaked": 0}
+    assert stages() == {
+        "installed": 4, "unproven": 0, "booted": 3, "healthy": 2, "soaked": 0
+    }  # fmt: skip
     say(boxes[0], Phase.CHECKING, now=NOON + RIPE - MINUTE)
     service.tick(NOON + RIPE)
     assert stages()["soaked"] == 2

@@ -11,6 +11,7 @@ from oleada_wire.words import LeasePhase, Phase
 from sqlalchemy import update
 
 from tests.server.rollouts.evidence.trials import (
+    HUSH,
     LOOSE,
     RIPE,
     SECOND,
@@ -67,16 +68,16 @@ def test_a_release_that_silently_kills_costs_no_more_than_the_first_boxes() -> N
     for box in boxes[:3]:
         on_trial(box)
     connect(boxes[:3], connected=False)
-    ticks(NOON, NOON + RIPE - SECOND)
-    assert ask(boxes[3], NOON + RIPE - SECOND).reason == "full"
-    ticks(NOON + RIPE, NOON + RIPE + SECOND)
+    ticks(NOON, NOON + HUSH - SECOND)
+    assert ask(boxes[3], NOON + HUSH - SECOND).reason == "full"
+    ticks(NOON + HUSH, NOON + HUSH + SECOND)
 
     rollout = service.get(rollout_id)
     assert rollout.state == "halted"
     assert rollout.state_reason == (
         "the evidence speaks against it: 0 failed and 3 fell silent of 3 that began, 0 proved good"
     )
-    assert not ask(boxes[3], NOON + RIPE).granted
+    assert not ask(boxes[3], NOON + HUSH).granted
     assert denied() == ("ab" * 32,)
 
 
@@ -88,14 +89,14 @@ def test_silence_with_nobody_beside_it_asks_a_person_and_nobody_begins() -> None
         on_trial(box)
     say(boxes[3], Phase.UPDATED)
 
-    service.tick(NOON + RIPE)
+    service.tick(NOON + HUSH)
     wave = service.get(rollout_id).waves[0]
     assert wave.state == "held"
     assert wave.state_reason is not None
     assert "3 boxes fell silent in their trial" in wave.state_reason
-    assert ask(boxes[5], NOON + RIPE).reason == "full"
+    assert ask(boxes[5], NOON + HUSH).reason == "full"
 
-    service.go_on(rollout_id, 1, "they were moved", actor=ANA, now=NOON + RIPE)
+    service.go_on(rollout_id, 1, "they were moved", actor=ANA, now=NOON + HUSH)
     assert service.get(rollout_id).waves[0].state == "open"
 
 

@@ -7,12 +7,14 @@ from typing import Any
 from oleada_server.db import db
 from oleada_server.devices.models import Device
 from oleada_server.rollouts import service
+from oleada_server.rollouts.evidence import looks
 from oleada_server.rollouts.evidence.models import BoxOutcome, Incident
 from oleada_server.rollouts.evidence.spec import EvidenceSpec
 from oleada_server.rollouts.spec import RolloutSpec, WaveSpec
+from oleada_server.telemetry.models import HealthSample
 from oleada_wire import messages, topics
 from oleada_wire.words import LeasePhase, Phase, Reason
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
 from tests.server.rollouts.fleet import (
     EVERYBODY,
@@ -29,6 +31,8 @@ from tests.server.rollouts.fleet import (
 
 SECOND = timedelta(seconds=1)
 RIPE = timedelta(minutes=15)
+HUSH = RIPE + looks.QUIET
+"""Who says nothing in a trial counts as silent then: a region that is dark is known by now."""
 LOOSE = replace(EVERYBODY, failed_share_max=1.0, silent_share_max=1.0, soak_s=0)
 
 
@@ -53,10 +57,25 @@ def breaks(box: str, now: datetime = NOON) -> None:
 
 
 def connect(boxes: list[str], connected: bool = True) -> None:
+    """Let *boxes* be heard from now on, some with all that they say, or be dark."""
+    seen_at = NOON + timedelta(days=1 if connected else -1)
     for at in range(0, len(boxes), 500):
         chosen = Device.id.in_(boxes[at : at + 500])
-        db.session.execute(update(Device).where(chosen).values(connected=connected))
+        db.session.execute(update(Device).where(chosen).values(last_seen_at=seen_at))
+    if connected:
+        speak(boxes)
     db.session.commit()
+
+
+def speak(boxes: list[str], every: timedelta = 5 * MINUTE) -> None:
+    """Let *boxes* have said how they are *every* so often, before noon and after."""
+    samples = [
+        {"device_id": box, "boot": "00000001-00000000", "seq": seq, "version": "1.0.0",
+         "parameters": {}, "box_at": at, "received_at": at}
+        for seq, at in enumerate(NOON + every * n for n in range(-6, 8)) for box in boxes
+    ]  # fmt: skip
+    for chunk in range(0, len(samples), 3000):
+        db.session.execute(insert(HealthSample), samples[chunk : chunk + 3000])
 
 
 def ticks(start: datetime, end: datetime) -> None:

@@ -1,0 +1,65 @@
+"""Who of the boxes beside is dark is seen from what they say: nobody tells the server of an end."""
+
+from datetime import timedelta
+
+import pytest
+from oleada_server.db import db
+from oleada_server.rollouts import service
+from oleada_server.rollouts.evidence import looks
+from oleada_server.rollouts.evidence.models import ControlLook
+from sqlalchemy import select
+
+from tests.server.rollouts.evidence.trials import (
+    HUSH,
+    LOOSE,
+    SECOND,
+    connect,
+    judged,
+    listed,
+    on_trial,
+    speak,
+    ticks,
+)
+from tests.server.rollouts.fleet import MINUTE, NOON, a_fleet, a_release, started
+
+pytestmark = pytest.mark.usefixtures("sqlite_app")
+
+
+def a_trial_of(silent: int, dark_beside: int) -> int:
+    """Let *silent* of 20 boxes say nothing in their trial, and so many of 320 beside."""
+    boxes = a_fleet(340)
+    connect(boxes)
+    a_release()
+    rollout_id = started(judged(listed("few", boxes[:20]), LOOSE))
+    for box in boxes[:silent]:
+        on_trial(box)
+    ticks(NOON, NOON + 2 * MINUTE)
+    connect(boxes[20 : 20 + dark_beside], connected=False)
+    ticks(NOON + 3 * MINUTE, NOON + HUSH + SECOND)
+    return rollout_id
+
+
+def test_a_region_that_goes_dark_in_a_wave_halts_nothing_and_counts_as_no_success() -> None:
+    rollout_id = a_trial_of(silent=5, dark_beside=100)
+
+    rollout = service.get(rollout_id)
+    assert rollout.state == "running"
+    assert rollout.waves[0].state == "open"
+    found = db.session.scalars(select(ControlLook).order_by(ControlLook.id)).all()
+    assert (found[0].boxes, found[0].dark) == (320, 100)
+    assert service.summary(rollout_id)[0].stages["soaked"] == 0
+
+
+def test_the_same_silence_halts_where_nobody_beside_went_dark() -> None:
+    assert service.get(a_trial_of(silent=5, dark_beside=0)).state == "halted"
+
+
+@pytest.mark.parametrize(("every_min", "is_enough"), [(5, True), (12, False)])
+def test_boxes_that_speak_too_seldom_to_be_missed_are_not_looked_at(
+    every_min: int, is_enough: bool
+) -> None:
+    boxes = a_fleet(30)
+    speak(boxes, every=timedelta(minutes=every_min))
+    db.session.commit()
+
+    assert looks._speak_often(boxes, NOON + 10 * MINUTE) is is_enough
