@@ -28,7 +28,7 @@ RULES: dict[str, Any] = {
              "on": "succeeded", "max_per_minute": 1000},
     "in_flight_max_per_region": 40, "bandwidth_max_bytes_s": 10_000_000,
     "bandwidth_max_per_region_bytes_s": 2_000_000, "box_bytes_s": 500_000,
-    "retry_for": ["download"], "newcomers": True,
+    "retry_for": ["download"], "newcomers": True, "goes_back": True, "back_from": "6.0.0",
     "abort": [{"on": "any", "share_max": 0.05, "sample_min": 20, "last": 100}],
 }  # fmt: skip
 EVIDENCE: dict[str, Any] = {
@@ -40,7 +40,7 @@ PLAN = {
     "hardware_model": "VX-240", "version": "5.7.9", "waves": [LIST, CHOSEN, WAVE], "name": "a plan",
     "start_at": "2099-01-01T00:00:00+00:00", "window": {"start": "01:00", "end": "05:00"},
     "silent_after_s": 3600, "attempts_max": 3, "in_flight_max": 100, "spread_s": 30,
-    "lease_s": 3600, "salt": "a-salt", "rules": RULES, "evidence": EVIDENCE,
+    "lease_s": 3600, "salt": "a-salt", "rules": RULES, "evidence": EVIDENCE, "hold_back_share": 0.05,
 }  # fmt: skip
 BODIES: dict[str, dict[str, Any]] = {
     "ClaimRequest": {"serial": "SN-9", "hardware_model": "VX-410", "zone": "UTC", "region": "Brno"},
@@ -50,6 +50,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "NewRole": {"role": "operator", "reason": "a reason"},
     "NewToken": {"label": "ci", "scopes": ["devices:read"], "days": 7},
     "GroupBoxes": {"add": [], "remove": ["AAAA00000000"]},
+    "Force": {"reason": "a reason", "boxes": 7},
+    "Lift": {"because": "recording"},
+    "Note": {"because": "critical-case", "until": "2099-01-01T00:00:00+00:00", "ref": "C-9"},
     "OpenEarly": {"reason": "a reason", "boxes": 7},
     "NewGroup": {"name": "new-group", "note": "a note", "rule": {**WHERE, "group": []}},
     "Reason": {"reason": "a reason"},

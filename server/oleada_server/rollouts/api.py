@@ -19,7 +19,7 @@ from oleada_wire.ids import normalise_device_id
 from oleada_server.accounts.access import identity, require_scope, steps_up
 from oleada_server.clock import now_utc
 from oleada_server.db import read_only
-from oleada_server.rollouts import groups_api, schemas, service
+from oleada_server.rollouts import going_back, groups_api, left_alone_api, schemas, service
 from oleada_server.rollouts import why as explanations
 from oleada_server.rollouts.errors import BadPlanError
 from oleada_server.rollouts.evidence import shown
@@ -38,6 +38,7 @@ def register(app: Flask, api: Api) -> None:  # noqa: ARG001 - every feature regi
     """Add the REST API of rollouts."""
     api.register_blueprint(blueprint)
     api.register_blueprint(groups_api.blueprint)
+    api.register_blueprint(left_alone_api.blueprint)
 
 
 @blueprint.get("")
@@ -183,6 +184,25 @@ def open_early(body: dict[str, Any], rollout_ref: str, position: int) -> Respons
     return _do(rollout_ref, service.open_early, reason=reason, position=position, boxes=boxes)
 
 
+@blueprint.post("/<rollout_ref>/force")
+@blueprint.arguments(schemas.Force)
+@blueprint.response(200)
+@require_scope("rollouts:approve")
+@steps_up
+def force(body: dict[str, Any], rollout_ref: str) -> ResponseReturnValue:
+    """Let it begin on boxes that are left alone, because they record or a case is critical."""
+    return _do(rollout_ref, service.force, reason=body["reason"], boxes=body["boxes"])
+
+
+@blueprint.post("/<rollout_ref>/unforce")
+@blueprint.arguments(schemas.Reason)
+@blueprint.response(200)
+@require_scope("rollouts:write")
+def unforce(body: dict[str, Any], rollout_ref: str) -> ResponseReturnValue:
+    """Leave boxes alone again."""
+    return _do(rollout_ref, service.unforce, reason=body["reason"])
+
+
 @blueprint.get("/<rollout_ref>/signatures")
 @blueprint.response(200)
 @require_scope("rollouts:read")
@@ -296,6 +316,7 @@ def _shown(rollout_id: int) -> dict[str, Any]:
     return {
         **schemas.rollout_json(rollout),
         "evidence": shown.summary(rollout),
+        "goes_back": [schemas.gone_back_json(one) for one in going_back.of(rollout_id)],
         "waves": schemas.waves_json(rollout, service.summary(rollout_id)),
         "missing_signatures": [schemas.missing_json(found) for found in missing],
         "why_failed": [schemas.failure_json(found) for found in service.why_failed(rollout_id)],

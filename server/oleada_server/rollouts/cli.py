@@ -12,7 +12,8 @@ from oleada_store.cli_waves import sign
 from oleada_store.options import StoreGroup
 
 from oleada_server.client import Client, connect, path_of
-from oleada_server.rollouts import cli_plan
+from oleada_server.rollouts import cli_force, cli_plan
+from oleada_server.rollouts.cli_evidence import evidence_group
 from oleada_server.rollouts.cli_waves import authorise, fetch
 
 PATH: Final = "/api/v1/rollouts"
@@ -40,6 +41,8 @@ def rollout_group() -> None:
 
 for command in (fetch, sign, authorise):
     rollout_group.add_command(command)
+rollout_group.add_command(evidence_group)
+cli_force.add_to(rollout_group)
 
 
 @rollout_group.command()
@@ -253,6 +256,10 @@ def _text(found: dict[str, Any]) -> str:
             f"  wave {one['wave']} has {one['have']} of {one['needed']} signatures of approvers; "
             f"fetch it with: oleada rollout waves {found['id']}"
         )
+    for one in found["goes_back"]:
+        how = f"with {one['rollout']}" if one["rollout"] else "not at all"
+        why = f": {one['refused']}" if one["refused"] else ""
+        lines.append(f"  {one['boxes']} boxes go back to {one['version'] or '-'} {how}{why}")
     for failure in found["why_failed"]:
         now = ", ".join(f"{n} on {version}" for version, n in failure["runs_now"].items())
         lines.append(f"  {failure['boxes']} {failure['state']}, {failure['reason']}: now {now}")

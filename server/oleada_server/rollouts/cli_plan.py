@@ -25,7 +25,7 @@ BANDWIDTHS: Final = (
 )  # fmt: skip
 RULES: Final = (
     "windows", "blackouts", "rate", "in_flight_max_per_region", *BANDWIDTHS, "retry_for",
-    "abort", "newcomers",
+    "abort", "newcomers", "goes_back", "back_from",
 )  # fmt: skip
 
 _WAVES = (
@@ -111,6 +111,21 @@ _PLAN = (
     ),
     click.option(
         "--newcomers", is_flag=True, help="Boxes that come later and that a wave is for join."
+    ),
+    click.option(
+        "--goes-back",
+        is_flag=True,
+        help="After a halt or a stop boxes that have kept the release go back to what they ran.",
+    ),
+    click.option(
+        "--back-from", metavar="VERSION", help="Boxes that run this newer version may have it too."
+    ),
+    click.option(
+        "--hold-back",
+        "hold_back_share",
+        type=float,
+        metavar="SHARE",
+        help="Keep so many back to compare with, in a wave of their own at the end.",
     ),
     click.option("--start-boxes", type=int, help="Boxes at work before any has proved good."),
     click.option(

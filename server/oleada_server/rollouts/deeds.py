@@ -67,7 +67,7 @@ def begin(
     was = RolloutState(rollout.state)
     rows.lock_model(rollout.release.hardware_model)
     demand_published(rollout.release)
-    freeze(rollout, previews.Covered(spec_of(rollout).waves, rollout.release, [rollout.salt]), now)
+    freeze(rollout, previews.Covered(spec_of(rollout), rollout.release, [rollout.salt]), now)
     ledger.begin(rollout.id)
     signatures.record_requests(rollout, now)
     run_or_schedule(rollout, now)

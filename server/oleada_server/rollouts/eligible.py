@@ -61,6 +61,7 @@ class Needs:
     Attributes:
         depends: What the box must be able to do.
         passes: Versions below this one that no box may skip, rising.
+        back_from: A newer version whose boxes are to go back to it; None for none.
     """
 
     version: str
@@ -68,6 +69,7 @@ class Needs:
     min_version: str | None = None
     depends: frozenset[str] = frozenset()
     passes: tuple[str, ...] = ()
+    back_from: str | None = None
 
 
 def why_not(box: Candidate, needs: Needs) -> LeftOut | None:
@@ -93,7 +95,7 @@ def failing(box: Candidate, needs: Needs) -> Iterator[LeftOut]:
         (LeftOut.ALREADY_THERE, runs == wanted),
         (LeftOut.IN_ANOTHER_ROLLOUT, box.claimed_by is not None),
         (LeftOut.BELOW_SECURITY_FLOOR, floor is not None and needs.security_version < floor),
-        (LeftOut.RUNS_NEWER, runs > wanted),
+        (LeftOut.RUNS_NEWER, runs > wanted and not _goes_back(runs, needs)),
         (
             LeftOut.BELOW_MINIMUM_VERSION,
             bool(needs.min_version) and runs < version_key(needs.min_version or version),
@@ -102,6 +104,10 @@ def failing(box: Candidate, needs: Needs) -> Iterator[LeftOut]:
         (LeftOut.LACKS_DEPENDENCY, not needs.depends <= box.kind.provides),
     )
     yield from (reason for reason, is_failed in found if is_failed)
+
+
+def _goes_back(runs: tuple[int, ...], needs: Needs) -> bool:
+    return needs.back_from is not None and runs == version_key(needs.back_from)
 
 
 def first_to_pass(version: str, needs: Needs) -> str | None:

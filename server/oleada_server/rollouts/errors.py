@@ -7,6 +7,7 @@ ServerError
 ├── GroupInUseError         409  a rollout that has not ended chooses by the group
 ├── GroupThereError         409  there is a group of that name already
 ├── IncidentNotFoundError   404
+├── MiscountedError         409  it reaches another number of boxes than was typed
 ├── NoSuchGroupError        404
 ├── NoSuchReleaseError      404
 ├── ReleaseWithdrawnError   409
@@ -37,6 +38,15 @@ class ApprovalMissingError(ConflictError):
             f"R-{rollout_id} begins only after a second person has approved it; ask with "
             f"`oleada rollout ask R-{rollout_id}` or on its page."
         )
+
+
+class MiscountedError(ConflictError):
+    """Who decides has typed another number of boxes than there are: they saw an older page."""
+
+    code = "miscounted"
+
+    def __init__(self, rollout_id: int, there: int, typed: int) -> None:
+        super().__init__(f"R-{rollout_id} reaches {there} boxes, not {typed}; look again.")
 
 
 class SecondPersonError(NotAllowedError):

@@ -15,7 +15,7 @@ from oleada_server.devices.models import Device
 from oleada_server.live import service as live
 from oleada_server.messaging import service as messaging
 from oleada_server.releases.models import ReleaseState
-from oleada_server.rollouts import permits, plan_box, rows, ticks
+from oleada_server.rollouts import left_alone, permits, plan_box, rows, ticks
 from oleada_server.rollouts.authorise import parse_assignment_id, window_of
 from oleada_server.rollouts.evidence import ledger, trials
 from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
@@ -62,6 +62,8 @@ def _decide(box: BoxInWave, request: LeaseRequest, now: datetime) -> Granted | N
     )
     facts = _facts(rollout, box, request, zone, now)
     answer = plan_box.decide_lease(facts, request.attempt, request.phase, now)
+    if isinstance(answer, Granted):
+        answer = left_alone.refusal(rollout, box.device_id, now) or answer
     if isinstance(answer, Granted):
         answer = permits.refusal(rollout, box, request.phase, zone, now) or answer
     match answer:

@@ -15,7 +15,17 @@ from oleada_server.db import Base
 from oleada_server.releases.models import Release
 from oleada_server.rollouts.states import BoxState, RolloutState, WaveState
 
-__all__ = ["BoxInWave", "BoxState", "ReportRow", "Rollout", "RolloutState", "Wave", "WaveState"]
+__all__ = [
+    "BoxInWave",
+    "BoxState",
+    "GoneBack",
+    "LeftAlone",
+    "ReportRow",
+    "Rollout",
+    "RolloutState",
+    "Wave",
+    "WaveState",
+]
 
 
 class Rollout(Base):
@@ -119,7 +129,7 @@ class BoxInWave(Base):
     __tablename__ = "box_in_wave"
     __table_args__ = (
         UniqueConstraint("rollout_id", "device_id"),
-        Index("ix_box_in_wave_wave_state", "wave_id", "state"),
+        Index("ix_box_in_wave_wave_state", "wave_id", "state", "id"),
         Index("ix_box_in_wave_device", "device_id"),
         Index("ix_box_in_wave_deadline", "rollout_id", "deadline_at"),
         Index("ix_box_in_wave_counted", "rollout_id", "counted"),
@@ -166,6 +176,34 @@ class ReportRow(Base):
     message_id: Mapped[str] = mapped_column(String(32))
     box_at: Mapped[datetime]
     received_at: Mapped[datetime]
+
+
+class LeftAlone(Base):
+    """A box that is left alone until then, and why (left_alone.py); a time past counts not."""
+
+    __tablename__ = "device_left_alone"
+    device_id: Mapped[str] = mapped_column(ForeignKey("device.id"), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(20), primary_key=True)
+    ref: Mapped[str] = mapped_column(String(80))
+    until: Mapped[datetime]
+    noted_at: Mapped[datetime]
+    noted_by: Mapped[str] = mapped_column(String(120))
+
+
+class GoneBack(Base):
+    """What became of the boxes of an ended rollout that were to go back to one version.
+
+    *version* is what they ran before; empty where there was none such. *back_id* is the
+    rollout that takes them back, or *refused* says why none does.
+    """
+
+    __tablename__ = "rollout_gone_back"
+    rollout_id: Mapped[int] = mapped_column(ForeignKey("rollout.id"), primary_key=True)
+    version: Mapped[str] = mapped_column(String(40), primary_key=True)
+    boxes: Mapped[int]
+    back_id: Mapped[int | None] = mapped_column(ForeignKey("rollout.id"))
+    refused: Mapped[str | None] = mapped_column(Text)
+    at: Mapped[datetime]
 
 
 class DoneOnce(Base):

@@ -75,7 +75,8 @@ def _is_due(rollout: Rollout, now: datetime) -> bool:
 
 def _newcomers(rollout: Rollout) -> dict[int, list[Member]]:
     """Return who may join, by the position of the wave; 0 for a wave of their own."""
-    spec, needs = spec_of(rollout), preview.needs_of(rollout.release)
+    spec = spec_of(rollout)
+    needs = preview.needs_of(rollout.release, spec.rules.back_from)
     found: dict[int, list[Member]] = {}
     try:
         named = preview.named_groups(spec.waves)

@@ -15,7 +15,7 @@ from sqlalchemy import select, update
 
 from oleada_server.db import chunks, db
 from oleada_server.devices.models import Device
-from oleada_server.rollouts import revoked
+from oleada_server.rollouts import permits, revoked
 from oleada_server.rollouts.models import BoxInWave, Rollout
 from oleada_server.rollouts.states import BoxState
 
@@ -23,9 +23,11 @@ from oleada_server.rollouts.states import BoxState
 def leave_out(rollout: Rollout, found: Sequence[Any], now: datetime) -> list[Any]:
     """Leave out those boxes of *found* that run newer; return the others.
 
+    The version that a plan takes boxes back from is not newer to it.
+
     Part of the caller's transaction. Rows of *found* have ``id`` and ``device_id``.
     """
-    release = rollout.release.version
+    release, back_from = rollout.release.version, permits.back_from(rollout)
     versions: dict[str, str | None] = {}
     out: set[str] = set()
     for chunk in chunks(row.device_id for row in found):
@@ -37,7 +39,11 @@ def leave_out(rollout: Rollout, found: Sequence[Any], now: datetime) -> list[Any
     if out:
         revoked.mark([row.id for row in found if row.device_id in out], "", now)
         found = [row for row in found if row.device_id not in out]
-    newer = {row.id: row for row in found if is_newer(versions.get(row.device_id), release)}
+    newer = {
+        row.id: row
+        for row in found
+        if is_newer(versions.get(row.device_id), release) and versions[row.device_id] != back_from
+    }
     for row in newer.values():
         detail = f"the box runs {versions[row.device_id]}, which is newer than {release}"
         db.session.execute(

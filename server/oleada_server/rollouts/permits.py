@@ -55,6 +55,14 @@ def retry_for(rollout: Rollout) -> frozenset[Reason]:
         return frozenset()
 
 
+def back_from(rollout: Rollout) -> str | None:
+    """Return the newer version whose boxes the plan takes back; None if unreadable."""
+    try:
+        return rules.read(rollout.rules).back_from
+    except ImpossibleFactsError:
+        return None
+
+
 def refusal(
     rollout: Rollout, box: BoxInWave, phase: LeasePhase, zone: ZoneInfo, now: datetime
 ) -> NotNow | None:

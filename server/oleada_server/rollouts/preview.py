@@ -51,16 +51,18 @@ class Covered:
     """Which boxes a plan covers now: walked over when it is asked for, never held as a whole.
 
     Args:
-        waves: As planned.
-        release: What they are to get.
+        spec: As planned.
+        release: What its boxes are to get.
         salts: The first is taken; in a small fleet that has none yet, the evenest.
 
     Raises:
         NoSuchGroupError: A wave names a group that is not there.
     """
 
-    def __init__(self, waves: Sequence[WaveSpec], release: Release, salts: Sequence[str]) -> None:
-        self._needs, self._model = needs_of(release), release.hardware_model
+    def __init__(self, spec: RolloutSpec, release: Release, salts: Sequence[str]) -> None:
+        waves = spec.waves
+        self._needs = needs_of(release, spec.rules.back_from)
+        self._model = release.hardware_model
         self._named = named_groups(waves)
         self.salt = salts[0]
         if len(salts) > 1 and _is_small(self._model):
@@ -129,7 +131,7 @@ def shown(spec: RolloutSpec, release: Release, salts: Sequence[str]) -> Preview:
     Raises:
         NoSuchGroupError: A wave names a group that is not there.
     """
-    covered = Covered(spec.waves, release, [spec.salt] if spec.salt else salts)
+    covered = Covered(spec, release, [spec.salt] if spec.salt else salts)
     tally = Tally()
     kinds: list[Counter[BoxKind]] = [Counter() for _ in spec.waves]
     for at, member in covered.members(tally):
@@ -153,8 +155,11 @@ def shown(spec: RolloutSpec, release: Release, salts: Sequence[str]) -> Preview:
     )
 
 
-def needs_of(release: Release) -> Needs:
-    """Return what *release* asks of a box, with the versions that it may not skip."""
+def needs_of(release: Release, back_from: str | None = None) -> Needs:
+    """Return what *release* asks of a box, with the versions that it may not skip.
+
+    Boxes that run the newer version *back_from* may have it too.
+    """
     query = select(Release.version).where(
         Release.hardware_model == release.hardware_model,
         Release.state == ReleaseState.PUBLISHED,
@@ -169,6 +174,7 @@ def needs_of(release: Release) -> Needs:
         release.min_version,
         frozenset(release.depends or ()),
         tuple(sorted(passes, key=version_key)),
+        back_from,
     )
 
 

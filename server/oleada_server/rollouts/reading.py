@@ -40,14 +40,22 @@ class WaveCounts:
     def stages(self) -> dict[str, int]:
         """Return how many boxes have come how far: each stage is part of the one before.
 
+        Unproven stands apart: installed, as the box says, and not seen to run it yet.
         Installed is not healthy: only ``healthy`` opens a gate, and only ``soaked``, whose
         trial is ripe, is evidence.
         """
         healthy = self.states[BoxState.UPDATED]
         booted = healthy + self.states[BoxState.CHECKING]
-        installed = booted + self.states[BoxState.RESTARTING]
+        unproven = self.states[BoxState.UNPROVEN]
+        installed = booted + self.states[BoxState.RESTARTING] + unproven
         soaked = min(self.soaked, healthy)
-        return {"installed": installed, "booted": booted, "healthy": healthy, "soaked": soaked}
+        return {
+            "installed": installed,
+            "unproven": unproven,
+            "booted": booted,
+            "healthy": healthy,
+            "soaked": soaked,
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,15 @@ from oleada_server.clock import from_ms
 from oleada_server.db import db, insert
 from oleada_server.devices.models import Device
 from oleada_server.live import service as live
-from oleada_server.rollouts import authorise, fell_back, permits, plan_box, rows, ticks
+from oleada_server.rollouts import (
+    authorise,
+    fell_back,
+    permits,
+    plan_box,
+    rows,
+    ticks,
+    unproven,
+)
 from oleada_server.rollouts.evidence import trials
 from oleada_server.rollouts.leases import box_of, push_deadline
 from oleada_server.rollouts.models import BoxInWave, ReportRow, Rollout
@@ -72,6 +80,8 @@ def record_hello(device_id: str, hello: Hello, now: datetime) -> None:
         .limit(1)
         .with_for_update(skip_locked=True, of=BoxInWave)
     )  # fmt: skip
+    if unproven.record_version(device_id, hello.version, now):
+        return
     row = db.session.execute(query).one_or_none()
     if row is None:
         fell_back.record_fall(device_id, hello, now)

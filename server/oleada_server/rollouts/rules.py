@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
+from oleada_wire.version import is_version
 from oleada_wire.words import RETRYABLE, Reason
 
 from oleada_server.rollouts import pace, schedule
@@ -64,6 +65,8 @@ class Rules:
     Attributes:
         retry_for: Reasons after which a box is assigned again by itself.
         newcomers: Whether boxes that come later, and that a wave is for, join.
+        goes_back: Whether boxes that have kept the release go back after a halt or a stop.
+        back_from: A newer version whose boxes may have this older release all the same.
     """
 
     schedule: Schedule = field(default_factory=Schedule)
@@ -72,6 +75,8 @@ class Rules:
     retry_for: frozenset[Reason] = RETRYABLE
     abort: tuple[Abort, ...] = ()
     newcomers: bool = False
+    goes_back: bool = False
+    back_from: str | None = None
 
     def __post_init__(self) -> None:
         if wrong := sorted(self.retry_for & NEVER_RETRYABLE):
@@ -80,6 +85,11 @@ class Rules:
             raise BadPlanError(f"A rollout has at most {ABORTS_MAX} abort criteria.", "abort")
         if type(self.newcomers) is not bool:
             raise BadPlanError("newcomers is either true or false.", "newcomers")
+        if type(self.goes_back) is not bool:
+            raise BadPlanError("goes_back is either true or false.", "goes_back")
+        if self.back_from is not None and not is_version(self.back_from):
+            raise BadPlanError(f"back_from is {self.back_from[:40]!r}; a version was expected.",
+                               "back_from")  # fmt: skip
 
 
 def rules_from(found: Any) -> Rules:
@@ -100,6 +110,8 @@ def rules_from(found: Any) -> Rules:
         retry_for=_reasons(given),
         abort=tuple(_abort(one) for one in _list(given, "abort")),
         newcomers=given.get("newcomers", False),
+        goes_back=given.get("goes_back", False),
+        back_from=_text(given, "back_from") if "back_from" in given else None,
     )
 
 
@@ -121,6 +133,8 @@ def rules_json(rules: Rules) -> dict[str, Any]:
         "rate": rate and {"kind": type(rate).__name__.lower(), **asdict(rate)},
         "abort": [{k: v for k, v in asdict(one).items() if v is not None} for one in rules.abort],
         "newcomers": rules.newcomers or None,
+        "goes_back": rules.goes_back or None,
+        "back_from": rules.back_from,
     }
     usual = asdict(Caps())
     found |= {name: v for name, v in asdict(rules.caps).items() if v != usual[name]}
@@ -150,7 +164,10 @@ CAPS: Final = (
     "bandwidth_max_per_region_bytes_s",
     "box_bytes_s",
 )
-NAMES: Final = ("windows", "blackouts", "rate", "retry_for", "abort", "newcomers", *CAPS)
+NAMES: Final = (
+    "windows", "blackouts", "rate", "retry_for", "abort", "newcomers", "goes_back", "back_from",
+    *CAPS,
+)  # fmt: skip
 
 
 def _window(found: Any) -> schedule.WeekWindow:

@@ -73,3 +73,5 @@ class RulesPlan(Schema):
     retry_for = fields.List(fields.String(validate=_words(Reason)))
     abort = fields.List(fields.Nested(AbortPlan))
     newcomers = fields.Boolean(truthy={True}, falsy={False})
+    goes_back = fields.Boolean(truthy={True}, falsy={False})
+    back_from = fields.String()

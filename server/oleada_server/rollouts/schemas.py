@@ -14,14 +14,14 @@ from oleada_server.rollouts.dryrun import Run
 from oleada_server.rollouts.errors import BadPlanError
 from oleada_server.rollouts.evidence.spec import EvidenceSpec, evidence_from
 from oleada_server.rollouts.explain import Explanation
-from oleada_server.rollouts.models import Rollout
+from oleada_server.rollouts.models import GoneBack, Rollout
 from oleada_server.rollouts.plan import exact
 from oleada_server.rollouts.presence import Replay
 from oleada_server.rollouts.reading import BoxRow, Failure, WaveCounts
 from oleada_server.rollouts.rules import rules_from
 from oleada_server.rollouts.rules_schema import RulesPlan, WherePlan
 from oleada_server.rollouts.signatures import Missing
-from oleada_server.rollouts.spec import RolloutSpec, WaveSpec, usual_limits
+from oleada_server.rollouts.spec import RolloutSpec, WaveSpec, usual_limits, with_hold_back
 from oleada_server.rollouts.states import BoxState
 
 CLOCK_TIME = validate.Regexp(r"^([01][0-9]|2[0-3]):[0-5][0-9]$", error="Write HH:MM, 24 hours.")
@@ -77,6 +77,7 @@ class RolloutPlan(Schema):
     lease_s = fields.Integer(strict=True)
     salt = fields.String()
     rules = fields.Nested(RulesPlan)
+    hold_back_share = fields.Float()
     evidence = fields.Nested(EvidencePlan, allow_none=True)
 
 
@@ -90,6 +91,12 @@ class GivenReason(Schema):
     """Why a person does it; must be said."""
 
     reason = fields.String(required=True, validate=validate.Length(min=1, max=500))
+
+
+class Force(GivenReason):
+    """Why a rollout is forced, and how many boxes it reaches, typed by whoever decides."""
+
+    boxes = fields.Integer(required=True, strict=True, validate=validate.Range(1))
 
 
 class OpenEarly(GivenReason):
@@ -151,6 +158,8 @@ def spec_from(body: dict[str, Any]) -> RolloutSpec:
     evidence = evidence_from(given.pop("evidence")) if "evidence" in given else EvidenceSpec()
     usual = usual_limits(has_evidence=evidence is not None)
     waves = tuple(_wave_from({**usual, **wave}) for wave in given.pop("waves"))
+    if (share := given.pop("hold_back_share", None)) is not None:
+        waves = with_hold_back(waves, share)
     window = given.pop("window", None)
     named = given.pop("rules", None)
     if named == {}:
@@ -263,6 +272,17 @@ def waves_json(rollout: Rollout, counted: list[WaveCounts]) -> list[dict[str, An
         }
         for wave, counts in zip(rollout.waves, counted, strict=True)
     ]
+
+
+def gone_back_json(found: GoneBack) -> dict[str, Any]:
+    """Return what became of the boxes that were to go back to one version."""
+    return {
+        "version": found.version,
+        "boxes": found.boxes,
+        "rollout": found.back_id and f"R-{found.back_id}",
+        "refused": found.refused,
+        "at": found.at.isoformat(),
+    }
 
 
 def missing_json(found: Missing) -> dict[str, Any]:

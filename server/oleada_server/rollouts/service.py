@@ -27,6 +27,7 @@ from oleada_server.rollouts.errors import (
     NothingToRetryError,
 )
 from oleada_server.rollouts.evidence import past
+from oleada_server.rollouts.forcing import force, unforce
 from oleada_server.rollouts.holds import go_on
 from oleada_server.rollouts.leases import record_lease_request
 from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
@@ -56,6 +57,7 @@ from oleada_server.rollouts.signing import add_signatures
 from oleada_server.rollouts.spec import RolloutSpec, WaveSpec, demand_opening
 from oleada_server.rollouts.states import OPEN_ROLLOUTS, BoxState, RolloutState, WaveState
 from oleada_server.rollouts.ticks import tick
+from oleada_server.rollouts.unproven import record_closed
 
 __all__ = [
     "BoxFilter",
@@ -68,6 +70,7 @@ __all__ = [
     "count_in",
     "create",
     "dry_run",
+    "force",
     "get",
     "go_on",
     "list_rollouts",
@@ -77,6 +80,7 @@ __all__ = [
     "pause",
     "preview",
     "queue_stop_for_release",
+    "record_closed",
     "record_hello",
     "record_lease_request",
     "record_report",
@@ -92,6 +96,7 @@ __all__ = [
     "stop",
     "summary",
     "tick",
+    "unforce",
     "updated_by_time",
     "why_failed",
 ]
@@ -149,7 +154,7 @@ def create(
         return done
     release = _release(spec)
     demand_opening(spec, now)
-    salt = spec.salt or previews.Covered(spec.waves, release, _salts()).salt
+    salt = spec.salt or previews.Covered(spec, release, _salts()).salt
     rollout = Rollout(
         release_id=release.id,
         name=spec.name or f"{release.hardware_model} {release.version}",

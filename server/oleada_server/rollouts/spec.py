@@ -5,7 +5,7 @@ taken for "no limit".
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Final, TypedDict
@@ -33,6 +33,8 @@ class Usual(TypedDict):
 WAVES_MAX: Final = 20
 LIST_BOXES_MAX: Final = 10_000
 NAME_CHARS_MAX: Final = 80
+HOLD_BACK: Final = "Hold-back"
+HOLD_BACK_MAX: Final = 0.5
 YEAR_S: Final = 366 * 86_400
 ALONE: Final = Usual(failed_share_max=0.02, sample_min=10)
 """Limits of a wave that says none, where nothing else judges the release."""
@@ -184,6 +186,36 @@ class RolloutSpec:
         _check_number("in_flight_max", self.in_flight_max, 1, 10_000_000)
         _check_number("spread_s", self.spread_s, 0, 7 * 86_400)
         _check_number("lease_s", self.lease_s, 10, 7 * 86_400)
+
+
+def with_hold_back(waves: tuple[WaveSpec, ...], share: float) -> tuple[WaveSpec, ...]:
+    """Return *waves* with one more at the end, which keeps boxes back to compare with.
+
+    They are *share*, 0 to 0.5 of the model, of what the last wave would have taken, and get
+    the release when all the others have soaked.
+
+    Raises:
+        BadPlanError: The last wave is no share, or too small to keep so much back.
+    """
+    last = waves[-1] if waves else None
+    if last is None or last.share_until is None:
+        raise BadPlanError("Only of a last wave by share boxes can be kept back.", "hold_back")
+    before = max((one.share_until for one in waves[:-1] if one.share_until is not None), default=0)
+    if not 0 < share <= HOLD_BACK_MAX or exact(share) * SHARE_PARTS % 1:
+        raise BadPlanError(
+            f"hold_back is {share}; more than 0, at most {HOLD_BACK_MAX}, with at most four "
+            "decimals was expected.",
+            "hold_back",
+        )
+    until = float(exact(last.share_until) - exact(share))
+    if until <= before:
+        raise BadPlanError(
+            f"The last wave takes {last.share_until - before:.2%} of the boxes; {share:.2%} of "
+            "them can not be kept back.",
+            "hold_back",
+        )
+    held = replace(last, name=HOLD_BACK, soak_s=0)
+    return (*waves[:-1], replace(last, share_until=until), held)
 
 
 def usual_limits(*, has_evidence: bool) -> Usual:

@@ -47,6 +47,7 @@ class BoxState(StrEnum):
     INSTALLING = "installing"
     RESTARTING = "restarting"
     CHECKING = "checking"
+    UNPROVEN = "unproven"
     UPDATED = "updated"
     FAILED = "failed"
     ROLLED_BACK = "rolled_back"
@@ -65,8 +66,8 @@ IN_FLIGHT = frozenset(
 )
 """Boxes that hold a lease: they are at work on the release."""
 
-PENDING = IN_FLIGHT | {BoxState.QUEUED, BoxState.ASSIGNED}
-"""Boxes that have no outcome yet."""
+PENDING = IN_FLIGHT | {BoxState.QUEUED, BoxState.ASSIGNED, BoxState.UNPROVEN}
+"""Boxes that have no outcome yet; one that is unproven only says that it has installed."""
 
 VERDICTS = frozenset(BoxState) - PENDING - {BoxState.SILENT}
 """Outcomes that a box reported; silence is the server's word for having heard none."""

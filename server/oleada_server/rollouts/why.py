@@ -68,7 +68,7 @@ def _explained(
     seen = device.last_seen_at
     facts = Facts(
         box=replace(box, claimed_by=other),
-        needs=preview.needs_of(release),
+        needs=preview.needs_of(release, None if spec is None else spec.rules.back_from),
         is_published=release.state == ReleaseState.PUBLISHED,
         is_revoked=device.revoked_at is not None,
         claimed_by=None if other is None else f"R-{other}",

@@ -108,8 +108,12 @@ def _alone(form: PlanForm) -> list[Markup]:
     """Return that the limits are too wide to judge by themselves, if they are."""
     if not form.is_wide_alone:
         return []
-    return [say("<b>Limits alone judge this plan</b>, and those of its waves are the wide ones that "
-                "stand beside evidence. A template gives narrow ones.")]  # fmt: skip
+    return [
+        say(
+            "<b>Limits alone judge this plan</b>, and those of its waves are the wide ones that "
+            "stand beside evidence. A template gives narrow ones."
+        )
+    ]
 
 
 def _replay(spec: RolloutSpec, preview: Preview, now: datetime) -> list[Markup]:

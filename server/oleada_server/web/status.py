@@ -89,6 +89,7 @@ def box(state: str) -> Status:
         BoxState.INSTALLING: gettext("Installing"),
         BoxState.RESTARTING: gettext("Restarting"),
         BoxState.CHECKING: gettext("Checking"),
+        BoxState.UNPROVEN: gettext("Installed, unproven"),
         BoxState.UPDATED: gettext("Updated"),
         BoxState.FAILED: gettext("Failed"),
         BoxState.ROLLED_BACK: gettext("Rolled back"),
