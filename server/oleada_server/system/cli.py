@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from typing import Final
 
 import click
@@ -11,7 +12,7 @@ from oleada_server import config as settings
 from oleada_server.app import WITHOUT_PAGES, create_app
 from oleada_server.config import Config
 from oleada_server.db import db
-from oleada_server.system import facts, judge, sentences
+from oleada_server.system import facts, front, judge, sentences
 
 BROKEN: Final = 1
 WARNED: Final = 3
@@ -21,6 +22,8 @@ WARNED: Final = 3
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(as_json: bool) -> None:
     """Say what needs a person: database, disks, processes, clocks, certificates, metadata.
+
+    Goes to the device door by its public name as well, and says if TLS ends before it.
 
     Exit codes: 0 all is well, 3 something will break, 1 something is broken.
     """
@@ -42,7 +45,9 @@ def look(config: Config) -> list[judge.Condition]:
     app = create_app(config, WITHOUT_PAGES)
     with app.app_context():
         now = clock.now_utc()
-        found = judge.judge(facts.gather(config, now), now)
+        seen = front.find(config, now)
+        known = replace(facts.gather(config, now), front=seen, door=config.door_url)
+        found = judge.judge(known, now)
         db.session.remove()
         db.engine.dispose()
     return found

@@ -46,6 +46,9 @@ class Code(StrEnum):
     BOXES_EXPIRED = "boxes-expired"
     BROKER_RULES = "broker-rules"
     SPLIT_VIEW = "split-view"
+    DOOR_OTHER = "door-other"
+    DOOR_BLIND = "door-blind"
+    DOOR_AWAY = "door-away"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,9 @@ class Facts:
         boxes_expired: Boxes whose certificate has expired.
         split_views: Boxes that were shown an audit trail that is not this server's, by its key.
         broker_rules: Lines in which the broker's configuration is not the generated one.
+        front: What `oleada doctor` found under the public name of the device door (front.py);
+            None where nobody looked, or nothing is known.
+        door: The public address of the device door.
     """
 
     database_ms: float | None
@@ -136,6 +142,8 @@ class Facts:
     broker_rules: tuple[str, ...] = ()
     split_views: tuple[str, ...] = ()
     host: str = field(default="this machine")
+    front: str | None = None
+    door: str = ""
 
 
 def judge(facts: Facts, now: datetime) -> list[Condition]:
@@ -147,6 +155,7 @@ def judge(facts: Facts, now: datetime) -> list[Condition]:
         *_of_clocks(facts),
         *_of_expiries(facts, now),
         *_of_rules(facts),
+        *_of_front(facts),
     ]
     return sorted(found, key=lambda condition: condition.kind != "bad")
 
@@ -157,6 +166,19 @@ def _of_rules(facts: Facts) -> Iterator[Condition]:
     if facts.split_views:
         boxes = facts.split_views
         yield Condition(Code.SPLIT_VIEW, "bad", boxes[0], number=len(boxes))
+
+
+_FRONTS: Final = {
+    "other": (Code.DOOR_OTHER, "bad"),
+    "blind": (Code.DOOR_BLIND, "bad"),
+    "away": (Code.DOOR_AWAY, "warn"),
+}
+
+
+def _of_front(facts: Facts) -> Iterator[Condition]:
+    if facts.front in _FRONTS:
+        code, kind = _FRONTS[facts.front]
+        yield Condition(code, kind, facts.door)
 
 
 def _of_database(facts: Facts) -> Iterator[Condition]:

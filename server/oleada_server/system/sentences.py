@@ -56,6 +56,8 @@ def said(found: Condition, spell: Spelling = ENGLISH) -> Said:
     """Return *found* in words."""
     if found.code in (Code.BROKER_RULES, Code.SPLIT_VIEW):
         return _of_rules(found, spell)
+    if found.code in _FRONTS:
+        return _of_front(found, spell)
     if found.code in _EXPIRIES:
         return _of_expiry(found, spell)
     if found.code in _PLACES:
@@ -72,6 +74,7 @@ _EXPIRIES = frozenset(
         Code.BOXES_EXPIRED,
     }
 )
+_FRONTS = frozenset({Code.DOOR_OTHER, Code.DOOR_BLIND, Code.DOOR_AWAY})
 _PLACES = frozenset({Code.DISK_FULL, Code.DISK_LOW, Code.BROKER_STORE})
 
 
@@ -91,6 +94,32 @@ def _of_rules(found: Condition, spell: Spelling) -> Said:
         gettext("It differs in: %(what)s. Boxes may be able to do what they must not. Type: oleada "
                 "init, and start the broker again.", what=found.about),
     )  # fmt: skip
+
+
+def _of_front(found: Condition, spell: Spelling) -> Said:
+    gettext = spell.gettext
+    match found.code:
+        case Code.DOOR_OTHER:
+            return Said(
+                gettext("TLS ends before the device door: %(where)s shows another certificate",
+                        where=found.about),
+                gettext("Boxes refuse it. Whatever is in front has to pass the connection "
+                        "through (TCP), or the name leads elsewhere."),
+            )  # fmt: skip
+        case Code.DOOR_BLIND:
+            return Said(
+                gettext("TLS ends before the device door: nobody at %(where)s looks at "
+                        "certificates of boxes", where=found.about),
+                gettext("Boxes can not say who they are and renew nothing. Whatever is in front "
+                        "has to pass the connection through (TCP); the door's key is the door's "
+                        "alone."),
+            )  # fmt: skip
+        case _:
+            return Said(
+                gettext("The device door does not answer at %(where)s", where=found.about),
+                gettext("It answers on this machine. Boxes may not reach it either, unless this "
+                        "network does not lead its own machines to its public name."),
+            )  # fmt: skip
 
 
 def _of_place(found: Condition, spell: Spelling) -> Said:
