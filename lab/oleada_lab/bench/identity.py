@@ -114,7 +114,7 @@ def _enrol(
 def _cpu_s(there: Ground) -> dict[str, float]:
     """Return the processor time that the device door and the database have used."""
     children = psutil.Process(there.operator.server.pid).children()
-    door = next(one for one in children if any("create_door" in word for word in one.cmdline()))
+    door = next(one for one in children if "door" in one.cmdline())
     database = next(one for one in psutil.Process().children() if one.name() == "postgres")
     return {"door": _of_tree(door), "database": _of_tree(database)}
 

@@ -102,7 +102,7 @@ def _comes_back(claims: Claims, scene: Scene, target: Box, device_id: str, who: 
     claims.hold(f"{who} was on all the time", target.is_on)
 
 
-_WORDS: Final = {"door": ("create_door",), "broker": ("mosquitto",)}
+_WORDS: Final = {"door": ("oleada door",), "broker": ("mosquitto",)}
 
 
 def _ends_s(disk: RealDisk) -> float:
