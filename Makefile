@@ -3,6 +3,9 @@ BIN := .venv/bin
 T ?= tests
 S ?= bad_release
 
+# Each of the hundreds of processes that tests start would compile the house anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup run test lint fix lab bench gallery mutation lock
 

@@ -1,6 +1,6 @@
-"""The whole way of a real image: signer, server, broker, database, twenty agents.
+"""The whole way of a real image: signer, server, broker, database, eight agents.
 
-18 boxes are healthy, on one the media player does not get ready on the new image, and
+Six boxes are healthy, on one the media player does not get ready on the new image, and
 one loses power half way through its download. What the server counts, what the boxes
 have in their journals and what lies in their slots must be one story.
 """
@@ -28,7 +28,7 @@ from tests.support.real_images import real_images
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 MODEL = "VX-410"
-HEALTHY, UNHEALTHY, CUT = 18, "410E2E00019", "410E2E00020"
+HEALTHY, UNHEALTHY, CUT = 6, "410E2E00007", "410E2E00008"
 MIB = 1024 * 1024
 WAIT_S = 240
 """For any part of the story; on a busy machine most of it is waiting for the processor."""
@@ -36,7 +36,7 @@ WAIT_S = 240
 
 @dataclass(frozen=True)
 class Fleet:
-    """The operator, the two images and the twenty boxes by serial, all switched on."""
+    """The operator, the two images and the eight boxes by serial, all switched on."""
 
     operator: Operator
     factory: BuiltImage
@@ -75,7 +75,7 @@ class Fleet:
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """Twenty boxes on the older real image; the newer one is signed and published."""
+    """Eight boxes on the older real image; the newer one is signed and published."""
     home = tmp_path_factory.mktemp("e2e")
     factory, update = real_images(tmp_path_factory)
     with running_cluster(tmp_path_factory.mktemp("postgresql")) as cluster:
@@ -129,7 +129,7 @@ def story(fleet: Fleet) -> Story:
     fleet.wait(lambda: _done_bytes(cut) > 0.4 * fleet.update.size_bytes, "one box is half way")
     cut.power_cut()
     durable_bytes, received_bytes = _done_bytes(cut), cut.slot_path("B").stat().st_size
-    fleet.wait(lambda: _ended(fleet, rollout) == everybody - 1, "the other 19 have ended")
+    fleet.wait(lambda: _ended(fleet, rollout) == everybody - 1, "all others have ended")
     cut.power_on()
     fleet.wait(lambda: fleet.rollout(rollout)["state"] == "finished", "the rollout ends")
     fleet.wait(lambda: all(map(_is_idle, fleet.boxes.values())), "every box is idle")
@@ -144,7 +144,7 @@ def story(fleet: Fleet) -> Story:
     )
 
 
-def test_the_server_counts_nineteen_updated_and_one_rolled_back(story: Story) -> None:
+def test_the_server_counts_seven_updated_and_one_rolled_back(story: Story) -> None:
     by_wave: Counter[str] = Counter()
     for wave in story.shown["waves"]:
         by_wave.update(wave["states"])
@@ -243,13 +243,13 @@ def _add_box(operator: Operator, serial: str, factory: BuiltImage, update: Built
 
 def _plan(fleet: Fleet) -> dict[str, Any]:
     canaries = [fleet.ids()[serial] for serial in ("410E2E00001", "410E2E00002")]
-    limits = {"failed_share_max": 0.1, "success_share_min": 0.9, "soak_s": 1}
+    limits = {"failed_share_max": 0.2, "success_share_min": 0.8, "soak_s": 1}
     return {
         "hardware_model": MODEL,
         "version": fleet.update.spec.version,
         "waves": [
             {"name": "Canaries", "device_ids": canaries, "sample_min": 2, **limits},
-            {"name": "Everyone", "share_until": 1.0, "sample_min": 17, **limits},
+            {"name": "Everyone", "share_until": 1.0, "sample_min": 5, **limits},
         ],
         "spread_s": 1,
         "silent_after_s": 600,

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import pytest
+from argon2 import PasswordHasher
+from oleada_server.accounts import passwords
 from oleada_store import pkcs8
 from werkzeug.routing import Rule
 
@@ -17,7 +19,7 @@ SCRYPT_N: Final = 2**4
 
 @contextmanager
 def thrift() -> Iterator[None]:
-    """Compile each URL rule once per process, and stretch a passphrase but a little.
+    """Compile each URL rule once per process, and stretch a secret but a little.
 
     An app has some two hundred rules and is made anew for each test; werkzeug compiles
     two functions for each of them, from nothing but what is the key here.
@@ -25,6 +27,8 @@ def thrift() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Rule, "_compile_builder", _compiled_once(Rule._compile_builder))
         patch.setattr(pkcs8, "SCRYPT_N", SCRYPT_N)
+        cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+        patch.setattr(passwords, "_HASHER", cheap)
         yield
 
 

@@ -91,7 +91,12 @@ def running(home: Path, times: int = 1) -> Iterator[Up]:
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A data directory whose ports nobody else has."""
-    home = tmp_path / "oleada"
+    return with_own_ports(tmp_path)
+
+
+def with_own_ports(folder: Path) -> Path:
+    """Return a data directory in *folder* whose ports nobody else has."""
+    home = folder / "oleada"
     home.mkdir()
     names = ("web_port", "door_port", "broker_port", "broker_services_port")
     (home / "oleada.toml").write_text("".join(f"{name} = {free_port()}\n" for name in names))
@@ -159,75 +164,78 @@ def test_it_starts_everything_and_ctrl_c_leaves_nothing(home: Path) -> None:
     assert json.loads((home / "keys" / "online-public.json").read_text())
 
 
-def test_a_second_run_carries_on_with_the_same_keys(home: Path) -> None:
-    with running(home) as first:
-        first.client.post("/api/v1/claims", {"serial": "SN-1", "hardware_model": "VX-410"})
-    kept = {path: path.read_bytes() for path in [*home.glob("pki/*"), *home.glob("keys/*")]}
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """One that runs, for tests that leave it running; its broker found a damaged store."""
+    home = with_own_ports(tmp_path_factory.mktemp("shared"))
+    store = home / "broker" / "mosquitto.db"
+    store.parent.mkdir()
+    store.write_bytes(b"\0" * 100)
+    with running(home) as up:
+        yield up
 
-    with running(home, times=2) as second:
-        assert second.client.get("/api/v1/me")["name"] == "local"
 
-    assert {path: path.read_bytes() for path in kept} == kept
-
-
-def test_a_second_one_on_the_same_directory_is_refused_with_a_sentence(home: Path) -> None:
-    with running(home):
-        twin = subprocess.run(
-            [sys.executable, "-m", "oleada_server", "up"],
-            env={**os.environ, "OLEADA_DATA_DIR": str(home)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+def test_a_second_one_on_the_same_directory_is_refused_with_a_sentence(shared: Up) -> None:
+    twin = subprocess.run(
+        [sys.executable, "-m", "oleada_server", "up"],
+        env={**os.environ, "OLEADA_DATA_DIR": str(shared.home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
     assert twin.returncode == 1
     assert twin.stderr.startswith("Error: Another 'oleada up' runs on")
 
 
-def test_a_child_that_dies_is_started_again(home: Path) -> None:
-    with running(home) as up:
-        ready = home / "run" / "worker-1.ready"
-        before = _child(up, "worker").pid
-        os.kill(before, signal.SIGKILL)
+def test_a_child_that_dies_is_started_again(shared: Up) -> None:
+    ready = shared.home / "run" / "worker-1.ready"
+    before = _child(shared, "worker").pid
+    os.kill(before, signal.SIGKILL)
 
-        wait_until(
-            lambda: ready.exists() and ready.read_text().strip() not in {"", str(before)},
-            "another worker is ready",
-            30,
-        )
-        assert "worker ended (signal SIGKILL)" in up.output.read_text()
+    wait_until(
+        lambda: ready.exists() and ready.read_text().strip() not in {"", str(before)},
+        "another worker is ready",
+        START_S,
+    )
+    assert "worker ended (signal SIGKILL)" in shared.output.read_text()
 
 
-def test_a_broker_whose_store_is_damaged_begins_without_it(home: Path) -> None:
+def test_a_broker_whose_store_is_damaged_begins_without_it(shared: Up) -> None:
     """Cut short while nobody ran, and again under a broker that runs."""
-    store = home / "broker" / "mosquitto.db"
-    store.parent.mkdir()
-    store.write_bytes(b"\0" * 100)
+    store = shared.home / "broker" / "mosquitto.db"
+    assert store.with_name("mosquitto.db.damaged").read_bytes() == b"\0" * 100
+    (broker,) = [
+        p for p in psutil.Process(shared.process.pid).children() if p.name() == "mosquitto"
+    ]
+    store.write_bytes(b"half a store")
+    broker.kill()
 
-    with running(home) as up:
-        assert store.with_name("mosquitto.db.damaged").read_bytes() == b"\0" * 100
-        (broker,) = [
-            p for p in psutil.Process(up.process.pid).children() if p.name() == "mosquitto"
-        ]
-        store.write_bytes(b"half a store")
-        broker.kill()
-
-        wait_until(
-            lambda: store.with_name("mosquitto.db.damaged").read_bytes() == b"half a store",
-            "what is damaged is set aside",
-        )
-        place = ("127.0.0.1", up.config.broker_port)
-        wait_until(lambda: _listens(place), "the broker is there again", START_S)
+    wait_until(
+        lambda: store.with_name("mosquitto.db.damaged").read_bytes() == b"half a store",
+        "what is damaged is set aside",
+        START_S,
+    )
+    place = ("127.0.0.1", shared.config.broker_port)
+    wait_until(lambda: _listens(place), "the broker is there again", START_S)
 
 
-def test_killed_with_9_it_takes_its_children_along_and_starts_again(home: Path) -> None:
+def test_killed_with_9_it_takes_its_children_along_and_starts_again_with_the_same_keys(
+    home: Path,
+) -> None:
     up = Up(home)
     up.wait_ready()
+    up.client.post("/api/v1/claims", {"serial": "SN-1", "hardware_model": "VX-410"})
+    kept = {path: path.read_bytes() for path in [*home.glob("pki/*"), *home.glob("keys/*")]}
     up.end(signal.SIGKILL)
 
     wait_until(lambda: up.family() == [], "no process is left")
     with running(home, times=2) as again:
+        assert again.client.get("/api/v1/me")["name"] == "local"
         assert again.client.get("/api/v1/devices")["total"] == 0
+
+    assert kept
+    assert {path: path.read_bytes() for path in kept} == kept
 
 
 def test_a_port_that_is_taken_for_good_is_named(home: Path) -> None:
