@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
+from oleada_agent.voice import READS
 from oleada_server.clock import to_ms
 from oleada_wire import messages, topics
 from oleada_wire.ids import BootId
@@ -121,4 +122,5 @@ def _hello(identity: Identity) -> Hello:
         boot_reason=BootReason.POWER_ON,
         assignment_seq=0,
         security_floor=0,
+        reads=READS,
     )

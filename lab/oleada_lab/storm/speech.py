@@ -4,6 +4,7 @@ import random
 from collections.abc import Sequence
 from typing import Final, TypeVar
 
+from oleada_agent.voice import READS
 from oleada_server.clock import to_ms
 from oleada_wire import messages
 from oleada_wire.ids import BootId
@@ -56,7 +57,7 @@ class Tongue:
         """Return who *identity* is: a box on the old version."""
         return Hello(
             self.header(), identity.hardware_model, identity.serial, "A", OLD, 1, SLOTS,
-            "0", "UTC", BootReason.POWER_ON, assignment_seq, 0,
+            "0", "UTC", BootReason.POWER_ON, assignment_seq, 0, reads=READS,
         )  # fmt: skip
 
     def health(self, uptime_s: int) -> Health:

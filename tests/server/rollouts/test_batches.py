@@ -8,11 +8,12 @@ from oleada_server.db import db
 from oleada_server.devices import service as devices
 from oleada_server.devices.models import Device
 from oleada_server.messaging import service as messaging
+from oleada_server.messaging.models import RetainedMessage
 from oleada_server.rollouts import service
 from oleada_wire import batch, envelope, messages, topics
 from oleada_wire.ids import BootId
 from oleada_wire.words import BootReason
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from tests.server.rollouts.fleet import (
     DAY,
@@ -29,7 +30,8 @@ from tests.server.rollouts.fleet import (
     told,
 )
 
-pytestmark = pytest.mark.usefixtures("app")
+on_both = pytest.mark.usefixtures("app")
+on_sqlite = pytest.mark.usefixtures("sqlite_app")
 
 
 def a_hello(boot: int, *, assignment_seq: int, reads: tuple[str, ...] | None) -> messages.Hello:
@@ -81,6 +83,7 @@ def read_by_the_first_agent(device_id: str) -> bool:
     return envelope.is_signed(key, signatures[0].value, signed)
 
 
+@on_sqlite
 def test_sixteen_boxes_share_a_signature_and_each_believes_its_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -112,6 +115,7 @@ def test_sixteen_boxes_share_a_signature_and_each_believes_its_own(
         assert found.assignment is not None
 
 
+@on_both
 def test_who_has_not_said_that_it_reads_batches_gets_what_the_first_agent_reads() -> None:
     fleet = a_fleet(6)
     for box in fleet[::2]:
@@ -126,6 +130,7 @@ def test_who_has_not_said_that_it_reads_batches_gets_what_the_first_agent_reads(
     assert [told(box).assignment_seq for box in fleet] == [1] * 6  # type: ignore[union-attr]
 
 
+@on_sqlite
 def test_one_box_alone_has_a_signature_of_its_own() -> None:
     (box,) = a_fleet(1)
     greet(box, reads=("batch",))
@@ -137,6 +142,7 @@ def test_one_box_alone_has_a_signature_of_its_own() -> None:
     assert read_by_the_first_agent(box)
 
 
+@on_sqlite
 def test_a_box_that_falls_back_to_an_older_agent_is_told_again_in_its_words() -> None:
     """Its older agent has refused the batch, so the number that it knows is not the newest."""
     box, _ = a_fleet(2)
@@ -151,6 +157,7 @@ def test_a_box_that_falls_back_to_an_older_agent_is_told_again_in_its_words() ->
     assert told(box).assignment_seq == 2  # type: ignore[union-attr]
 
 
+@on_sqlite
 def test_a_box_says_anew_in_each_hello_what_it_reads() -> None:
     (box,) = a_fleet(1)
 
@@ -163,6 +170,7 @@ def test_a_box_says_anew_in_each_hello_what_it_reads() -> None:
     assert devices.get(box).reads_batches is False
 
 
+@on_sqlite
 def test_taking_back_and_renewing_go_in_batches_too() -> None:
     fleet = a_fleet(5)
     all_read_batches()
@@ -180,3 +188,21 @@ def test_taking_back_and_renewing_go_in_batches_too() -> None:
         assert (place.size, place.number) == (5, number)
         assert found is not None
         assert found.assignment is None
+
+
+@on_sqlite
+def test_what_was_sealed_in_a_batch_before_a_restore_is_said_again_as_it_was() -> None:
+    fleet = a_fleet(3)
+    all_read_batches()
+    a_release()
+    started(a_plan())
+    topic = topics.down(fleet[1], topics.Down.ASSIGN)
+    before, said = retained(topic), told(fleet[1])
+
+    messaging.record_restore(1_800_000_000_000)
+    db.session.commit()
+
+    query = select(RetainedMessage).where(RetainedMessage.topic == topic)
+    row = db.session.scalars(query).one()
+    assert (row.payload, row.sent_revision) == (before, 0)
+    assert told(fleet[1]) == said
