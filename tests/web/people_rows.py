@@ -16,10 +16,15 @@ from oleada_server.db import db
 from oleada_server.enrolment import mass_revocation
 from oleada_server.releases import owners
 from oleada_server.releases import service as releases
+from oleada_server.rollouts import service as rollouts
+from oleada_server.rollouts.models import Rollout
+from oleada_server.rollouts.states import RolloutState
+from oleada_store import waves
 from oleada_store.keys import read_online, write_public
+from oleada_wire.envelope import KeySigner
 from playwright.sync_api import Page
 
-from tests.support.releases import hold_ceremony
+from tests.support.releases import WAVE_KEYS, Signers, hold_ceremony
 from tests.web.sample import ANA, Sample
 
 BROWSERS: Final = (
@@ -88,6 +93,7 @@ def _add_waiting(sample: Sample) -> None:
     service.disable_user("old", actor=ute, now=now)
     signers = hold_ceremony(config.current().keys_dir, now, waves_by_people=True)
     releases.install_trust(signers.files, ANA, now)
+    sign_waves(signers, sample)
     key_ids = [key.key_id for key in owners.list_keys()]
     owners.set_owner(key_ids[0], "e.prieto", actor="system:cli", now=now)
     owners.ask(key_ids[1], "a.torres", "a new stick, see ticket 3381", actor=ute, now=now)
@@ -99,6 +105,17 @@ def _add_waiting(sample: Sample) -> None:
     ute_herself = service.identity_of(service.find_user("ute"))
     boxes = sample.device_ids[:30]
     mass_revocation.ask(boxes, "stolen van, report 4711", person=ute_herself, now=now)
+
+
+def sign_waves(signers: Signers, sample: Sample) -> None:
+    """Let two approvers have signed what runs, but for the second wave of the one that is held."""
+    people = [KeySigner.of(signers.secret[name]) for name in WAVE_KEYS[:2]]
+    running = db.select(Rollout.id).where(Rollout.state == RolloutState.RUNNING)
+    for rollout_id in db.session.scalars(running.order_by(Rollout.id)).all():
+        last = None if rollout_id == sample.rollout_id else 1
+        for signer, until in zip(people, (None, last), strict=True):
+            request = waves.sign(rollouts.request_of(rollout_id).until(until), signer)
+            rollouts.add_signatures(rollout_id, request, actor="user:e.prieto", now=sample.now)
 
 
 def _new_token(page: Page) -> None:

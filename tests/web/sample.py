@@ -88,12 +88,14 @@ def add_decisions(sample: Sample) -> tuple[int, int]:
     asked = rollouts.create(rollouts.spec_of(plan), actor=ANA, now=sample.now, in_console=True)
     rollouts.ask_approval(asked, "lab run L-342 is clean", actor=ANA, now=sample.now)
     held = _rollout(plan.release, RolloutState.RUNNING, sample.now, started_at=sample.now - HOUR)
-    mine = [one for number, one in enumerate(sample.device_ids) if not number % 5][:20]
+    mine = [one for number, one in enumerate(sample.device_ids) if not number % 5]
+    mine, others = mine[:20], mine[20:120]
     wave = _wave(held, 1, "Staff homes", WaveState.HELD, share_until=0.2, boxes=len(mine),
                  opened_at=sample.now - 30 * HOUR, state_reason="too many are silent")  # fmt: skip
     mix = [BoxState.UPDATED] * 3 + [BoxState.SILENT]
     _members(wave, mine, mix, sample.now, Random(2))
-    _wave(held, 2, "Wave 2", WaveState.WAITING, share_until=1.0, boxes=0)
+    second = _wave(held, 2, "Wave 2", WaveState.WAITING, share_until=1.0, boxes=len(others))
+    _members(second, others, [BoxState.QUEUED], sample.now, Random(3))
     db.session.commit()
     return asked, held.id
 

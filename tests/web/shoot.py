@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -23,6 +24,7 @@ from oleada_server.db import db
 from playwright.sync_api import BrowserContext, ViewportSize, sync_playwright
 
 from tests.web.console import launched, served
+from tests.web.evidence_rows import add_evidence
 from tests.web.people_rows import STEPS, add_security, add_sightings, let_in
 from tests.web.sample import Sample, add_decisions, add_named, add_people, fill
 
@@ -91,7 +93,9 @@ def pages(sample: Sample, asked_id: int, held_id: int) -> dict[str, str]:
         "security": "/security",
         "keys": "/keys",
         "asked": "/asked",
-        "waves": f"/rollouts/R-{rollout_id}#sign",
+        "waves": f"/rollouts/R-{held_id}#sign",
+        "why": f"/devices/{device_ids[6]}/why",
+        "why-in": f"/devices/{device_ids[6]}/why?rollout=R-{rollout_id}",
         "app": "/security/app",
         "help": "/help",
         "password": "/password",
@@ -121,6 +125,7 @@ def console(language: str = "en", *, split_view: bool = False) -> Iterator[Fille
             db.create_all()
             tokens = add_people(now_utc()) | add_named(LOOKERS, now_utc())
             sample = fill(now_utc(), BOXES)
+            add_evidence(sample.rollout_id, sample.now - timedelta(hours=2))
             found = pages(sample, *add_decisions(sample))
             for looker in LOOKERS:
                 if looker == f"look.{language}":

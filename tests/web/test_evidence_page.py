@@ -12,11 +12,9 @@ from oleada_server.audit import service as audit
 from oleada_server.clock import now_utc
 from oleada_server.db import db
 from oleada_server.rollouts.errors import IncidentNotFoundError
-from oleada_server.rollouts.evidence import closing, ledger
-from oleada_server.rollouts.evidence.counts import Counted
-from oleada_server.rollouts.evidence.models import EvidenceTerms, Incident
-from oleada_server.rollouts.models import BoxInWave
-from sqlalchemy import select
+from oleada_server.rollouts.evidence import closing
+
+from tests.web.evidence_rows import add_evidence
 
 SignIn = Callable[[Flask, str], FlaskClient]
 ROLLOUT = 2
@@ -27,27 +25,7 @@ def weighed(filled_app: Flask) -> Flask:
     """R-2 of the sample with evidence: 30 boxes began, 25 proved good, 2 failed, 1 is silent."""
     now = now_utc() - timedelta(hours=2)
     with filled_app.app_context():
-        db.session.add(
-            EvidenceTerms(
-                rollout_id=ROLLOUT, accepted_share=0.005, alpha=0.01, bad_share_max=0.05,
-                doubt=0.05, start_boxes=20, ripe_after_s=900, rolls_back_trials=True, room=20,
-            )
-        )  # fmt: skip
-        db.session.flush()
-        ledger.begin(ROLLOUT)
-        query = select(BoxInWave.id).where(BoxInWave.rollout_id == ROLLOUT).order_by(BoxInWave.id)
-        ids = list(db.session.scalars(query.limit(30)))
-        ledger.record_many(ids, Counted.OPEN, now)
-        ledger.record_many(ids[:25], Counted.GOOD, now + timedelta(minutes=30))
-        ledger.record_many(ids[25:27], Counted.BAD, now + timedelta(minutes=40))
-        ledger.record_many(ids[27:28], Counted.SILENT, now + timedelta(minutes=50))
-        db.session.add(
-            Incident(
-                rollout_id=ROLLOUT, opened_at=now, reason="it was too much", begun=30, bad=2,
-                silent=1, good=25, log_e=5.0, top_fault="health-check", top_fault_boxes=2,
-            )
-        )  # fmt: skip
-        db.session.commit()
+        add_evidence(ROLLOUT, now)
     return filled_app
 
 
