@@ -103,12 +103,13 @@ def _key(disk: Disk) -> "EllipticCurvePrivateKey":
 
 def read_key(pem: bytes) -> "EllipticCurvePrivateKey | None":
     """Return the key in *pem*; None for one that was never made whole: no server has seen it."""
-    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - heavy, used once
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - heavy, used once
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
 
     try:
         found = serialization.load_pem_private_key(pem, password=None)
-    except ValueError:
+    except (ValueError, TypeError, UnsupportedAlgorithm):  # rot may make another kind of it
         return None
     return found if isinstance(found, ec.EllipticCurvePrivateKey) else None
 

@@ -3,10 +3,16 @@
 Lies in ``data/identity``; which of its keys is in use, ``keypairs`` knows. A key is made on
 the box and never leaves it. The file ``identity.json`` is written last: with it the box is
 enrolled, without it it is not, whatever else a power cut has left behind.
+
+Nothing here can be had a second time, so all of it stands twice: record and authority in
+``second`` as well, each record with its own CRC-32 (as in zlib, over the JSON of the
+rest, its names in order) and that of the authority.
 """
 
 import json
 import ssl
+import zlib
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +29,11 @@ from oleada_agent.ports import Disk
 
 AUTHORITY: Final = "ca.pem"
 RECORD: Final = "identity.json"
-RECORD_BYTES_MAX: Final = 64 * 1024
+SUM: Final = "crc32"
+AUTHORITY_SUM: Final = "ca_crc32"
+FOLDERS: Final = (DIRECTORY, f"{DIRECTORY}/second")
+"""Where record and authority stand; the first one says whether the box is enrolled."""
+FILE_BYTES_MAX: Final = 64 * 1024
 NO_CHECK_TIME: Final = ssl.VerifyFlags(0x200000)
 """X509_V_FLAG_NO_CHECK_TIME of OpenSSL, for which Python has no name."""
 
@@ -74,14 +84,43 @@ def load(disk: Disk) -> Identity:
     Raises:
         IdentityError: it has none, or a broken one.
     """
-    path = f"{DIRECTORY}/{RECORD}"
-    try:
-        if not is_enrolled(disk):
-            raise IdentityError("This box is not enrolled; run 'oleada-agent enrol' first.")
-        found = json.loads(disk.read(path, 0, RECORD_BYTES_MAX).decode("utf-8"))
-    except (StorageError, ValueError, RecursionError) as error:
-        raise IdentityError(f"{path} can not be read: {error}. Enrol the box again.") from error
-    return parse(found, path)
+    problem = IdentityError("This box is not enrolled; run 'oleada-agent enrol' first.")
+    for folder in FOLDERS:
+        try:
+            if is_enrolled(disk) and disk.exists(f"{folder}/{RECORD}"):
+                return parse(_record(disk, folder), f"{folder}/{RECORD}")
+        except IdentityError as error:
+            problem = error
+        except (StorageError, ValueError, RecursionError) as error:
+            problem = IdentityError(
+                f"{folder}/{RECORD} can not be read: {error}. Enrol the box again."
+            )
+    raise problem
+
+
+def mend(disk: Disk) -> None:
+    """Bring both copies of record and authority to what can be believed.
+
+    One that has rotted gives way to the other; what an agent of before kept once is kept
+    twice from now on. A disk that refuses keeps what it has.
+    """
+    with suppress(StorageError, IdentityError):
+        known = asdict(load(disk))
+        pems = [pem for folder in FOLDERS if (pem := _read(disk, f"{folder}/{AUTHORITY}"))]
+        sums = _authority_sums(disk)
+        good = [pem for pem in pems if zlib.crc32(pem) in sums or not sums]
+        if good:
+            _keep(disk, AUTHORITY, good[0])
+            _keep(disk, RECORD, _sealed(known, good[0]))
+
+
+def _authority_sums(disk: Disk) -> set[int]:
+    """Return what the records that can be believed say of the authority; empty of old ones."""
+    found = set()
+    for folder in FOLDERS:
+        with suppress(StorageError, ValueError, RecursionError):
+            found.add(_record(disk, folder).get(AUTHORITY_SUM))
+    return {one for one in found if isinstance(one, int)}
 
 
 def parse(found: Any, where: str) -> Identity:
@@ -116,9 +155,53 @@ def store(disk: Disk, identity: Identity, certificate_pem: str, ca_pem: str) -> 
         StorageError: the disk refused; the box is not enrolled then.
     """
     write_whole(disk, f"{DIRECTORY}/{CERTIFICATE}", certificate_pem.encode())
-    write_whole(disk, f"{DIRECTORY}/{AUTHORITY}", ca_pem.encode())
     keypairs.use_first(disk)
-    write_whole(disk, f"{DIRECTORY}/{RECORD}", json.dumps(asdict(identity), indent=1).encode())
+    keypairs.double_first(disk)
+    for name, data in (
+        (AUTHORITY, ca_pem.encode()),
+        (RECORD, _sealed(asdict(identity), ca_pem.encode())),
+    ):
+        for folder in reversed(FOLDERS):
+            write_whole(disk, f"{folder}/{name}", data)
+
+
+def _keep(disk: Disk, name: str, data: bytes) -> None:
+    for folder in reversed(FOLDERS):
+        if _read(disk, f"{folder}/{name}") != data:
+            write_whole(disk, f"{folder}/{name}", data)
+
+
+def _read(disk: Disk, path: str) -> bytes:
+    """Return what is at *path*; nothing of what can not be read."""
+    with suppress(StorageError):
+        return disk.read(path, 0, FILE_BYTES_MAX) if disk.exists(path) else b""
+    return b""
+
+
+def _sealed(record: dict[str, Any], ca_pem: bytes) -> bytes:
+    """Return *record* with its CRC and that of the authority."""
+    whole = {**record, AUTHORITY_SUM: zlib.crc32(ca_pem)}
+    return json.dumps({**whole, SUM: _sum_of(whole)}, indent=1).encode()
+
+
+def _record(disk: Disk, folder: str) -> dict[str, Any]:
+    """Return the record in *folder*; one of an agent of before has no CRC.
+
+    Raises:
+        StorageError: it can not be read.
+        ValueError: it is not what was written.
+    """
+    found = json.loads(disk.read(f"{folder}/{RECORD}", 0, FILE_BYTES_MAX).decode("utf-8"))
+    if not isinstance(found, dict):
+        raise ValueError("an object was expected")
+    crc = found.pop(SUM, None)
+    if crc is not None and crc != _sum_of(found):
+        raise ValueError("it is not what was written")
+    return found
+
+
+def _sum_of(record: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(record, sort_keys=True).encode())
 
 
 def tls_context(box: Path) -> ssl.SSLContext:
@@ -146,13 +229,24 @@ def context_of(box: Path, slot: str) -> ssl.SSLContext:
     """
     folder = box / keypairs.FOLDERS[slot]
     try:
-        context = ssl.create_default_context(cafile=box / DIRECTORY / AUTHORITY)
+        context = _trusting(box)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.sslsocket_class = _TidySocket
         context.load_cert_chain(folder / CERTIFICATE, folder / KEY)
     except (OSError, ssl.SSLError) as error:
         raise IdentityError(f"The box's certificate can not be used: {error}.") from error
     return context
+
+
+def _trusting(box: Path) -> ssl.SSLContext:
+    """Return TLS that trusts the first copy of the service's authority that can be read."""
+    first, second = (box / folder / AUTHORITY for folder in FOLDERS)
+    try:
+        return ssl.create_default_context(cafile=first)
+    except (OSError, ssl.SSLError):
+        if not second.exists():
+            raise
+        return ssl.create_default_context(cafile=second)
 
 
 def certificate_ends_ms(box: Path) -> int | None:

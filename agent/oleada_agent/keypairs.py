@@ -94,6 +94,17 @@ def switch(disk: Disk) -> None:
     write_whole(disk, ACTIVE, f"{spare(disk)}\n".encode())
 
 
+def double_first(disk: Disk) -> None:
+    """Keep the pair that enrolment has put in slot ``a`` in the spare slot as well.
+
+    So the rot of one file leaves a pair, before the first renewal too. The key is put there
+    last: one that stood alone would be taken for one that waits for its certificate.
+    """
+    for name in (CERTIFICATE, KEY):
+        pem = disk.read(f"{FOLDERS[FIRST]}/{name}", 0, PEM_BYTES_MAX)
+        write_whole(disk, f"{FOLDERS[SECOND]}/{name}", pem)
+
+
 def use_first(disk: Disk) -> None:
     """Use slot ``a``, which enrolment has just filled."""
     write_whole(disk, ACTIVE, f"{FIRST}\n".encode())

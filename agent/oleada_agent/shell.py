@@ -40,7 +40,7 @@ from oleada_agent.machine_events import (
     Tidy,
     WakeIn,
 )
-from oleada_agent.machine_states import Limits, State
+from oleada_agent.machine_states import Idle, Limits, State
 from oleada_agent.ports import Ports
 
 OnSlots = MarkBad | Empty | Arm | MarkGood | ReadBack | Tidy
@@ -81,7 +81,7 @@ class Shell:
         """
         loaded = self._journal.load()
         self.broken = loaded.broken
-        self._stored = loaded.state
+        self._stored = None if loaded.broken else loaded.state
         if loaded.state is not None:
             self.state = replace(loaded.state, limits=self._limits)
         elif loaded.is_lost:
@@ -119,6 +119,8 @@ class Shell:
         kept = durable(state)
         if kept != self._stored:
             self._journal.store(state)
+            if isinstance(state.stage, Idle):  # for long: then one file may rot
+                self._journal.store(state)
             self._stored = kept
         self.state = state
 

@@ -240,8 +240,11 @@ class FileBootControl:
         self._change(armed(self._read(), slot, tries))
 
     def mark_good(self, slot: str) -> None:
-        """Call *slot* successful."""
-        self._change(marked_good(self._read(), slot))
+        """Call *slot* successful, in both records: one that rots takes back no commit."""
+        control = marked_good(self._read(), slot)
+        for _ in FILES:
+            if [said for _, _, said in self._valid()] != [control] * len(FILES):
+                self.store(control)
 
     def is_successful(self, slot: str) -> bool:
         """Return whether *slot* is called successful."""

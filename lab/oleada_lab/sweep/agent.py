@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
 
 from oleada_agent import alive, booted, enrol, identity
 from oleada_agent.boot.choice import Behaviour
@@ -40,7 +39,6 @@ from oleada_agent.slots import FileSlots
 from oleada_agent.timers import Timers
 from oleada_agent.trust.authority import Authority, Box
 from oleada_agent.trust.errors import TrustError
-from oleada_agent.trust.floor import TimeFloor
 from oleada_agent.voice import Voice
 from oleada_wire import messages
 from oleada_wire.messages import Assignment, Header, Health, Result, Window
@@ -50,9 +48,6 @@ from oleada_lab.sweep import kept
 from oleada_lab.sweep.desk import Mail, Truth
 from oleada_lab.sweep.kit import CONFIG, SLOT_BYTES, agent_of
 from oleada_lab.sweep.world import Promises, World
-
-BEHIND_MS: Final = 3_600_000
-"""The time floor is stored in steps of an hour."""
 
 
 class Agent:
@@ -71,8 +66,9 @@ class Agent:
         self._parts: deque[Part] = deque()
         self._wake_at_ms: int | None = None
         self._room_at_ms: int | None = None
-        self._is_on_trial = self._has_contact = False
+        self._is_on_trial = self._has_contact = self._is_connected = False
         self._facts = booted.read(disk)
+        identity.mend(disk)
         found = identity.load(disk)
         self._check_program()
         self._stamp = Stamp(disk, self._facts.boot, self.clock_ms, lambda: world.hex_id(32))
@@ -166,9 +162,18 @@ class Agent:
             while not self.shell.rebooting:
                 if is_over() or not self._turn():
                     return False
-        finally:
-            self._voice.tell(self._disk.news())
+        except AgentError:
+            self._last_words()
+            raise
+        self._last_words()
         return True
+
+    def _last_words(self) -> None:
+        """Send what is due, as the service does at its end; answers come too late."""
+        self._voice.tell(self._disk.news())
+        if self._is_connected:
+            for kind, data in self._outbox.due():
+                self._send(kind, data)
 
     def _begin(self) -> None:
         with suppress(TrustError):
@@ -190,6 +195,7 @@ class Agent:
             self._connect()
 
     def _connect(self) -> None:
+        self._is_connected = True
         self._outbox.forget_sent()
         self._questions.connected()
         header = self._stamp.header()
@@ -312,20 +318,7 @@ class Agent:
         self._world.lies = (*self._world.lies, *broken)
 
     def _promises(self) -> Promises:
-        state = self.shell.state
-        floor = self._authority.floor
-        if self._world.disk.misdeeds:  # what it has refused is no promise
-            floor = TimeFloor(self._world.disk, enrol.TRUST)
-        stored_ms = floor.floor_ms - BEHIND_MS
-        return Promises(
-            kept.version(self._world.disk, "root"),
-            kept.version(self._world.disk, "timestamp"),
-            kept.denied(self._world.disk),
-            state.security_floor,
-            state.assignment_seq,
-            max(0, stored_ms),
-            kept.audited(self._world.disk),
-        )
+        return kept.promises(self._world.disk, self.shell.state, self._authority.floor)
 
     def _check_program(self) -> None:
         """Fail when the agent that runs is not the one that the image carries."""

@@ -69,6 +69,7 @@ AGAIN: Final = (Reason.POWER_CUT_IN_TRIAL, Reason.DOWNLOAD, Reason.STORAGE)
 ATTEMPTS_MAX: Final = 3
 HEARD: Final[dict[Up, type[Hello | Kept]]] = {**SHAPES, Up.HELLO: Hello}
 OTHER_DIGEST: Final = "0" * 64
+LOST_KEY: Final = "a renewal lost the key with which it had asked"
 
 Mail = tuple[str, bytes]
 """Topic and payload of a message to the box."""
@@ -180,7 +181,7 @@ class Desk:
             self._lie("a renewal was asked for with a key that nobody knows")
         if key not in self.keys:
             if shown != self.keys[-1]:
-                self._lie("a renewal lost the key with which it had asked")
+                self._lie(LOST_KEY)
             self.keys = (*self.keys, key)
         elif key == shown:
             self._lie("a renewal asked for the key in use")

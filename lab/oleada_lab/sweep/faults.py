@@ -14,6 +14,7 @@ from enum import StrEnum
 from random import Random
 from typing import Any, Final
 
+from oleada_agent import keypairs
 from oleada_agent.boot import control
 from oleada_agent.machine_states import Idle, State
 from oleada_agent.outbox import DIRECTORY
@@ -23,7 +24,9 @@ from oleada_lab.errors import LabError
 from oleada_lab.sim.crash import Kept
 from oleada_lab.sim.disk import IO_ERROR, NO_SPACE, Fault, Op, PowerCutError
 from oleada_lab.sim.remember import remembering
+from oleada_lab.sweep import renewing
 from oleada_lab.sweep.box import Box
+from oleada_lab.sweep.desk import LOST_KEY
 from oleada_lab.sweep.finding import Finding, Kind
 from oleada_lab.sweep.judge import LEFTOVERS, judge
 from oleada_lab.sweep.kit import a_kit
@@ -49,6 +52,10 @@ SAID_AT_HOME: Final = {
     "data/identity": "of the process beside the agent that renews, and asks again",
 }
 """Refusals of which the box's own log knows, and no server; a box that is not enrolled has none."""
+
+
+A_KEY_IS_LOST: Final = (LOST_KEY, renewing.REFUSED)
+"""What may come of a key that has rotted: the box asks again, with another one."""
 
 
 class Trouble(StrEnum):
@@ -181,7 +188,7 @@ def _live(plan: Plan, story: Story, struck: Struck, world: World) -> tuple[list[
     problem = problem or box.live()
     if problem is not None:
         return [problem], world
-    findings = _judge(story, world, box.state)
+    findings = _judge(story, world, box.state, struck)
     can_tell = story.is_enrolled and not struck.op.path.startswith(tuple(SAID_AT_HOME))
     if can_tell and struck.trouble not in ROTS:
         findings += _told(world)
@@ -232,16 +239,29 @@ def _add(
 # -- what must be true -----------------------------------------------------------------
 
 
-def _judge(story: Story, world: World, state: State | None) -> list[Finding]:
+def _judge(story: Story, world: World, state: State | None, struck: Struck) -> list[Finding]:
     """Return what is wrong: the story's own ending is right, and so is any that is true.
 
     A disk that fails may cost an attempt, and a slot its trial; never the truth.
     """
-    return _true_ending(story, world, state) if judge(story, world, state) else []
+    if not judge(story, world, state):
+        return []
+    rotted = struck.trouble in ROTS and struck.op.path.startswith(keypairs.DIRECTORY)
+    return [
+        *_true_ending(story, world, state, rotted=rotted),
+        *renewing.judge_pair(world),
+    ]
 
 
-def _true_ending(story: Story, world: World, state: State | None) -> list[Finding]:
-    lies = [Finding(Kind.LIE, sentence) for sentence in (*world.desk.lies, *world.lies)]
+def _true_ending(story: Story, world: World, state: State | None, *, rotted: bool) -> list[Finding]:
+    """Return what is wrong whatever the ending.
+
+    A key that has *rotted* is lost, and another one is asked for with the pair in use.
+    """
+    said = (*world.desk.lies, *world.lies)
+    lies = [
+        Finding(Kind.LIE, one) for one in said if not (rotted and one.startswith(A_KEY_IS_LOST))
+    ]
     if state is None:
         return [Finding(Kind.STUCK, "the agent never ran"), *lies]
     return [*lies, *_place(story, world, state), *_rest(world)]

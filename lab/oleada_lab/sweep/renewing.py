@@ -3,7 +3,10 @@
 In a box they are a process beside the agent; what they write does not meet what it writes.
 """
 
+from typing import Final
+
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from oleada_agent import keypairs, renew, renewal
@@ -14,6 +17,8 @@ from oleada_lab.sweep.desk import key_of
 from oleada_lab.sweep.finding import Finding, Kind
 from oleada_lab.sweep.kit import CONFIG, DEVICE
 from oleada_lab.sweep.world import World
+
+REFUSED: Final = "a renewal was refused"
 
 
 def look(world: World) -> None:
@@ -37,7 +42,7 @@ def look(world: World) -> None:
             lambda: _call(world),
         )
     except (renew.RefusedError, renew.NotLetInError) as error:
-        world.lies = (*world.lies, f"a renewal was refused: {error}")
+        world.lies = (*world.lies, f"{REFUSED}: {error}")
 
 
 def judge(world: World, renewals: int) -> list[Finding]:
@@ -49,6 +54,15 @@ def judge(world: World, renewals: int) -> list[Finding]:
         return [Finding(Kind.STUCK, f"the box has asked for {len(keys)} keys, of {renewals + 1}")]
     if _pair(world.disk, keypairs.active(world.disk)) != keys[-1]:
         return [Finding(Kind.STUCK, "the newest certificate is not in use")]
+    return []
+
+
+def judge_pair(world: World) -> list[Finding]:
+    """Return what is wrong with the pair of a box that rests, after whatever trouble."""
+    try:
+        _in_use(world)
+    except StorageError as error:
+        return [Finding(Kind.STUCK, str(error))]
     return []
 
 
@@ -78,9 +92,8 @@ def _pair(disk: Disk, slot: str) -> bytes:
     try:
         key = load_pem_private_key(disk.read(f"{folder}/{keypairs.KEY}"), None)
         certificate = x509.load_pem_x509_certificate(disk.read(f"{folder}/{keypairs.CERTIFICATE}"))
-    except (StorageError, ValueError):
+        public_key = certificate.public_key()
+    except (StorageError, ValueError, UnsupportedAlgorithm):
         return b""
-    is_pair = isinstance(key, EllipticCurvePrivateKey) and (
-        key.public_key() == certificate.public_key()
-    )
+    is_pair = isinstance(key, EllipticCurvePrivateKey) and key.public_key() == public_key
     return key_of(certificate) if is_pair else b""

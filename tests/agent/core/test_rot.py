@@ -1,0 +1,132 @@
+"""One file that rots takes nothing from a box that rests: what matters stands twice."""
+
+from collections.abc import Callable
+
+import pytest
+from oleada_agent import identity, keypairs
+from oleada_agent.boot.choice import Behaviour
+from oleada_agent.boot.control import FILES as RECORDS
+from oleada_agent.boot.control import FileBootControl
+from oleada_agent.identity import AUTHORITY, FOLDERS, RECORD, Identity, IdentityError
+from oleada_agent.journal import FILES as JOURNALS
+from oleada_agent.journal import Journal, write_whole
+from oleada_agent.keypairs import CERTIFICATE, KEY
+from oleada_agent.machine_events import AssignReceived
+from oleada_lab.sim.disk import SimDisk
+
+from tests.agent.core.sim_box import SimBox, SimServer, a_box, an_assignment, an_image
+
+IMAGE = an_image("1.1.0")
+ASSIGNMENT = an_assignment(IMAGE, "1.1.0")
+WHO = Identity("VX41000001", "VX-410", "Europe/Prague", "broker.example", 8883, "https://d.example")
+COPIES = [f"{folder}/{name}" for folder in FOLDERS for name in (RECORD, AUTHORITY)]
+KEY_PATH = f"{keypairs.DIRECTORY}/{KEY}"
+
+
+def an_updated_box() -> SimBox:
+    home = a_box(SimServer(images={ASSIGNMENT.sha256: IMAGE}), Behaviour.GOOD)
+    home.power_on(AssignReceived(1, ASSIGNMENT))
+    return home
+
+
+def an_enrolled_disk() -> SimDisk:
+    disk = SimDisk()
+    write_whole(disk, KEY_PATH, b"the key")
+    identity.store(disk, WHO, "the certificate", "the authority")
+    return disk
+
+
+@pytest.mark.parametrize("path", RECORDS)
+def test_a_committed_slot_stays_proven_when_a_record_of_boot_control_rots(path: str) -> None:
+    disk = an_updated_box().disk
+
+    disk.rot(path, 40)
+
+    assert FileBootControl(disk).is_successful("B")
+
+
+@pytest.mark.parametrize("path", JOURNALS)
+def test_a_box_at_rest_forgets_nothing_when_a_file_of_its_journal_rots(path: str) -> None:
+    disk = an_updated_box().disk
+    before = Journal(disk).load().state
+
+    disk.rot(path, 40)
+    loaded = Journal(disk).load()
+
+    assert loaded.broken == (path,)
+    assert loaded.state == before
+    assert before is not None
+    assert before.security_floor == ASSIGNMENT.security_version
+
+
+def test_a_journal_that_has_lost_a_file_has_two_again_after_the_next_start() -> None:
+    home = an_updated_box()
+    home.disk.rot(JOURNALS[0], 40)
+
+    a_next_life(home)
+
+    assert Journal(home.disk).load().broken == ()
+    assert all(home.disk.exists(path) for path in JOURNALS)
+
+
+def a_next_life(home: SimBox) -> None:
+    SimBox(home.disk, home.server, home.behaviours).power_on()
+
+
+@pytest.mark.parametrize("path", COPIES)
+def test_a_box_knows_who_it_is_when_a_file_of_its_identity_rots(path: str) -> None:
+    whole = an_enrolled_disk()
+    for at in range(whole.size_bytes(path)):
+        disk = whole.fork()
+        disk.rot(path, at)
+
+        assert identity.load(disk) == WHO
+        identity.mend(disk)
+        assert contents(disk) == contents(whole)
+
+
+@pytest.mark.parametrize("path", [KEY_PATH, f"{keypairs.DIRECTORY}/{CERTIFICATE}"])
+def test_a_pair_that_rots_before_the_first_renewal_leaves_the_same_one(path: str) -> None:
+    disk = an_enrolled_disk()
+    disk.rot(path, 3)
+
+    spare = keypairs.FOLDERS[keypairs.spare(disk)]
+
+    assert disk.read(f"{spare}/{KEY}") == b"the key"
+    assert disk.read(f"{spare}/{CERTIFICATE}") == b"the certificate"
+    assert keypairs.waiting_key(disk) is None
+    assert not keypairs.is_candidate_there(disk)
+
+
+def test_an_identity_of_an_agent_that_kept_it_once_is_kept_twice_from_now_on() -> None:
+    disk = an_enrolled_disk()
+    for folder in FOLDERS[1:]:
+        for name in (RECORD, AUTHORITY):
+            disk.unlink(f"{folder}/{name}")
+    write_whole(disk, f"{FOLDERS[0]}/{RECORD}", old_record())
+
+    identity.mend(disk)
+
+    assert contents(disk) == contents(an_enrolled_disk())
+
+
+def old_record() -> bytes:
+    return (
+        b'{"device_id": "VX41000001", "hardware_model": "VX-410", "zone": "Europe/Prague", '
+        b'"broker_host": "broker.example", "broker_port": 8883, '
+        b'"artifacts_url": "https://d.example"}'
+    )
+
+
+@pytest.mark.parametrize("spoil", [lambda _: b"", lambda data: data[:-9], lambda data: data * 2])
+def test_two_records_that_rot_are_no_identity(spoil: Callable[[bytes], bytes]) -> None:
+    disk = an_enrolled_disk()
+    for folder in FOLDERS:
+        write_whole(disk, f"{folder}/{RECORD}", spoil(disk.read(f"{folder}/{RECORD}")))
+
+    with pytest.raises(IdentityError, match="Enrol the box again"):
+        identity.load(disk)
+
+
+def contents(disk: SimDisk) -> list[bytes]:
+    return [disk.read(path) for path in COPIES]
