@@ -1,5 +1,7 @@
 """The same way with tiny images on SQLite, and a server that is killed in the middle."""
 
+import json
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ import pytest
 from oleada_lab.boxes import Box, power_off_all
 from oleada_lab.firmware.image import BuiltImage, ImageSpec, build_small_image
 from oleada_lab.operator import Operator, Places, wait_until
+from oleada_wire import envelope
 
 from tests.support.processes import own_ports, processes_of
 
@@ -58,6 +61,7 @@ def test_a_rollout_survives_a_server_that_is_killed_in_the_middle(
     operator.publish(new.path, MODEL, NEW, {"en": "A picture on every channel."})
     rollout = _start(operator)
     wait_until(lambda: "downloading" in _states(operator, rollout), 60, "a box downloads")
+    assert _assigned_together(operator) == [(3, 0), (3, 1), (3, 2)]
 
     operator.server.kill()
     operator.server.start()
@@ -132,6 +136,18 @@ def _states(operator: Operator, rollout: str) -> dict[str, int]:
         for state, boxes in wave["states"].items():
             found[state] = found.get(state, 0) + boxes
     return found
+
+
+def _assigned_together(operator: Operator) -> list[tuple[int, int]]:
+    """Return size of the batch and number in it of each assignment that the broker holds."""
+    database = sqlite3.connect(operator.server.config.data_dir / "oleada.db")
+    query = "SELECT payload FROM retained_message WHERE topic LIKE '%/down/assign'"
+    try:
+        sealed = [json.loads(payload) for (payload,) in database.execute(query)]
+    finally:
+        database.close()
+    places = [one.place for outer in sealed for one in envelope.parts("assign", outer)[1]]
+    return sorted((place.size, place.number) for place in places if place is not None)
 
 
 def _ids(operator: Operator) -> dict[str, str]:

@@ -1,7 +1,9 @@
 """One signature over many messages: what it covers, and whom it counts for."""
 
 import hashlib
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +18,7 @@ from tests.wire.batches import (
     TWO,
     assigns,
     opened,
+    place_of,
     sealed,
     taken_apart,
 )
@@ -105,3 +108,16 @@ def path_by_the_book(m: int, leaves: Sequence[bytes]) -> list[bytes]:
 
 def largest_power_below(n: int) -> int:
     return 1 << (n - 1).bit_length() - 1
+
+
+def test_the_bytes_of_a_batch_are_the_golden_ones_for_ever() -> None:
+    """The last of five, which has nothing beside it on two levels."""
+    path = Path("tests/golden/wire/assign.v1.batch.json.sealed")
+    data = sealed(5, ONE, TWO)[4]
+    if os.environ.get("UPDATE_GOLDEN") and not path.exists():
+        path.write_bytes(data)
+
+    assert path.read_bytes() == data
+    assert opened(path.read_bytes(), BOTH) == assigns(5)[4]
+    assert place_of(data)[:2] == (5, 4)
+    assert len(place_of(data).path) == merkle.HASH_BYTES
