@@ -98,20 +98,24 @@ def load(disk: Disk) -> Identity:
     raise problem
 
 
-def mend(disk: Disk) -> None:
-    """Bring both copies of record and authority to what can be believed.
+def mend(disk: Disk) -> Identity:
+    """Return what ``load`` does, both copies brought to what can be believed.
 
     One that has rotted gives way to the other; what an agent of before kept once is kept
     twice from now on. A disk that refuses keeps what it has.
+
+    Raises:
+        IdentityError: this box has no identity, or a broken one.
     """
-    with suppress(StorageError, IdentityError):
-        known = asdict(load(disk))
+    found = load(disk)
+    with suppress(StorageError):
         pems = [pem for folder in FOLDERS if (pem := _read(disk, f"{folder}/{AUTHORITY}"))]
         sums = _authority_sums(disk)
         good = [pem for pem in pems if zlib.crc32(pem) in sums or not sums]
         if good:
             _keep(disk, AUTHORITY, good[0])
-            _keep(disk, RECORD, _sealed(known, good[0]))
+            _keep(disk, RECORD, _sealed(asdict(found), good[0]))
+    return found
 
 
 def _authority_sums(disk: Disk) -> set[int]:

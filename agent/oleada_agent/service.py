@@ -74,8 +74,7 @@ class Service:
         self._box = box
         self._config = config
         self._disk = ToldDisk(RealDisk(box), clock.steady_ms)
-        identity.mend(self._disk)
-        self._identity = identity.load(self._disk)
+        self._identity = identity.mend(self._disk)
         self._facts = booted.read(self._disk)
         self._queue: SimpleQueue[Message] = SimpleQueue()
         self._timers = Timers()

@@ -68,8 +68,7 @@ class Agent:
         self._room_at_ms: int | None = None
         self._is_on_trial = self._has_contact = self._is_connected = False
         self._facts = booted.read(disk)
-        identity.mend(disk)
-        found = identity.load(disk)
+        found = identity.mend(disk)
         self._check_program()
         self._stamp = Stamp(disk, self._facts.boot, self.clock_ms, lambda: world.hex_id(32))
         self._outbox = DiskOutbox(disk, self._stamp, self.clock_ms)

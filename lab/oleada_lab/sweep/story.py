@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from oleada_agent import identity
+from oleada_agent import identity, keypairs
 from oleada_agent.boot import control
 from oleada_agent.boot.choice import Behaviour
 from oleada_agent.slots import slot_path
@@ -44,6 +44,7 @@ class Story:
             time before the story begins.
         like: The story that begins in the same way; only what differs is cut here.
         release: Is offered, if one is; those before it were installed before the story begins.
+        of_before: It was enrolled by an agent that kept once what is kept twice now.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Story:
     like: str = ""
     renewals: int = 0
     release: Release = FIRST
+    of_before: bool = False
 
     @property
     def is_updated(self) -> bool:
@@ -117,8 +119,8 @@ UNCOVERED: Final = Story(
     like="update",
 )
 RENEWAL: Final = Story(
-    "renewal", "the first certificate is replaced by the next, of another key", True, None, None,
-    renewals=1,
+    "renewal", "the first certificate is replaced by the next, of another key; who the box is "
+    "is kept twice from now on", True, None, None, renewals=1, of_before=True,
 )  # fmt: skip
 RENEWAL_AGAIN: Final = Story(
     "renewal-again", "the next one is replaced, where the first one lies", True, None, None,
@@ -165,6 +167,20 @@ def _update(world: World) -> None:
     world.disk.changes = 0
 
 
+def _forget_copies(disk: SimDisk) -> None:
+    """Leave of the identity on *disk* what an agent of before would have kept."""
+    _, second = identity.FOLDERS
+    spare = keypairs.FOLDERS[keypairs.spare(disk)]
+    for folder, names in (
+        (second, (identity.RECORD, identity.AUTHORITY)),
+        (spare, (keypairs.KEY, keypairs.CERTIFICATE)),
+    ):
+        for name in names:
+            disk.unlink(f"{folder}/{name}")
+    disk.settle()
+    disk.changes = 0
+
+
 def begin(story: Story, kit: Kit, seed: int) -> World:
     """Return the world in which *story* begins, the box switched off.
 
@@ -182,6 +198,8 @@ def begin(story: Story, kit: Kit, seed: int) -> World:
         world.now_ms = START_MS
         world.disk.settle()
         world.disk.changes = 0
+    if story.of_before:
+        _forget_copies(world.disk)
     if story.release is SECOND:
         _update(world)
     if story.behaviour is not None:
