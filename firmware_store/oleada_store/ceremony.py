@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from oleada_wire.envelope import keyid_of
 from oleada_wire.ids import is_hardware_model
 from tuf.api.metadata import Metadata, Root, Targets
 
-from oleada_store import key_places, keys, repository, roles, token_keys
+from oleada_store import key_places, keys, repository, roles, token_keys, trust_files
 from oleada_store.errors import BadMetadataError, KeyFileError, MisnamedReleaseError
 from oleada_store.files import write_whole
 from oleada_store.keys import PassphraseSource, SigningKey
@@ -31,7 +32,6 @@ from oleada_store.token_uri import TokenUri
 ROOT_KEYS: Final = ("root-1", "root-2", "root-3")
 TARGETS_KEYS: Final = ("targets-1", "targets-2", "targets-3")
 """Any two of them say who signs releases and waves; one alone could name itself for all."""
-TARGETS_KIND: Final = "targets"
 MODEL_KEYS: Final = ("release-signer", "approver")
 WAVE_KEYS: Final = ("wave-approver-1", "wave-approver-2", "wave-approver-3")
 WAVE_THRESHOLD: Final = 2
@@ -151,14 +151,13 @@ def add_model(out: Path, hardware_model: str, source: PassphraseSource, now: dat
     targets = repository.read(Targets, _bytes(folder / "targets.json"), "targets")
     if hardware_model in repository.model_names(targets.signed):
         raise BadMetadataError(f"{hardware_model} is delegated already; nothing to do.")
-    public = keys.read_public(out / PUBLIC_NAME)
-    people = [called(public, kind)[-1] for kind in MODEL_KEYS]
+    people = _signers(out, targets.signed)
     signers = [_open(out, name, source) for name in people]
-    delegated = [public[name] for name in people]
+    delegated = [key.public_key() for key in signers]
     roles.delegate_model(targets.signed, hardware_model, delegated)
     targets.signed.version += 1
     targets.signed.expires = roles.whole_seconds(now + roles.TARGETS_VALID)
-    held = [n for n in called(public, TARGETS_KIND) if key_places.held_in(out, n).exists()]
+    held = [name for name in _in_force(out) if key_places.held_in(out, name).exists()]
     delegating = [_open(out, name, source) for name in held[: roles.TARGETS_THRESHOLD]]
     _sign_into(folder / f"{hardware_model}.json", roles.first_model(now), signers)
     _sign_into(folder / "targets.json", targets, delegating)
@@ -183,11 +182,6 @@ def kind_of(name: str) -> str:
 def number_of(name: str) -> int:
     """Return the number of *name*: 4 of root-4, 1 of approver."""
     return int(name[len(kind_of(name)) + 1 :] or 1)
-
-
-def called(names: Iterable[str], kind: str) -> list[str]:
-    """Return those of *names* that are keys of *kind*, such as targets, oldest first."""
-    return sorted((name for name in names if kind_of(name) == kind), key=number_of)
 
 
 def renew(
@@ -224,6 +218,26 @@ def _signed(metadata: Metadata[Offline], signers: Sequence[SigningKey]) -> bytes
 
 def _sign_into(path: Path, metadata: Metadata[Offline], signers: Sequence[SigningKey]) -> None:
     write_whole(path, _signed(metadata, signers))
+
+
+def _signers(out: Path, targets: Targets) -> list[str]:
+    """Return the names of those who sign releases of the models that *targets* delegates."""
+    keyids: Sequence[str] = ()
+    for model in repository.model_names(targets)[:1]:
+        keyids = targets.get_delegated_role(model).keyids
+    found = _called(out, keyids)
+    return sorted(found, key=lambda name: kind_of(name) != MODEL_KEYS[0])
+
+
+def _in_force(out: Path) -> list[str]:
+    """Return the names of those who sign targets, as the newest root has it."""
+    body = trust_files.read_directory(out / TUF_FOLDER).roots[-1]
+    return _called(out, repository.read(Root, body, "root").signed.roles["targets"].keyids)
+
+
+def _called(out: Path, keyids: Sequence[str]) -> list[str]:
+    public = keys.read_public(out / PUBLIC_NAME)
+    return [name for name, key in public.items() if keyid_of(key) in keyids]
 
 
 def _open(out: Path, name: str, source: PassphraseSource) -> SigningKey:

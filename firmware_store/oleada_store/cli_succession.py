@@ -42,8 +42,9 @@ class Rotation:
     """What a rotation does to the ceremony in *directory*; nothing of it is written yet.
 
     Attributes:
-        names: The public keys by name, as they are afterwards.
-        called: What people call a key, by its id; those that go, too.
+        names: Every public key that ever had a name, those that go too: whoever reads what
+            was, or takes back what is not signed enough, needs them.
+        called: What people call a key, by its id.
         fresh: The new keys by name; those in a token have its URI in *tokens*.
     """
 
@@ -67,8 +68,7 @@ class Rotation:
         if name not in self.names:
             raise KeyFileError(f"{self.directory} knows no key {name!r}; see public.json.")
         new = self._make(ceremony.next_name(self.names, name), token, source)
-        lost = self.names.pop(name)
-        self.changes = succession.replaced_key(self.files, lost, new, now_utc())
+        self.changes = succession.replaced_key(self.files, self.names[name], new, now_utc())
 
     def take(self, online: Mapping[str, Ed25519PublicKey]) -> None:
         """Let the keys of another server stand where those of the old one stand.

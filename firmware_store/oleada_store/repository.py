@@ -109,9 +109,10 @@ def verify_signatures(delegator: Root | Targets, role: str, metadata: Metadata[S
         delegator.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
     except UnsignedMetadataError as error:
         result = delegator.get_verification_result(role, metadata.signed_bytes, metadata.signatures)
+        command = "oleada keys sign" if role in ("root", "targets") else "oleada release sign"
         raise NotSignedError(
             f"The metadata of {role!r} carries {len(result.signed)} of the {result.threshold} "
-            "signatures it needs from the role's keys. Sign it with: oleada release sign"
+            f"signatures it needs from the role's keys. Sign it with: {command}"
         ) from error
     except ValueError as error:
         raise NotSignedError(f"Nobody is named who may sign for {role!r}.") from error
