@@ -170,7 +170,8 @@ def next_name(names: Iterable[str], lost: str) -> str:
     A key without a number, such as ``approver``, is the first of its kind.
     """
     kind = kind_of(lost)
-    return f"{kind}-{max(number_of(name) for name in (*names, lost) if kind_of(name) == kind) + 1}"
+    numbers = [number_of(name) for name in names if kind_of(name) == kind]
+    return f"{kind}-{max(numbers, default=0) + 1}"
 
 
 def kind_of(name: str) -> str:

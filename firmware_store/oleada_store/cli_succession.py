@@ -95,12 +95,25 @@ class Rotation:
         ]
         self.changes = succession.two_sign_targets(self.files, new, now_utc())
 
+    def let_people_sign_waves(self) -> None:
+        """Make three keys of wave approvers, of whom two must sign, where the server signed.
+
+        Raises:
+            BadMetadataError: people sign waves already, or a file is damaged.
+        """
+        new = [
+            self._make(ceremony.next_name(self.names, name), None, None)
+            for name in ceremony.WAVE_KEYS
+        ]
+        self.changes = succession.people_sign_waves(
+            self.files, new, ceremony.WAVE_THRESHOLD, now_utc()
+        )
+
     def sign(self, signers: Sequence[tuple[str, SigningKey]]) -> None:
         """Sign with *signers*, whom people call so, what each may; say who may nothing."""
-        made = [(name, key) for name, key in self.fresh.items()]
-        for name, key in [*signers, *made]:
+        for name, key in [*signers, *self.fresh.items()]:
             asked = [change for change in self.changes if change.counts(key.public_key())]
-            if not asked:
+            if not asked and name not in self.fresh:
                 click.echo(f"{name} says nothing for any of these; it is not used.", err=True)
             for change in asked:
                 change.sign(key)
@@ -154,6 +167,11 @@ class Rotation:
     is_flag=True,
     help="In a ceremony with one key of targets: make it three, of which two must sign.",
 )
+@click.option(
+    "--people-sign-waves",
+    is_flag=True,
+    help="In a ceremony with --waves-by-server: make three wave approvers, of whom two must sign.",
+)
 @click.option("--key", "key_files", type=KEY, multiple=True, required=True, help="Repeatable.")
 @click.option(
     "--token",
@@ -168,6 +186,7 @@ def rotate(
     lost: str | None,
     online: Path | None,
     two_sign_targets: bool,
+    people_sign_waves: bool,
     key_files: tuple[KeyPlace, ...],
     token: str | None,
     yes: bool,
@@ -180,8 +199,10 @@ def rotate(
     signed again. Whoever is not here adds their signature with `oleada keys sign`.
     All files are written, or none.
     """
-    if [lost is not None, online is not None, two_sign_targets].count(True) != 1:
-        raise click.UsageError("Give one of --lost NAME, --online FILE and --two-sign-targets.")
+    if [bool(lost), bool(online), two_sign_targets, people_sign_waves].count(True) != 1:
+        raise click.UsageError(
+            "Give one of --lost NAME, --online FILE, --two-sign-targets and --people-sign-waves."
+        )
     if token is not None and lost is None:
         raise click.UsageError("--token is for the key that replaces a lost one: --lost NAME.")
     rotation = _begin(directory)
@@ -191,8 +212,10 @@ def rotate(
         rotation.lose(lost, uri, source)
     elif online is not None:
         rotation.take(keys.read_public(online))
-    else:
+    elif two_sign_targets:
         rotation.share_targets()
+    else:
+        rotation.let_people_sign_waves()
     _say(rotation.changes, rotation.called, yes=yes)
     rotation.sign(
         [(key_places.name_of(one), key_places.open_key(one, source)) for one in key_files]

@@ -14,7 +14,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from oleada_wire.envelope import keyid_of
-from oleada_wire.messages import DIRECTOR_ROLE
+from oleada_wire.messages import DIRECTOR_ROLE, WAVE_ROLE
 from tuf.api.metadata import Metadata, Root, Targets
 from tuf.api.serialization.json import JSONSerializer
 
@@ -163,6 +163,29 @@ def two_sign_targets(
             f"{len(role.keyids)} keys of targets are too few: one of them could not be lost."
         )
     return _next(files, root, targets, [], now)
+
+
+def people_sign_waves(
+    files: TrustFiles, people: Sequence[Ed25519PublicKey], threshold: int, now: datetime
+) -> list[Change]:
+    """Return what changes when *people* sign waves where the server did; nothing is signed yet.
+
+    Raises:
+        BadMetadataError: a file is damaged, or people sign waves already.
+    """
+    targets = repository.read(Targets, files.targets, "targets")
+    old = _keyids(targets.signed, WAVE_ROLE)
+    if set(old).isdisjoint(_keyids(targets.signed, DIRECTOR_ROLE)):
+        raise BadMetadataError(
+            "The server's key signs no waves; people do already. One of them is replaced by "
+            "--lost NAME."
+        )
+    for keyid in old:
+        targets.signed.revoke_key(keyid, WAVE_ROLE)
+    for key in people:
+        targets.signed.add_key(roles.tuf_key(key), WAVE_ROLE)
+    targets.signed.get_delegated_role(WAVE_ROLE).threshold = threshold
+    return _next(files, None, targets, [], now)
 
 
 def replaced_online_keys(

@@ -304,6 +304,32 @@ def test_after_a_theft_the_key_of_a_server_that_signs_waves_goes_as_well(tmp_pat
     assert keyid_of(online["director"]) not in (house.tuf / "targets.json").read_text()
 
 
+def test_where_the_server_signed_waves_two_of_three_people_do_from_then_on(
+    tmp_path: Path,
+) -> None:
+    house = House(tmp_path)
+    online = keys.make_online_keys(tmp_path / "online")
+    ceremony.make(
+        house.place, online, [MODEL], lambda _: WORD, now=NOON,
+        wave_approvers=ceremony.WaveApprovers([online["director"]], 1),
+    )  # fmt: skip
+    box = a_box(house)
+    held = [w for n in ("targets-1", "targets-2") for w in ("--key", house.place / f"{n}.pem")]
+
+    done = house.type("rotate", house.place, "--people-sign-waves", *held, "--yes")
+
+    assert done.exit_code == 0, done.output
+    said = "wave-approvers   2 of 3: wave-approver-1, wave-approver-2, wave-approver-3"
+    assert said in done.output
+    assert "no longer      director" in done.output
+    client = follows(house, box, 2)
+    role = client.targets.role_of("wave-approvers")
+    assert role is not None
+    assert (role.threshold, keyid_of(online["director"]) in role.keyids) == (2, False)
+    again = house.type("rotate", house.place, "--people-sign-waves", *held, "--yes")
+    assert "people do already" in again.output
+
+
 def test_a_key_of_the_server_is_not_lost_like_one_of_people(house: House) -> None:
     before = house.everything()
 
