@@ -15,6 +15,7 @@ from oleada_server.rollouts.errors import IncidentNotFoundError
 from oleada_server.rollouts.evidence import closing
 
 from tests.web.evidence_rows import add_evidence
+from tests.web.test_decisions import send
 
 SignIn = Callable[[Flask, str], FlaskClient]
 ROLLOUT = 2
@@ -47,6 +48,54 @@ def test_the_page_draws_the_evidence_and_says_it_in_numbers(
     assert "it was too much" in said
     assert re.search(r'<path d="M0 [\d.]+L', html[html.index('id="p-evidence"') :])
     assert "What happens next" in said
+
+
+def test_an_incident_is_closed_on_its_page_with_what_was_found(
+    weighed: Flask, signed_in: SignIn
+) -> None:
+    client = signed_in(weighed, "e.prieto")
+    html = client.get("/rollouts/R-2").text
+    assert "Close I-1" in html
+
+    path = "/rollouts/R-2/incidents/1/close"
+    refused = send(client, path, html, reason="")
+    closed = send(client, path, html, reason="a loose cable")
+
+    assert refused.status_code == 400
+    assert closed.status_code == 303
+    page = client.get("/rollouts/R-2").text
+    assert "a loose cable" in words_of(page)
+    assert "Close I-1" not in page
+
+
+def test_the_gate_shows_what_the_evidence_measures_its_limit_and_its_sample(
+    weighed: Flask, signed_in: SignIn
+) -> None:
+    html = signed_in(weighed, "e.prieto").get("/rollouts/R-2").text
+    gate = html[html.index('id="p-gate"') :]
+    gate = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", gate[: gate.index("</section>")]))
+
+    assert re.search(r"Evidence against it halts at 100; 30 boxes began .*?E [\d.]+", gate)
+    assert "is proven by 59 good ones and none bad" in gate
+    assert "25 good, 3 bad" in gate
+
+
+def test_force_is_asked_with_the_number_and_shown_until_it_is_taken_back(
+    weighed: Flask, signed_in: SignIn
+) -> None:
+    client = signed_in(weighed, "e.prieto")
+    html = client.get("/rollouts/R-2").text
+    typed = re.search(r'force-confirm">Type <b class="mono">([^<]+)</b>', html)
+    assert typed is not None
+
+    wrong = send(client, "/rollouts/R-2/force", html, reason="a fire", confirm="1")
+    done = send(client, "/rollouts/R-2/force", html, reason="a fire", confirm=typed[1])
+
+    assert (wrong.status_code, done.status_code) == (409, 303)
+    page = client.get("/rollouts/R-2").text
+    assert "it begins on boxes that record" in page
+    assert send(client, "/rollouts/R-2/unforce", page).status_code == 303
+    assert "it begins on boxes that record" not in client.get("/rollouts/R-2").text
 
 
 def test_rest_gives_the_numbers_from_which_anyone_can_recompute_e(

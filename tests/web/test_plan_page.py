@@ -339,7 +339,7 @@ RULED = {
     "rate": "50 x2 every 1000 succeeded up to 1000", "region_max": "40",
     "bandwidth": "20 MB/s", "region_bandwidth": "2 MB/s", "box_bandwidth": "500 kB/s",
     "retry": "download", "abort": "failed > 5 % from 100", "newcomers": "yes",
-    "slow": "yes", "start_boxes": "7",
+    "slow": "yes", "start_boxes": "7", "goes_back": "yes", "back_from": "9.0.0",
 }  # fmt: skip
 
 
@@ -367,6 +367,38 @@ def test_every_rule_is_typed_previewed_stored_and_shown_again(
         db.session.remove()
     assert stored is not None
     assert set(stored) == set(NAMES)
+
+
+def test_boxes_are_kept_back_in_a_wave_of_their_own_and_too_few_are_said(
+    free_app: Flask, signed_in: SignIn
+) -> None:
+    client = signed_in(free_app)
+    fields = fields_of(client.get("/rollouts/new?release=VX-410/5.8.2").text)
+
+    kept = press(client, {**fields, "hold_back": "20"}, "look").text
+    wrong = press(client, {**fields, "hold_back": "80"}, "look").text
+
+    assert len(boxes_shown(kept)) == len(boxes_shown(press(client, fields, "look").text)) + 1
+    assert "Hold-back" in kept
+    assert "<b>No control:</b>" in kept
+    assert "at most 0.5" in wrong
+
+
+def test_both_sliders_move_the_replay(free_app: Flask, signed_in: SignIn) -> None:
+    client = signed_in(free_app)
+    fields = fields_of(client.get("/rollouts/new?release=VX-410/5.8.2").text)
+    page = press(client, {**fields, "window": "any", "slow": "yes"}, "template:once").text
+    plain = fields_of(page)
+
+    def replayed(**typed: str) -> str:
+        page = client.post("/rollouts/new/preview", data={**plain, **typed}).text
+        return page[page.index("How it would go") :]
+
+    assert "<b>3 boxes</b> harmed" in replayed(start_boxes="3")
+    assert "<b>7 boxes</b> harmed" in replayed(start_boxes="7")
+    assert "With 20 at work at one time" in replayed(in_flight="10")
+    assert page.count('type="range"') == 2
+    assert '<output class="dim" for="in_flight">500</output>' in page
 
 
 def test_the_preview_says_how_the_plan_would_go(free_app: Flask, signed_in: SignIn) -> None:

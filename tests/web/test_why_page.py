@@ -6,7 +6,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from oleada_server.rollouts.explain import CHANGES, Rule, RuleName
-from oleada_server.web import why_page
+from oleada_server.web import why_page, why_values
 
 SignIn = Callable[..., FlaskClient]
 
@@ -21,6 +21,32 @@ def test_every_rule_has_a_name_and_a_way_out_in_every_language(
 
     assert len(set(names)) == len(CHANGES)
     assert all(changes)
+
+
+@pytest.mark.parametrize("language", ["es", "cs"])
+def test_every_value_that_is_a_word_is_said_in_the_readers_language(
+    filled_app: Flask, language: str
+) -> None:
+    said = (
+        "no", "none", "any", "nothing", "never", "never heard", "revoked", "published",
+        "withdrawn", "signed", "not signed", "running", "open", "wave 3",
+        "downloading, attempt 1 of 3", "recording until 2026-11-21T13:00:00+00:00",
+        "wave 1: place 7 of 10000, under 5 wanted; wave 2: not on its list; wave 3: other region",
+        "wave 1: place 7 is under 9, but it was not there when the boxes were fixed",
+        "no day to come", "2026-11-21T13:00:00+00:00",
+    )  # fmt: skip
+    with filled_app.test_request_context("/", headers={"Accept-Language": language}):
+        shown = {text: why_values.spelt(text) for text in said}
+
+    same = {text for text, word in shown.items() if text == word}
+    assert same <= {"no"}, "Spanish says no as well"
+    assert not any(" wanted" in word or "attempt" in word for word in shown.values())
+
+
+def test_names_numbers_and_versions_are_shown_as_they_are(filled_app: Flask) -> None:
+    with filled_app.test_request_context("/"):
+        for text in ("5.8.2", "R-7", "12", "codec:h264, hdr", "Sat 2026-11-21 12:00 Europe/Prague"):
+            assert why_values.spelt(text) == text.removeprefix("Sat ")
 
 
 def test_a_box_and_a_rollout_are_explained_rule_by_rule(

@@ -62,6 +62,7 @@ def _ends(rollout_id: int, last: int | None) -> Ends:
     newest = (
         select(BoxInWave.state, BoxInWave.reason)
         .where(BoxInWave.rollout_id == rollout_id, BoxInWave.state.not_in(PENDING))
+        .where(BoxInWave.ended_at.is_not(None))  # so that an index has the newest ones in order
         .order_by(BoxInWave.ended_at.desc(), BoxInWave.id.desc())
         .limit(last)
         .subquery()

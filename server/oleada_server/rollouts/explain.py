@@ -50,6 +50,7 @@ class RuleName(StrEnum):
     BOX_STATE = "box-not-done"
     CONTACT = "in-contact"
     TIME = "time-to-begin"
+    LEFT_ALONE = "not-left-alone"
     IN_FLIGHT = "in-flight"
     RATE = "rate"
     REGION = "in-flight-region"
@@ -76,6 +77,7 @@ CHANGES: Final[dict[RuleName, str]] = {
     RuleName.BOX_STATE: "Retry it: its attempts are over.",
     RuleName.CONTACT: "It has to be switched on and in contact again.",
     RuleName.TIME: "Wait: it may begin from {wanted} on.",
+    RuleName.LEFT_ALONE: "Wait until that is over, or force the rollout.",
     RuleName.IN_FLIGHT: "Another box has to finish, or the limit of {wanted} has to be raised.",
     RuleName.RATE: "Wait a minute: the rate is {wanted} a minute now.",
     RuleName.REGION: "Another box of its region has to finish; the limit is {wanted}.",
@@ -119,6 +121,7 @@ class RolloutFacts:
     Attributes:
         ref: What people call it, ``R-7``.
         in_flight: Other boxes of it that hold a lease.
+        left_alone: Why the box is left alone; empty if it is not, or if that is forced over.
     """
 
     ref: str
@@ -132,6 +135,7 @@ class RolloutFacts:
     traffic: Traffic
     in_flight: int
     in_flight_max: int
+    left_alone: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,6 +232,7 @@ def _of_rollout(facts: Facts, now: datetime) -> Iterator[Rule]:
     heard = "never" if facts.last_seen_at is None else facts.last_seen_at.isoformat()
     yield Rule(RuleName.CONTACT, not facts.is_silent, heard)
     yield _time(facts, rollout, now)
+    yield Rule(RuleName.LEFT_ALONE, not rollout.left_alone, rollout.left_alone or "no")
     yield from _pace(rollout, mine)
 
 

@@ -75,6 +75,34 @@ def members(name: str, *, after: str = "", limit: int = 500) -> Sequence[str]:
     return db.session.scalars(query.order_by(DeviceGroupMember.device_id).limit(limit)).all()
 
 
+def boxes_in(group: Group) -> int:
+    """Return how many boxes are in *group* now: listed, or of those that its rule is true of."""
+    if group.rule is None:
+        return group.boxes or 0
+    kinds = (Device.region, Device.version, Device.zone, Device.provides)
+    query = select(*kinds, func.count()).where(Device.revoked_at.is_(None)).group_by(*kinds)
+    return sum(
+        boxes
+        for region, version, zone, provides, boxes in db.session.execute(query)
+        if matches(
+            group.rule,
+            BoxKind(region=region, version=version, zone=zone, provides=frozenset(provides or ())),
+        )
+    )
+
+
+def used_by(name: str) -> list[int]:
+    """Return the rollouts that have not ended and choose by the group, oldest first."""
+    query = (
+        select(Wave.rollout_id, Wave.box_filter)
+        .join(Rollout, Rollout.id == Wave.rollout_id)
+        .where(Rollout.state.not_in(FINAL), Wave.box_filter.is_not(None))
+        .order_by(Wave.rollout_id)
+    )
+    found = db.session.execute(query)
+    return sorted({row[0] for row in found if name in (row[1] or {}).get("group", ())})
+
+
 def create(name: str, *, note: str, rule: Where | None, actor: str, now: datetime) -> None:
     """Make a group, empty or by *rule*.
 
@@ -141,15 +169,8 @@ def remove(name: str, *, actor: str, now: datetime) -> None:
         GroupInUseError: A rollout that has not ended names it.
     """
     group = _row(name)
-    query = (
-        select(Wave.rollout_id, Wave.box_filter)
-        .join(Rollout, Rollout.id == Wave.rollout_id)
-        .where(Rollout.state.not_in(FINAL), Wave.box_filter.is_not(None))
-        .order_by(Wave.rollout_id)
-    )
-    for rollout_id, kept in db.session.execute(query):
-        if name in (kept or {}).get("group", ()):
-            raise GroupInUseError(name, rollout_id)
+    if users := used_by(name):
+        raise GroupInUseError(name, users[0])
     db.session.execute(delete(DeviceGroupMember).where(DeviceGroupMember.group_name == name))
     db.session.delete(group)
     audit.record(actor, "group.remove", f"group:{name}", now=now)

@@ -8,7 +8,7 @@ because (assignment, attempt, step) is unique.
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, UniqueConstraint, false
+from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from oleada_server.db import Base
@@ -117,6 +117,12 @@ class Wave(Base):
     rollout: Mapped[Rollout] = relationship(back_populates="waves")
 
 
+def _of_those_with(column: str, name: str, *columns: str) -> Index:
+    """Return an index of boxes in waves that have a value in *column*."""
+    has_one = text(f"{column} IS NOT NULL")
+    return Index(f"ix_box_in_wave_{name}", *columns, postgresql_where=has_one, sqlite_where=has_one)
+
+
 class BoxInWave(Base):
     """One box in one wave: its assignment, its lease and what it last reported.
 
@@ -131,10 +137,14 @@ class BoxInWave(Base):
         UniqueConstraint("rollout_id", "device_id"),
         Index("ix_box_in_wave_wave_state", "wave_id", "state", "id"),
         Index("ix_box_in_wave_device", "device_id"),
-        Index("ix_box_in_wave_deadline", "rollout_id", "deadline_at"),
-        Index("ix_box_in_wave_counted", "rollout_id", "counted"),
-        Index("ix_box_in_wave_ripe", "rollout_id", "ripe_at"),
-        Index("ix_box_in_wave_assigned", "rollout_id", "state", "assignment_expires_at"),
+        # A row that waits has none of these, so writing a wave costs it no place in them.
+        _of_those_with("deadline_at", "deadline", "rollout_id", "deadline_at"),
+        _of_those_with("counted", "counted", "rollout_id", "counted"),
+        _of_those_with("ripe_at", "ripe", "rollout_id", "ripe_at"),
+        _of_those_with("ended_at", "ended", "rollout_id", "ended_at", "id"),
+        _of_those_with(
+            "assignment_expires_at", "assigned", "rollout_id", "state", "assignment_expires_at"
+        ),
     )
     id: Mapped[int] = mapped_column(primary_key=True)
     rollout_id: Mapped[int] = mapped_column(ForeignKey("rollout.id"))

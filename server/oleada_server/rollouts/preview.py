@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from oleada_wire.version import version_key
-from sqlalchemy import func, select
+from sqlalchemy import Subquery, func, null, select
 
 from oleada_server.db import db
 from oleada_server.devices.models import Device
@@ -198,20 +198,18 @@ def candidates(
     Raises:
         NoSuchGroupError: One of *named* is not there.
     """
-    claimed_by = (
-        select(func.min(BoxInWave.rollout_id))
-        .join(Rollout, Rollout.id == BoxInWave.rollout_id)
-        .where(Rollout.state.in_(OPEN_ROLLOUTS), BoxInWave.device_id == Device.id)
-        .scalar_subquery()
-    )
+    claims = _claims(device_id)
     query = (
         select(
             Device.id, Device.version, Device.zone, Device.region, Device.provides,
-            Device.security_version, claimed_by, Device.revoked_at,
+            Device.security_version, null() if claims is None else claims.c.rollout_id,
+            Device.revoked_at,
         )
         .where(Device.hardware_model == hardware_model)
         .order_by(Device.id)
     )  # fmt: skip
+    if claims is not None:
+        query = query.outerjoin(claims, claims.c.device_id == Device.id)
     if device_id is not None:
         query = query.where(Device.id == device_id)
     if outside is not None:
@@ -260,3 +258,20 @@ def _by(kinds: Counter[BoxKind], name: Callable[[BoxKind], str | None]) -> dict[
 def _counted(found: Counter[LeftOut]) -> dict[LeftOut, int]:
     """Return *found* in the order of the rules, without those that left nobody out."""
     return {reason: found[reason] for reason in found if found[reason]}
+
+
+def _claims(device_id: str | None) -> Subquery | None:
+    """Select the open rollout that has each box that one has; None while none is open.
+
+    Joined once, and not asked for each box: who starts a rollout writes boxes while they are
+    read, and a planner that takes the table for empty would walk all of them each time.
+    """
+    is_open = select(Rollout.id).where(Rollout.state.in_(OPEN_ROLLOUTS))
+    found = db.session.scalars(is_open).all()
+    if not found:
+        return None
+    query = select(BoxInWave.device_id, func.min(BoxInWave.rollout_id).label("rollout_id"))
+    if device_id is not None:
+        query = query.where(BoxInWave.device_id == device_id)
+    mine = query.where(BoxInWave.rollout_id.in_(found)).group_by(BoxInWave.device_id)
+    return mine.subquery()

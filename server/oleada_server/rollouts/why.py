@@ -10,7 +10,7 @@ from oleada_server.db import db
 from oleada_server.devices import service as devices
 from oleada_server.devices.models import Device
 from oleada_server.releases.models import Release, ReleaseState
-from oleada_server.rollouts import permits, preview, rows, rules, ticks
+from oleada_server.rollouts import left_alone, permits, preview, rows, rules, ticks
 from oleada_server.rollouts.eligible import Candidate
 from oleada_server.rollouts.errors import BadPlanError, NoSuchReleaseError
 from oleada_server.rollouts.evidence import ledger, trials
@@ -99,7 +99,13 @@ def _rollout_facts(rollout: Rollout, box: Candidate, now: datetime) -> RolloutFa
         traffic=permits.traffic(rollout.id, row, found, now) if row else permits.NO_TRAFFIC,
         in_flight=trials.in_flight(rollout.id, -1 if row is None else row.id, now),
         in_flight_max=min(rollout.in_flight_max, ledger.room(rollout.id, rollout.in_flight_max)),
+        left_alone=_left_alone(rollout, box.device_id, now),
     )
+
+
+def _left_alone(rollout: Rollout, device_id: str, now: datetime) -> str:
+    notes = [] if rollout.is_forced else left_alone.of(device_id, now)
+    return ", ".join(f"{one.kind} until {one.until.isoformat()}" for one in notes)
 
 
 def _in_wave(row: BoxInWave, wave: Wave, attempts_max: int) -> InWave:

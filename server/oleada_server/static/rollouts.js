@@ -34,6 +34,13 @@ if (kept) {
   }).observe(page, { childList: true, subtree: true });
 }
 
+// A slider says its number beside its name while it is moved.
+document.addEventListener("input", (event) => {
+  if (event.target.type !== "range") return;
+  const said = document.querySelector(`output[for="${event.target.id}"]`);
+  if (said) said.textContent = event.target.value;
+});
+
 // The preview of a plan: dimmed while a newer one is made, and said when none could be.
 const plan = document.getElementById("plan");
 if (plan) {

@@ -99,10 +99,20 @@ def _asked_word(action: str) -> str:
 
 
 def _halt_word(action: str) -> str:
-    """Return what evidence or boxes as witnesses have done; any other action as it is."""
+    """Return what evidence or boxes as witnesses have done, and of groups; others as they are."""
     spelt = {
         "rollout.halt_stratum": gettext("halted it for boxes of one version"),
         "incident.close": gettext("closed an incident"),
+        "rollout.force": gettext("forced it"),
+        "rollout.unforce": gettext("lets it leave boxes alone again"),
+        "rollout.go_back": gettext("sent boxes back to what they ran"),
+        "wave.open_early": gettext("opened a wave early"),
+        "wave.join": gettext("let newcomers join a wave"),
+        "device.leave_alone": gettext("asked that the box be left alone"),
+        "device.leave_alone_no_more": gettext("asked that the box be left alone no more"),
+        "group.create": gettext("made the group"),
+        "group.change": gettext("changed the group"),
+        "group.remove": gettext("removed the group"),
         "audit.split-view": gettext("was shown another audit trail"),
         "audit.lost-head": gettext("was shown a head that a restore has lost"),
         "audit.settle": gettext("settled a foreign head"),
@@ -119,6 +129,8 @@ def object_href(object_ref: str) -> str:
     kind, _, name = object_ref.partition(":")
     if kind == "head":
         return url_for("sighting_pages.index")
+    if kind == "group" and name:
+        return url_for("group_pages.show", name=name)
     if kind == "device" and name:
         return url_for("device_page.show", device_id=name)
     return ""

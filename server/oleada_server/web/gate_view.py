@@ -7,13 +7,17 @@ a test holds the two together.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fractions import Fraction
+from math import log
 
 from markupsafe import Markup
 
+from oleada_server.rollouts.evidence.history import Now
+from oleada_server.rollouts.evidence.slow_start import DOUBTFUL
 from oleada_server.rollouts.plan import Outcome, exact
 from oleada_server.rollouts.states import WaveState
 from oleada_server.web import words
 from oleada_server.web.chart import Bullet, bullet
+from oleada_server.web.evidence_view import spell
 from oleada_server.web.rollout_view import Figures, WaveFigures
 from oleada_server.web.words import gettext, say, say_n
 
@@ -31,11 +35,15 @@ class Check:
     bar: Bullet
 
 
-def checks(figures: WaveFigures, now: datetime) -> list[Check]:
-    """Return the checks of the gate behind the wave *figures*, in the order they matter."""
+def checks(figures: WaveFigures, now: datetime, judged: Now | None = None) -> list[Check]:
+    """Return the checks of the gate behind the wave *figures*, in the order they matter.
+
+    *judged* is what the evidence says; None where limits alone count, or none is there yet.
+    """
     return [
         _updated(figures),
         _sample(figures),
+        *([] if judged is None else _judged(figures, judged)),
         _failed(figures),
         _silent(figures),
         _soak(figures, now),
@@ -60,6 +68,51 @@ def next_step(found: Figures) -> Markup:
         wave=after + 1,
     )
     return Markup(" ").join((opens, harm))
+
+
+def _judged(figures: WaveFigures, found: Now) -> list[Check]:
+    """Return what the evidence must say before the gate opens: nothing against it, and enough."""
+    total, verdict, terms = found.evidence.total, found.verdict, found.evidence.terms
+    wall = -log(terms.alpha)
+    if not total.begun:
+        kind = "off"
+    elif verdict.log_e >= wall or verdict.asks:
+        kind = "bad"
+    else:
+        kind = "live" if verdict.log_e >= DOUBTFUL else "ok"
+    limit = gettext("halts at %(wall)s", wall=spell(wall))
+    if verdict.asks:
+        limit = gettext("a person has to look at %(n)s silent boxes",
+                        n=words.number(total.alone_silent))  # fmt: skip
+    against = Check(
+        kind,
+        gettext("Evidence against it"),
+        str(say_n("%(limit)s; %(n)s box began", "%(limit)s; %(n)s boxes began", total.begun,
+                  limit=limit)),
+        gettext("E %(e)s", e=spell(verdict.log_e)),
+        bullet(max(verdict.log_e, 0.0), wall, max(wall * 1.25, verdict.log_e), FILLS[kind]),
+    )  # fmt: skip
+    return [against, _proof(figures, found)]
+
+
+def _proof(figures: WaveFigures, found: Now) -> Check:
+    total, terms = found.evidence.total, found.evidence.terms
+    accepted = figures.wave.good_accepted is not None
+    kind = "ok" if found.is_proven or accepted else "live" if total.begun else "off"
+    limit = gettext("at most %(share)s bad is proven by %(n)s good ones and none bad",
+                    share=words.percent(terms.bad_share_max),
+                    n=words.number(found.sample_needed))  # fmt: skip
+    if accepted:
+        limit = gettext("%(limit)s; a person has accepted fewer", limit=limit)
+    needed = found.sample_needed
+    return Check(
+        kind,
+        gettext("Proof by ripe trials"),
+        limit,
+        gettext("%(good)s good, %(bad)s bad", good=words.number(total.good),
+                bad=words.number(total.bad + total.silent)),
+        bullet(total.good, needed, max(needed, total.good) * 1.25, FILLS[kind]),
+    )  # fmt: skip
 
 
 def _updated(figures: WaveFigures) -> Check:

@@ -20,7 +20,7 @@ from oleada_server.rollouts.cover import Cover, parse_cover
 from oleada_server.rollouts.errors import BadPlanError
 from oleada_server.rollouts.evidence.spec import EvidenceSpec
 from oleada_server.rollouts.models import Rollout
-from oleada_server.rollouts.spec import WAVES_MAX, RolloutSpec, WaveSpec
+from oleada_server.rollouts.spec import WAVES_MAX, RolloutSpec, WaveSpec, with_hold_back
 from oleada_server.web import plan_rules
 from oleada_server.web.plan_waves import UNIT_S, WaveRow, row_of, soak_text, templates
 from oleada_server.web.words import gettext
@@ -55,6 +55,7 @@ class PlanForm:
         window: ``any``; ``daily``, then *begin* to *end*, ``HH:MM``; or ``weekly``, then the
             *windows* of *rules*.
         rules: The rules as typed, by the names of ``plan_rules.FIELDS``.
+        hold_back: How many percent of the model get the release last; empty for none.
         slow: Not empty to begin with *start_boxes* and to judge by evidence.
         start: ``now`` or ``at``; then *start_at*, local time of the reader's zone.
     """
@@ -75,6 +76,7 @@ class PlanForm:
     silent_after: str = "24 h"
     slow: str = "yes"
     start_boxes: str = "20"
+    hold_back: str = ""
     remark: str = ""
     salt: str = ""
     shown: str = ""
@@ -169,6 +171,7 @@ def spec_of(form: PlanForm, now: datetime, zone: str) -> RolloutSpec:
     waves = [found.wave(index, row, listed) for index, row in enumerate(rows)]
     found.check_rising(rows, listed is not None)
     window, start_at = found.window(), found.start(now, zone)
+    hold_back = found.hold_back()
     rules, wrong = plan_rules.rules_of(form.rules, form.window)
     found.wrong += [Wrong(field, says) for field, says in wrong]
     in_flight = found.whole("in_flight", form.in_flight, 1, 10_000_000)
@@ -179,10 +182,11 @@ def spec_of(form: PlanForm, now: datetime, zone: str) -> RolloutSpec:
             found.wrong or [Wrong("release", gettext("Choose the firmware to install."))]
         )
     try:
+        planned = tuple(wave for wave in waves if wave is not None)
         return RolloutSpec(
             hardware_model=model,
             version=version,
-            waves=tuple(wave for wave in waves if wave is not None),
+            waves=planned if hold_back is None else with_hold_back(planned, hold_back),
             name=form.name,
             start_at=start_at,
             window=window,
@@ -326,6 +330,10 @@ class _Reader:
         self._miss(name, says)
         return 0
 
+    def hold_back(self) -> float | None:
+        typed = self.form.hold_back
+        return self._share("hold_back", typed, over=0) if typed else None
+
     def _share(self, name: str, text: str, over: int = -1) -> float:
         share = _decimal(text)
         if share is not None and over < share <= 100 and share * 100 == int(share * 100):
@@ -352,6 +360,7 @@ def label_of(name: str) -> str:
         "in_flight": gettext("Boxes at work at one time"),
         "silent_after": gettext("Silent after"),
         "start_boxes": gettext("Boxes to begin with"),
+        "hold_back": gettext("Kept back to compare with"),
     }
     if not column:
         return labels.get(row, row)

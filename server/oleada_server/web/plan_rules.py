@@ -43,9 +43,11 @@ _READ: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     "region_bandwidth": ("bandwidth_max_per_region_bytes_s", _bandwidth("region_bandwidth")),
     "retry": ("retry_for", _reasons),
     "abort": ("abort", rules_text.parse_aborts),
+    "back_from": ("back_from", str),
 }
 """By field: the rule that it spells, and what reads it; the caps after what one box loads."""
-FIELDS: Final = ("windows", "blackouts", *_READ, "newcomers")
+TICKED: Final = ("newcomers", "goes_back")
+FIELDS: Final = ("windows", "blackouts", *_READ, *TICKED)
 
 
 def rules_of(typed: Mapping[str, str], window: str) -> tuple[Rules, list[tuple[str, str]]]:
@@ -54,7 +56,7 @@ def rules_of(typed: Mapping[str, str], window: str) -> tuple[Rules, list[tuple[s
     The windows of the week count only if *window* chooses them.
     """
     wrong: list[tuple[str, str]] = []
-    given: dict[str, Any] = {"newcomers": True} if typed.get("newcomers") else {}
+    given: dict[str, Any] = {name: True for name in TICKED if typed.get(name)}
     for field, (name, read) in _READ.items():
         if text := typed.get(field, "").strip():
             try:
@@ -96,6 +98,8 @@ def texts_of(rules: Rules) -> dict[str, str]:
         "retry": ", ".join(found.get("retry_for", ())) or ("none" if "retry_for" in found else ""),
         "abort": rules_text.aborts_text(rules.abort),
         "newcomers": "yes" if rules.newcomers else "",
+        "goes_back": "yes" if rules.goes_back else "",
+        "back_from": rules.back_from or "",
     }
 
 

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from oleada_server.errors import ServerError
 from oleada_server.rollouts import service
 from oleada_server.rollouts.clock_change import Shift, next_shift
+from oleada_server.rollouts.evidence.judge import CONTROL_MIN
 from oleada_server.rollouts.preview import LeftOut, Preview, WavePreview
 from oleada_server.rollouts.schedule import is_open, with_daily
 from oleada_server.rollouts.spec import RolloutSpec
@@ -165,7 +166,27 @@ def _facts(spec: RolloutSpec, preview: Preview, now: datetime) -> list[Markup]:
             say_n("At most <b>%(n)s box</b> is at work at one time.",
                   "At most <b>%(n)s boxes</b> are at work at one time.", spec.in_flight_max)
         )  # fmt: skip
+    facts += _control(spec, preview)
     return facts + _closed_now(spec, preview, now) + _clock_changes(spec, preview, now)
+
+
+def _control(spec: RolloutSpec, preview: Preview) -> list[Markup]:
+    """Return that nobody is left to compare with at the end, where evidence judges silence."""
+    if spec.evidence is None or not preview.waves:
+        return []
+    waiting = preview.waves[-1].boxes if len(preview.waves) > 1 else 0
+    if waiting >= CONTROL_MIN:
+        return []
+    return [
+        say_n(
+            "<b>No control:</b> %(n)s box waits to the last, and %(least)s would be needed to tell "
+            "whether silence is usual. Strange silence then asks a person.",
+            "<b>No control:</b> %(n)s boxes wait to the last, and %(least)s would be needed to "
+            "tell whether silence is usual. Strange silence then asks a person.",
+            waiting,
+            least=CONTROL_MIN,
+        )
+    ]
 
 
 def _closed_now(spec: RolloutSpec, preview: Preview, now: datetime) -> list[Markup]:

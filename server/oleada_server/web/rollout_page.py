@@ -8,11 +8,12 @@ from oleada_server.accounts.models import Role
 from oleada_server.accounts.rights import Identity
 from oleada_server.audit import service as audit
 from oleada_server.errors import ServerError
-from oleada_server.rollouts import service
+from oleada_server.rollouts import going_back, service
+from oleada_server.rollouts.evidence import history
 from oleada_server.rollouts.models import Rollout
 from oleada_server.rollouts.plan import Outcome, exact
 from oleada_server.rollouts.service import Failure
-from oleada_server.rollouts.states import RolloutState, WaveState
+from oleada_server.rollouts.states import OPEN_ROLLOUTS, RolloutState, WaveState
 from oleada_server.web import (
     activity,
     curve_view,
@@ -51,13 +52,13 @@ def load(rollout_id: int, now: datetime, person: Identity) -> dict[str, Any]:
     """
     rollout = service.get(rollout_id)
     found = figures_of(rollout)
-    checks = gate_view.checks(found.at_work, now)
-    held = sum(check.kind == "ok" for check in checks)
     parts = rollout_view.parts(found)
     reading = Parts("rollouts/parts", titles())
-    page = reading.read(("failed",), lambda: _failures(rollout))
+    page = reading.read(("evidence",), lambda: _evidence(rollout, now))
+    checks = gate_view.checks(found.at_work, now, page.get("judged"))
+    held = sum(check.kind == "ok" for check in checks)
+    page |= reading.read(("failed",), lambda: _failures(rollout))
     page |= reading.read(("curve",), lambda: {"curve": curve_view.curve(found, now)})
-    page |= reading.read(("evidence",), lambda: {"evidence": evidence_view.curve(rollout, now)})
     page |= reading.read(("activity",), lambda: _activity(rollout_id))
     return page | {
         "reading": reading,
@@ -81,6 +82,8 @@ def load(rollout_id: int, now: datetime, person: Identity) -> dict[str, Any]:
         "checks": checks,
         "next_step": gate_view.next_step(found),
         "early": _opens_early(found, person),
+        "forces": rollout.state in OPEN_ROLLOUTS and found.boxes,
+        "gone_back": going_back.of(rollout_id),
         "reason_word": status.reason,
         "actor": activity.actor,
         "deed_word": activity.deed_word,
@@ -97,6 +100,10 @@ def titles() -> dict[str, str]:
         "evidence": words.gettext("Evidence against the release"),
         "activity": words.gettext("Activity"),
     }
+
+
+def _evidence(rollout: Rollout, now: datetime) -> dict[str, Any]:
+    return {"evidence": evidence_view.curve(rollout, now), "judged": history.now(rollout)}
 
 
 def _failures(rollout: Rollout) -> dict[str, Any]:

@@ -320,6 +320,7 @@ def gates(found: Figures, held: int, wanted: int) -> list[GateMark]:
 _GROUPS: Final[tuple[tuple[str, tuple[BoxState, ...]], ...]] = (
     ("f-ok", (BoxState.UPDATED,)),
     ("f-live", (BoxState.INSTALLING, BoxState.RESTARTING, BoxState.CHECKING)),
+    ("f-old", (BoxState.UNPROVEN,)),
     ("f-prev", (BoxState.DOWNLOADING,)),
     ("f-strong", (BoxState.QUEUED, BoxState.ASSIGNED, BoxState.LEASED)),
     ("f-bad", (BoxState.FAILED, BoxState.ROLLED_BACK)),

@@ -19,6 +19,7 @@ from oleada_server.errors import BadInputError, ConflictError, ServerError
 from oleada_server.live import service as live
 from oleada_server.rollouts import service
 from oleada_server.rollouts.errors import SecondPersonError
+from oleada_server.rollouts.evidence import closing
 from oleada_server.web import conflict, rollout_deeds, rollout_list, rollout_page, words
 from oleada_server.web.device_list import number_in
 from oleada_server.web.rollout_deeds import Deed, Typed
@@ -160,6 +161,50 @@ def open_early(rollout_id: int, position: int) -> ResponseReturnValue:
     except (BadInputError, ConflictError, SecondPersonError) as error:
         return _refused(rollout_id, error)
     flash(gettext("Wave %(n)s of %(ref)s is open.", n=position, ref=f"R-{rollout_id}"))
+    return _back(rollout_id)
+
+
+@blueprint.post(f"{ONE}/force")
+@require_role(Role.APPROVER)
+@steps_up
+def force(rollout_id: int) -> ResponseReturnValue:
+    """Let it begin on boxes that are left alone, with the reason and their number typed."""
+    if refusal := _refusal(rollout_id, needs_reason=True):
+        return refusal
+    typed, actor = _typed(), identity().actor
+    boxes = number_in(typed.confirm.strip()) or 0
+    try:
+        service.force(rollout_id, typed.reason, boxes=boxes, actor=actor, now=now_utc())
+    except (BadInputError, ConflictError, SecondPersonError) as error:
+        return _refused(rollout_id, error)
+    flash(gettext("%(ref)s goes over boxes that are left alone.", ref=f"R-{rollout_id}"))
+    return _back(rollout_id)
+
+
+@blueprint.post(f"{ONE}/unforce")
+@require_role(Role.OPERATOR)
+def unforce(rollout_id: int) -> ResponseReturnValue:
+    """Leave boxes alone again."""
+    if refusal := _refusal(rollout_id, needs_reason=False):
+        return refusal
+    reason = _typed().reason or None
+    try:
+        service.unforce(rollout_id, actor=identity().actor, now=now_utc(), reason=reason)
+    except ConflictError as error:
+        return _refused(rollout_id, error)
+    flash(gettext("%(ref)s leaves boxes alone again.", ref=f"R-{rollout_id}"))
+    return _back(rollout_id)
+
+
+@blueprint.post(f"{ONE}/incidents/<int(max=999999999):incident_id>/close")
+@require_role(Role.OPERATOR)
+def close_incident(rollout_id: int, incident_id: int) -> ResponseReturnValue:
+    """Close an incident with what was found; what is denied stays denied."""
+    if refusal := _refusal(rollout_id, needs_reason=True):
+        return refusal
+    reason, actor = _typed().reason, identity().actor
+    closing.close(f"I-{incident_id}", reason, actor=actor, now=now_utc())
+    flash(gettext("Incident %(ref)s is closed.", ref=f"I-{incident_id}"))
     return _back(rollout_id)
 
 

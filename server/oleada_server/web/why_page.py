@@ -15,7 +15,7 @@ from oleada_server.errors import NotFoundError
 from oleada_server.rollouts import why
 from oleada_server.rollouts.errors import BadPlanError
 from oleada_server.rollouts.explain import Explanation, Rule, RuleName
-from oleada_server.web import words
+from oleada_server.web import why_values, words
 from oleada_server.web.device_list import number_in
 from oleada_server.web.words import gettext
 
@@ -88,7 +88,8 @@ def _begins(found: Explanation | None) -> str:
 
 def _line(rule: Rule) -> Line:
     change = "" if rule.passed else _change(rule)
-    return Line(rule.passed, _name(rule.name), rule.seen, rule.wanted, change)
+    seen, wanted = why_values.spelt(rule.seen), why_values.spelt(rule.wanted)
+    return Line(rule.passed, _name(rule.name), seen, wanted, change)
 
 
 def _name(name: RuleName) -> str:
@@ -112,6 +113,7 @@ def _name(name: RuleName) -> str:
         RuleName.BOX_STATE: gettext("It is not done yet"),
         RuleName.CONTACT: gettext("It was heard lately"),
         RuleName.TIME: gettext("It is time to begin"),
+        RuleName.LEFT_ALONE: gettext("It is not left alone"),
         RuleName.IN_FLIGHT: gettext("There is room for one more at work"),
         RuleName.RATE: gettext("The rate lets one more begin"),
         RuleName.REGION: gettext("There is room in its region"),
@@ -122,7 +124,7 @@ def _name(name: RuleName) -> str:
 
 def _change(rule: Rule) -> str:
     """Return what would let the box pass *rule*."""
-    seen, wanted = rule.seen, rule.wanted
+    seen, wanted = why_values.spelt(rule.seen), why_values.spelt(rule.wanted)
     room = gettext("Another box has to finish; the limit is %(wanted)s.", wanted=wanted)
     return {
         RuleName.REVOKED: gettext("A new claim token makes it one of ours again."),
@@ -145,6 +147,7 @@ def _change(rule: Rule) -> str:
         RuleName.BOX_STATE: gettext("Retry it: its attempts are over."),
         RuleName.CONTACT: gettext("It has to be switched on and in contact again."),
         RuleName.TIME: gettext("Wait: it may begin %(wanted)s.", wanted=wanted),
+        RuleName.LEFT_ALONE: gettext("Wait until that is over, or force the rollout."),
         RuleName.IN_FLIGHT: room,
         RuleName.RATE: gettext("Wait a minute: the rate is %(wanted)s a minute.", wanted=wanted),
         RuleName.REGION: room,

@@ -23,6 +23,7 @@ from oleada_server.web import (
     devices,
     firmware,
     fleet,
+    group_pages,
     kept_forms,
     key_pages,
     live,
@@ -58,6 +59,7 @@ _PAGES = (
     my_security,
     key_pages,
     asked_pages,
+    group_pages,
     search_page,
     live,
 )

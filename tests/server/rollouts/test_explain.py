@@ -112,6 +112,7 @@ BROKEN: dict[RuleName, Facts] = {
     RuleName.BOX_STATE: mine(box_state=BoxState.FAILED),
     RuleName.CONTACT: replace(READY, is_silent=True),
     RuleName.TIME: of(times=EVENING),
+    RuleName.LEFT_ALONE: of(left_alone="recording until 2026-11-21T13:00:00+00:00"),
     RuleName.IN_FLIGHT: of(in_flight=10),
     RuleName.RATE: of(traffic=Traffic(begun=10)),
     RuleName.REGION: of(traffic=Traffic(in_flight_region=5)),
