@@ -26,7 +26,7 @@ from playwright.sync_api import BrowserContext, ViewportSize, sync_playwright
 from tests.web.console import launched, served
 from tests.web.evidence_rows import add_evidence
 from tests.web.people_rows import STEPS, add_security, add_sightings, let_in
-from tests.web.sample import Sample, add_decisions, add_named, add_people, fill
+from tests.web.sample import Sample, add_decisions, add_groups, add_named, add_people, fill
 
 BOXES = 4824
 Look = Literal["light", "dark"]
@@ -73,6 +73,7 @@ def pages(sample: Sample, asked_id: int, held_id: int) -> dict[str, str]:
         SPLIT_VIEW: "/audit/sightings",
         "users": "/users",
         "user": "/users/a.torres",
+        "shut-out": "/users/old",
         "search": "/search?q=VX41",
         "not-found": "/search?q=nothing",
         "rollouts": "/rollouts",
@@ -94,6 +95,8 @@ def pages(sample: Sample, asked_id: int, held_id: int) -> dict[str, str]:
         "keys": "/keys",
         "asked": "/asked",
         "waves": f"/rollouts/R-{held_id}#sign",
+        "groups": "/groups",
+        "group": "/groups/staff-homes",
         "why": f"/devices/{device_ids[6]}/why",
         "why-in": f"/devices/{device_ids[6]}/why?rollout=R-{rollout_id}",
         "app": "/security/app",
@@ -126,6 +129,7 @@ def console(language: str = "en", *, split_view: bool = False) -> Iterator[Fille
             tokens = add_people(now_utc()) | add_named(LOOKERS, now_utc())
             sample = fill(now_utc(), BOXES)
             add_evidence(sample.rollout_id, sample.now - timedelta(hours=2))
+            add_groups(sample)
             found = pages(sample, *add_decisions(sample))
             for looker in LOOKERS:
                 if looker == f"look.{language}":
