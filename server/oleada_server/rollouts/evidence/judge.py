@@ -235,9 +235,12 @@ def is_ruled_out(evidence: Evidence) -> bool:
     """Return whether trials rule out more than the allowed share of bad boxes, and none smells.
 
     Silent boxes count as bad here, because nothing that is silent is ever green; but what
-    surely went dark beside them is no harm of the release.
+    surely went dark beside them is no harm of the release. Darkness lets nobody prove more:
+    those that reported must be enough by themselves.
     """
     terms, total = evidence.terms, evidence.total
+    if not bounds.is_below(total.bad, total.good + total.bad, terms.bad_share_max, terms.doubt):
+        return False
     harmed = total.bad + total.silent
     ended = total.good + harmed
     usual = sum(look.boxes * look.dark_least for look in total.looks) / max(ended, 1)

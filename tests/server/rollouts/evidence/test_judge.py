@@ -179,6 +179,14 @@ def test_a_wave_is_proven_by_59_good_boxes_and_none_bad() -> None:
     assert is_proven(of(one(begun=100, good=99, bad=1)))
 
 
+def test_a_dark_region_beside_makes_no_fewer_good_boxes_enough() -> None:
+    dark = Matured(20, 0, 0.6, dark_least=0.5)
+    few, enough = (replace(one(begun=n, good=n), looks=(dark,)) for n in (58, 59))
+
+    assert not is_proven(of(few))
+    assert is_proven(of(enough))
+
+
 def test_no_wave_is_proven_while_the_evidence_is_doubtful() -> None:
     doubtful = one(begun=1000, good=980, bad=14)
 
