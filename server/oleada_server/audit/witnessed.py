@@ -32,6 +32,8 @@ from oleada_server.errors import BadInputError, ConflictError, NotFoundError
 NAMED_MAX: Final = 20
 """Boxes are named up to so many; a split view of the whole fleet needs no longer list."""
 ISSUED_MAX: Final = 256
+OPEN_MAX: Final = 1000
+"""So many that nobody has settled are kept; a thief who signs one for each box fills no disk."""
 REASON_CHARS_MAX: Final = 500
 SIZE_MAX: Final = 2**31 - 1
 """No trail of this server has more entries (``AuditHead.size`` has 31 bits)."""
@@ -247,21 +249,38 @@ def _signed(sealed: str) -> AuditHead | None:
 
 
 def _note(device_id: str, head: AuditHead, sealed: str, now: datetime) -> None:
-    digest = sha256(sealed.encode()).hexdigest()
+    digest = _digest(sealed)
     service.one_at_a_time()
     known = select(AuditSighting).where(AuditSighting.envelope_sha256 == digest)
     found = db.session.scalar(known.with_for_update())
     if found is None:
-        found = _first(device_id, head, sealed, digest, now)
+        kind = judge(head, restores())
+        if _is_full(kind):
+            return
+        found = _first(device_id, kind, head, sealed, now)
     if device_id not in found.boxes and len(found.boxes) < NAMED_MAX:
         found.boxes = [*found.boxes, device_id]
         db.session.flush()
 
 
+def _digest(sealed: str) -> str:
+    return sha256(sealed.encode()).hexdigest()
+
+
+def _is_full(kind: Kind) -> bool:
+    """Return whether so many of *kind* are there that one more says nothing new.
+
+    Each kind by itself: who has heads called lost does not keep a split view from ringing.
+    """
+    found = select(func.count(AuditSighting.id)).where(
+        AuditSighting.kind == kind, AuditSighting.settled_at.is_(None)
+    )
+    return (db.session.scalar(found) or 0) >= OPEN_MAX
+
+
 def _first(
-    device_id: str, head: AuditHead, sealed: str, digest: str, now: datetime
+    device_id: str, kind: Kind, head: AuditHead, sealed: str, now: datetime
 ) -> AuditSighting:
-    kind = judge(head, restores())
     found = AuditSighting(
         at=now,
         kind=kind,
@@ -269,7 +288,7 @@ def _first(
         root_sha256=head.root_sha256,
         epoch=head.epoch,
         signed_ms=head.signed_ms,
-        envelope_sha256=digest,
+        envelope_sha256=_digest(sealed),
         envelope=sealed,
         boxes=[],
     )

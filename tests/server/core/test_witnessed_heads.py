@@ -138,6 +138,22 @@ def test_no_more_boxes_are_named_than_people_read(
     )
 
 
+def test_a_thief_who_shows_every_box_another_head_fills_no_disk(
+    small: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(witnessed, "OPEN_MAX", 3)
+
+    for size in range(90, 99):
+        says(BOX, sealed(replace(issued(), size=size)))
+    kept = [one.size for one in witnessed.list_all()]
+    says(OTHER, sealed(replace(issued(), size=90, signed_ms=1)))
+    witnessed.settle(witnessed.unsettled()[0].id, "user:ute", "the keys are new", NOON)
+    says(OTHER, sealed(replace(issued(), size=99)))
+
+    assert kept == [92, 91, 90]
+    assert [one.size for one in witnessed.list_all()] == [99, 92, 91, 90]
+
+
 def test_a_box_can_not_cry_wolf_with_a_key_of_its_own(small: Flask) -> None:
     forged = sealed(replace(issued(), size=99), Ed25519PrivateKey.generate())
 
