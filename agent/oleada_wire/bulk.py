@@ -67,7 +67,7 @@ def _seal_batch(
     signed = envelope.pre_authentication(batch.ROOT_TYPE, root)
     # As ``envelope.spell`` does, but what all have in common is spelt once.
     ends = [
-        envelope.spell_alone(envelope.Signature(one.keyid, one.sign(signed))) for one in signers
+        envelope.spell_value(envelope.Signature(one.keyid, one.sign(signed))) for one in signers
     ]
     frame = b'{"payload":"%%s","payloadType":"%s","signatures":[%s]}' % (
         head.encode(),

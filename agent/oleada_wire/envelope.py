@@ -116,32 +116,24 @@ def seal_body(kind: str, body: bytes, signers: Iterable[Signer]) -> bytes:
 
 def spell(kind: str, body: bytes, signatures: Iterable[Signature]) -> bytes:
     """Return the envelope of *body* with *signatures*, as ``canonical`` would spell it."""
-    return join(
-        kind,
-        body,
-        (
-            b"{%s}" % spell_alone(one)
-            if one.place is None
-            else b'{"batch":"%s",%s}' % (batch.encode(one.place), spell_alone(one))
-            for one in signatures
-        ),
-    )
-
-
-def spell_alone(signature: Signature) -> bytes:
-    """Return who made *signature* and its value, as they stand in the envelope."""
-    value = base64.b64encode(signature.value)
-    return b'"keyid":"%s","sig":"%s"' % (signature.keyid.encode(), value)
-
-
-def join(kind: str, body: bytes, signatures: Iterable[bytes]) -> bytes:
-    """Return the envelope of *body* with *signatures*, each of them spelt already."""
-    # By hand, as ``canonical`` would: key ids, base64 and our own types need no escape.
+    # By hand: key ids, base64 and our own types need no escape.
+    spelt = [
+        b"{%s}" % spell_value(one)
+        if one.place is None
+        else b'{"batch":"%s",%s}' % (batch.encode(one.place), spell_value(one))
+        for one in signatures
+    ]
     return b'{"payload":"%s","payloadType":"%s","signatures":[%s]}' % (
         base64.b64encode(body),
         payload_type(kind).encode(),
-        b",".join(signatures),
+        b",".join(spelt),
     )
+
+
+def spell_value(signature: Signature) -> bytes:
+    """Return who made *signature* and its value, as they stand in an envelope."""
+    value = base64.b64encode(signature.value)
+    return b'"keyid":"%s","sig":"%s"' % (signature.keyid.encode(), value)
 
 
 def open_sealed(
