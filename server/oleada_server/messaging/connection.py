@@ -53,8 +53,9 @@ class Connection(mqtt.Client):
             self.loop_write()  # what a callback has queued waits in paho, not in our buffer
         if sock is None or not self.flush():
             return False
-        if self._is_dry and sock.pending() == 0:
-            select.select([sock], [], [], wait_s)
+        is_idle = self._is_dry and sock.pending() == 0
+        if is_idle and not select.select([sock], [], [], wait_s)[0]:
+            return self.loop_misc() == MQTTErrorCode.MQTT_ERR_SUCCESS and self.flush()
         if not self._read(sock, packets_max):
             return False
         return self.loop_misc() == MQTTErrorCode.MQTT_ERR_SUCCESS and self.flush()
