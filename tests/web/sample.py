@@ -15,7 +15,9 @@ from oleada_server.db import db
 from oleada_server.devices.models import Device, HardwareModel
 from oleada_server.live import service as live
 from oleada_server.releases.models import Release, ReleaseState
+from oleada_server.rollouts import groups
 from oleada_server.rollouts import service as rollouts
+from oleada_server.rollouts.cover import Where
 from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
 from oleada_server.rollouts.states import BoxState, RolloutState, WaveState
 from oleada_server.telemetry.models import DeviceEvent, HealthSample
@@ -98,6 +100,17 @@ def add_decisions(sample: Sample) -> tuple[int, int]:
     _members(second, others, [BoxState.QUEUED], sample.now, Random(3))
     db.session.commit()
     return asked, held.id
+
+
+def add_groups(sample: Sample) -> None:
+    """Add a group that lists its boxes and one by rule."""
+    where = Where(region=("Brno", "Valencia"), version_max="5.8.0")
+    for name, note, rule in (
+        ("south", "Homes behind the old head end", where),
+        ("staff-homes", "People of ours who said yes", None),
+    ):
+        groups.create(name, note=note, rule=rule, actor=ANA, now=sample.now)
+    groups.change("staff-homes", add=sample.device_ids[:12], remove=[], actor=ANA, now=sample.now)
 
 
 def move_one(sample: Sample, now: datetime) -> None:

@@ -107,6 +107,7 @@ def _halt_word(action: str) -> str:
         "rollout.unforce": gettext("lets it leave boxes alone again"),
         "rollout.go_back": gettext("sent boxes back to what they ran"),
         "wave.open_early": gettext("opened a wave early"),
+        "wave.sign": gettext("signed a wave"),
         "wave.join": gettext("let newcomers join a wave"),
         "device.leave_alone": gettext("asked that the box be left alone"),
         "device.leave_alone_no_more": gettext("asked that the box be left alone no more"),

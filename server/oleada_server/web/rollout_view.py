@@ -335,6 +335,8 @@ def parts(found: Figures) -> list[Part]:
     shown = []
     for fill, states in _GROUPS:
         count = sum(figures_.states[state] for state in states)
+        if BoxState.UNPROVEN in states and not count:
+            continue  # only boxes of other makes have this stage
         if BoxState.QUEUED in states and not any(figures_.states.values()):
             count = figures_.boxes  # a draft: nothing is frozen yet
         shown.append(

@@ -18,7 +18,7 @@ from oleada_server.rollouts.errors import (
 )
 from oleada_server.rollouts.models import BoxInWave
 from oleada_server.rollouts.preview import LeftOut
-from oleada_server.rollouts.spec import RolloutSpec, WaveSpec
+from oleada_server.rollouts.spec import RolloutSpec, WaveSpec, with_hold_back
 from sqlalchemy import select
 
 from tests.server.rollouts.fleet import (
@@ -225,3 +225,28 @@ def test_the_defaults_are_a_plan() -> None:
     wave = WaveSpec(name="all", share_until=1.0)
 
     assert RolloutSpec(hardware_model="VX-410", version="1", waves=(wave,)).attempts_max == 3
+
+
+def test_boxes_are_kept_back_in_a_wave_of_their_own_at_the_end() -> None:
+    planned = (replace(EVERYBODY, share_until=0.2), EVERYBODY)
+
+    found = with_hold_back(planned, 0.05)
+
+    assert [(wave.name, wave.share_until) for wave in found] == [
+        ("everybody", 0.2), ("everybody", 0.95), ("Hold-back", 1.0)
+    ]  # fmt: skip
+    assert found[-1].soak_s == 0
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 0.51, 0.00001, float("nan")])
+def test_a_share_to_keep_back_that_can_not_be_is_refused(share: float) -> None:
+    with pytest.raises(BadPlanError, match="hold_back is"):
+        with_hold_back((EVERYBODY,), share)
+
+
+def test_only_of_a_last_wave_by_share_that_is_large_enough_boxes_are_kept_back() -> None:
+    listed = replace(EVERYBODY, share_until=None, device_ids=("VX410000000",))
+    with pytest.raises(BadPlanError, match="last wave by share"):
+        with_hold_back((EVERYBODY, listed), 0.05)
+    with pytest.raises(BadPlanError, match=r"can not be kept back"):
+        with_hold_back((replace(EVERYBODY, share_until=0.96), EVERYBODY), 0.05)

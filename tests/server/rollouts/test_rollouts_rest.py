@@ -1,6 +1,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -297,3 +298,39 @@ def test_a_figure_of_evidence_that_can_not_be_is_refused(ask: Ask, wrong: dict[s
     status, problem = ask("POST", "", {**PLAN, "evidence": wrong})
 
     assert status in (400, 422), problem
+
+
+@pytest.mark.real
+def test_the_command_line_forces_leaves_alone_and_shows_the_evidence(
+    type_: Type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (box,) = a_fleet(1)
+    a_release()
+    now = now_utc()
+    accounts.add_user("eva", full_name="Eva", role=Role.APPROVER, actor="system:test", now=now)
+    token = tokens.create_token(
+        "eva", "test", (*BOTH, "rollouts:approve", "devices:read"), actor="system:test", now=now
+    )
+    type_("plan", "VX-410", "1.1.0", "--start-boxes", "3", "--goes-back")
+    type_("start", "R-1")
+    until = (now + timedelta(hours=1)).isoformat()
+
+    noted = type_("leave-alone", box, "--for", "recording", "--until", until, "--ref", "the final")
+    assert "recording the final" in noted.output
+    assert "FAIL not-left-alone" in type_("why", box, "--rollout", "R-1").output
+    assert type_("force", "R-1", "--boxes", "1", "--reason", "a fire").exit_code == 1
+    monkeypatch.setenv("OLEADA_TOKEN", token)
+    assert "R-1 is forced." in type_("force", "R-1", "--boxes", "1", "--reason", "a fire").output
+    assert "pass not-left-alone" in type_("why", box, "--rollout", "R-1").output
+    assert "R-1 is not forced." in type_("unforce", "R-1").output
+    lifted = type_("leave-alone", box, "--for", "recording")
+    assert f"{box} is not left alone." in lifted.output
+
+    shown = type_("evidence", "show", "R-1").output
+    assert "E is 1 and halts at 100; 0 began" in shown
+    assert "3 boxes may be at work; a gate wants 59 good ones" in shown
+    assert type_("evidence", "incidents").output == ""
+    closed = type_("evidence", "close", "I-1", "--finding", "a cable")
+    assert "no incident" in str(closed.exception)
+    rules = json.loads(type_("show", "R-1", "--json").output)["rules"]
+    assert rules == {"goes_back": True}
