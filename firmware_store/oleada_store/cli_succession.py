@@ -6,7 +6,7 @@ hand has been made; then all files are written together (`together`).
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import click
@@ -133,6 +133,8 @@ class Rotation:
                 found[path.name] = Content(key_places.file_of(path, self.tokens[name]))
         for change in self.changes:
             found[f"{ceremony.TUF_FOLDER}/{change.file_name}"] = Content(change.written())
+            if change.role == "targets":  # for whoever signs elsewhere: what it changes
+                found[f"{ceremony.TUF_FOLDER}/{_before(change)}"] = Content(self.files.targets)
         return found | {ceremony.PUBLIC_NAME: Content(keys.public_file(self.names))}
 
     def _make(
@@ -308,10 +310,21 @@ def _as_it_lies(file: Path) -> Change:
             raise KeyFileError(f"The root before {file.name} must lie beside it.")
         return Change("root", found, before[-1], (before[-1].signed, found.signed))
     if file.name == "targets.json":
-        return Change("targets", found, None, (chain[-1].signed,))
-    targets: Metadata[Targets] = repository.read(Targets, files.targets, "targets")
+        change = Change("targets", found, None, (chain[-1].signed,))
+        old = file.with_name(_before(change))
+        return replace(change, before=_targets(old.read_bytes()) if old.exists() else None)
+    targets = _targets(files.targets)
     repository.require_model(targets.signed, file.stem)
     return Change(file.stem, found, None, (targets.signed,))
+
+
+def _targets(data: bytes) -> Metadata[Targets]:
+    return repository.read(Targets, data, "targets")
+
+
+def _before(change: Change) -> str:
+    """Return how the file of what *change* follows is called, beside it."""
+    return f"{change.after.signed.version - 1}.targets.json"
 
 
 def _say(changes: Sequence[Change], called: Mapping[str, str], *, yes: bool) -> None:

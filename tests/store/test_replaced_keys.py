@@ -141,10 +141,12 @@ def a_box(house: House) -> MetadataStore:
 @pytest.mark.parametrize(
     ("lost", "instead", "signed_by", "changed"),
     [
-        ("targets-1", "targets-4", (*ROOTS, "targets-2"), {"2.root.json", "targets.json"}),
+        ("targets-1", "targets-4", (*ROOTS, "targets-2"),
+         {"2.root.json", "targets.json", "1.targets.json"}),
         ("approver", "approver-2", ("targets-1", "targets-3", "release-signer"),
-         {"targets.json", f"{MODEL}.json"}),
-        ("wave-approver-3", "wave-approver-4", ("targets-1", "targets-2"), {"targets.json"}),
+         {"targets.json", "1.targets.json", f"{MODEL}.json"}),
+        ("wave-approver-3", "wave-approver-4", ("targets-1", "targets-2"),
+         {"targets.json", "1.targets.json"}),
     ],
 )  # fmt: skip
 def test_a_key_that_is_gone_is_replaced_and_boxes_go_along(
@@ -165,7 +167,8 @@ def test_a_key_that_is_gone_is_replaced_and_boxes_go_along(
     assert f"new            {instead}" in done.output
     assert {lost, instead} <= house.public()
     follows(house, box, 2)
-    assert not any(gone in body.decode() for name, body in after.items() if name in written)
+    written -= {"public.json", "tuf/1.targets.json"}  # what was
+    assert not any(gone in after[name].decode() for name in written)
 
 
 def test_what_two_keys_of_targets_signed_with_a_stolen_one_says_nothing_afterwards(
@@ -265,6 +268,20 @@ def test_a_model_is_added_by_those_who_sign_by_now(house: House) -> None:
     repository.verify(house.root(), "targets", house.targets(), NOON)
     role = repository.read(Targets, (house.tuf / "SB-220.json").read_bytes(), "SB-220")
     repository.verify(house.targets().signed, "SB-220", role, NOON)
+
+
+def test_who_signs_targets_elsewhere_reads_what_changes(house: House) -> None:
+    house.lose("wave-approver-1", "targets-1")
+
+    done = house.type(
+        "sign", house.tuf / "targets.json", "--key", house.place / "targets-2.pem", "--yes",
+        "--public", house.place / "public.json",
+    )  # fmt: skip
+
+    assert done.exit_code == 0, done.output
+    assert "no longer      wave-approver-1" in done.output
+    assert "new            wave-approver-4" in done.output
+    assert "is signed" in done.output
 
 
 def test_a_model_that_another_signer_finishes_elsewhere(house: House) -> None:
@@ -375,7 +392,11 @@ def test_a_power_cut_between_any_two_writes_leaves_all_of_a_change_or_nothing(
             assert again.exit_code == 1
             assert "cut off in the middle. It has been finished now" in again.output
             ended_as.add("all, by the next command")
-        assert house.everything().keys() == before.keys() | {"targets-4.pem", "tuf/2.root.json"}
+        assert house.everything().keys() == before.keys() | {
+            "targets-4.pem",
+            "tuf/2.root.json",
+            "tuf/1.targets.json",
+        }
         assert house.public() == first.public() | {"targets-4"}
         repository.verify(house.root(), "targets", house.targets(), NOON)
     assert cuts > 12
