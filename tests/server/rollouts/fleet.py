@@ -1,9 +1,11 @@
 """A small fleet in the database, and boxes that speak as an agent would."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from flask import current_app
@@ -13,6 +15,7 @@ from oleada_server.messaging.models import OutboxMessage, RetainedMessage
 from oleada_server.releases.models import Release, ReleaseState
 from oleada_server.rollouts import service
 from oleada_server.rollouts.models import BoxInWave
+from oleada_server.rollouts.rules import rules_from
 from oleada_server.rollouts.spec import RolloutSpec, WaveSpec
 from oleada_wire import envelope, messages, topics
 from oleada_wire.ids import BootId
@@ -25,6 +28,8 @@ HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 ANA = "user:ana"
 MODEL = "VX-410"
+sqlite_only = pytest.mark.parametrize("database_config", ["sqlite"], indirect=True)
+"""For what has no SQL of its own beside the tests that run on both databases."""
 
 
 def a_fleet(boxes: int, version: str = "1.0.0", model: str = MODEL) -> list[str]:
@@ -97,6 +102,55 @@ def started(spec: RolloutSpec, now: datetime = NOON) -> int:
     rollout_id = service.create(spec, actor=ANA, now=now)
     service.start(rollout_id, actor=ANA, now=now)
     return rollout_id
+
+
+def ruled(*waves: WaveSpec, **rules: Any) -> RolloutSpec:
+    """Return a plan with these rules, as JSON spells them."""
+    return a_plan(*waves, rules=rules_from(rules))
+
+
+def a_started(boxes: int, *waves: WaveSpec, **rules: Any) -> list[str]:
+    """Start a rollout with these rules to so many boxes; return their ids."""
+    ids = a_fleet(boxes)
+    a_release()
+    started(ruled(*waves, **rules))
+    return ids
+
+
+def one_each(boxes: Sequence[str], **changed: Any) -> list[WaveSpec]:
+    """Return one wave for each of *boxes*."""
+    return [
+        replace(EVERYBODY, name=box, share_until=None, device_ids=(box,), **changed)
+        for box in boxes
+    ]
+
+
+def a_newcomer(number: int, **values: Any) -> str:
+    """Store one more box, which runs the older version; return its id."""
+    device_id = f"VX410{900000 + number:06d}"
+    fields = {"zone": "UTC", "version": "1.0.0", "security_version": 1, **values}
+    db.session.add(
+        Device(id=device_id, serial=f"S{device_id}", hardware_model=MODEL, enrolled_at=NOON,
+               **fields)
+    )  # fmt: skip
+    db.session.commit()
+    return device_id
+
+
+def set_of(device_id: str, **values: Any) -> None:
+    """Change what is known of a box."""
+    device = db.session.get_one(Device, device_id)
+    for name, value in values.items():
+        setattr(device, name, value)
+    db.session.commit()
+
+
+def boxes_of(rollout_id: int) -> list[list[str]]:
+    """Return the boxes that each wave really has, sorted."""
+    query = select(BoxInWave.wave_id, BoxInWave.device_id).where(BoxInWave.rollout_id == rollout_id)
+    rows = [(row[0], row[1]) for row in db.session.execute(query)]
+    waves = service.get(rollout_id).waves
+    return [sorted(box for of, box in rows if of == wave.id) for wave in waves]
 
 
 def row_of(device_id: str, rollout_id: int | None = None) -> BoxInWave:

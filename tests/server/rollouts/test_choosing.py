@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 from oleada_server.db import db
-from oleada_server.devices.models import Device
 from oleada_server.rollouts import groups, service
 from oleada_server.rollouts.cover import Where
 from oleada_server.rollouts.errors import (
@@ -14,12 +13,10 @@ from oleada_server.rollouts.errors import (
     GroupThereError,
     NoSuchGroupError,
 )
-from oleada_server.rollouts.models import BoxInWave
 from oleada_server.rollouts.preview import LeftOut
 from oleada_server.rollouts.reading import spec_of
 from oleada_server.rollouts.spec import WaveSpec
 from oleada_wire.cohort import merkle_covers
-from sqlalchemy import select
 
 from tests.server.rollouts.fleet import (
     ANA,
@@ -29,14 +26,15 @@ from tests.server.rollouts.fleet import (
     a_fleet,
     a_plan,
     a_release,
+    boxes_of,
+    set_of,
+    sqlite_only,
     started,
     told,
     waves_told,
 )
 
 pytestmark = pytest.mark.usefixtures("app")
-sqlite_only = pytest.mark.parametrize("database_config", ["sqlite"], indirect=True)
-"""For what has no SQL of its own beside the tests that run on both databases."""
 BRNO = Where(region=("Brno",))
 
 
@@ -52,22 +50,6 @@ def fleet(app: object) -> list[str]:
         set_of(device_id, region="Brno")
     a_release()
     return ids
-
-
-def set_of(device_id: str, **values: object) -> None:
-    device = db.session.get(Device, device_id)
-    assert device is not None
-    for name, value in values.items():
-        setattr(device, name, value)
-    db.session.commit()
-
-
-def boxes_of(rollout_id: int) -> list[list[str]]:
-    """Return the boxes of each wave, sorted."""
-    query = select(BoxInWave.wave_id, BoxInWave.device_id).where(BoxInWave.rollout_id == rollout_id)
-    rows = [(row[0], row[1]) for row in db.session.execute(query)]
-    waves = service.get(rollout_id).waves
-    return [sorted(box for of, box in rows if of == wave.id) for wave in waves]
 
 
 def test_share_number_filter_group_and_list_stand_in_one_rollout(fleet: list[str]) -> None:

@@ -1,7 +1,5 @@
 """A person opens the next wave early: with its number typed, a reason, and one good box."""
 
-from dataclasses import replace
-
 import pytest
 from flask import Flask
 from oleada_server.audit import service as audit
@@ -18,13 +16,13 @@ from oleada_wire.words import Phase, Reason
 
 from tests.server.rollouts.fleet import (
     ANA,
-    EVERYBODY,
     HOUR,
     NOON,
     a_fleet,
     a_plan,
     a_release,
     ask,
+    one_each,
     row_of,
     say,
     started,
@@ -39,11 +37,7 @@ def boxes(sqlite_app: Flask) -> list[str]:
     """Three boxes of a rollout with three waves, one box each; none has answered yet."""
     ids = a_fleet(3)
     a_release()
-    waves = [
-        replace(EVERYBODY, name=box, share_until=None, device_ids=(box,), soak_s=7 * 86_400)
-        for box in ids
-    ]
-    started(a_plan(*waves))
+    started(a_plan(*one_each(ids, soak_s=7 * 86_400)))
     return ids
 
 

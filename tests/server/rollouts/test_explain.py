@@ -37,10 +37,10 @@ from tests.server.rollouts.fleet import (
     a_plan,
     a_release,
     ask,
+    sqlite_only,
     started,
 )
 
-sqlite_only = pytest.mark.parametrize("database_config", ["sqlite"], indirect=True)
 EVENING = Schedule(parse_windows("20:00-23:00"))
 CAPS = Caps(
     in_flight_max_per_region=5,

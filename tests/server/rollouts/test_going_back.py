@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from oleada_server.db import db
-from oleada_server.devices.models import Device
 from oleada_server.releases.models import Release, ReleaseState
 from oleada_server.rollouts import going_back, service
 from oleada_server.rollouts.models import BoxInWave, GoneBack
@@ -25,14 +24,13 @@ from tests.server.rollouts.fleet import (
     a_release,
     ask,
     say,
+    set_of,
+    sqlite_only,
     started,
     told,
 )
 
-pytestmark = [
-    pytest.mark.usefixtures("app"),
-    pytest.mark.parametrize("database_config", ["sqlite"], indirect=True),
-]
+pytestmark = [pytest.mark.usefixtures("app"), sqlite_only]
 LATER = NOON + MINUTE
 FINE: dict[str, Any] = {}
 
@@ -50,8 +48,7 @@ def two_of_three_keep_it(
     for box in boxes[:2]:
         ask(box)
         say(box, Phase.UPDATED)
-        db.session.get_one(Device, box).version = "1.1.0"
-        db.session.commit()
+        set_of(box, version="1.1.0")
     return rollout_id
 
 
@@ -83,8 +80,7 @@ def test_the_boxes_that_kept_it_are_assigned_what_they_ran_before_and_no_others(
 
 def test_who_has_left_the_release_by_other_means_is_not_sent_anywhere() -> None:
     rollout_id = two_of_three_keep_it()
-    db.session.get_one(Device, "VX410000000").version = "1.0.0"
-    db.session.commit()
+    set_of("VX410000000", version="1.0.0")
     service.stop(rollout_id, "colours are wrong", actor=ANA, now=NOON)
 
     going_back.tick(LATER)

@@ -25,13 +25,11 @@ from tests.server.rollouts.fleet import (
     a_release,
     ask,
     say,
+    sqlite_only,
     started,
 )
 
-pytestmark = [
-    pytest.mark.usefixtures("app"),
-    pytest.mark.parametrize("database_config", ["sqlite"], indirect=True),
-]
+pytestmark = [pytest.mark.usefixtures("app"), sqlite_only]
 
 
 def keep_off(box: str, because: Because = Because.RECORDING, until: timedelta = HOUR) -> None:

@@ -12,7 +12,6 @@ from oleada_server.releases import service as releases
 from oleada_server.rollouts import newcomers, service
 from oleada_server.rollouts.cover import Where
 from oleada_server.rollouts.models import BoxInWave
-from oleada_server.rollouts.rules import rules_from
 from oleada_server.rollouts.spec import RolloutSpec, WaveSpec
 from oleada_server.rollouts.states import RolloutState, WaveState
 from oleada_wire.cohort import place
@@ -25,11 +24,15 @@ from tests.server.rollouts.fleet import (
     MINUTE,
     NOON,
     a_fleet,
+    a_newcomer,
     a_plan,
     a_release,
     ask,
+    boxes_of,
     row_of,
+    ruled,
     say,
+    sqlite_only,
     started,
     told,
     waves_told,
@@ -37,32 +40,17 @@ from tests.server.rollouts.fleet import (
 from tests.support.releases import hold_ceremony
 
 pytestmark = pytest.mark.usefixtures("app")
-sqlite_only = pytest.mark.parametrize("database_config", ["sqlite"], indirect=True)
 LATER = NOON + 20 * MINUTE
 BRNO = replace(EVERYBODY, name="Brno", share_until=None, where=Where(region=("Brno",)))
 
 
 def open_to_all(*waves: WaveSpec) -> RolloutSpec:
-    return a_plan(*waves, rules=rules_from({"newcomers": True}))
-
-
-def a_newcomer(number: int, **values: object) -> str:
-    """Store one more box; return its id."""
-    device_id = f"VX410{900000 + number:06d}"
-    fields = {"zone": "UTC", "version": "1.0.0", "security_version": 1, **values}
-    db.session.add(
-        Device(id=device_id, serial=f"S{device_id}", hardware_model="VX-410", enrolled_at=NOON,
-               **fields)
-    )  # fmt: skip
-    db.session.commit()
-    return device_id
+    return ruled(*waves, newcomers=True)
 
 
 def waves_of(rollout_id: int) -> dict[int, int]:
     """Return how many boxes each wave really has."""
-    query = select(BoxInWave.wave_id).where(BoxInWave.rollout_id == rollout_id)
-    found = list(db.session.scalars(query))
-    return {wave.position: found.count(wave.id) for wave in service.get(rollout_id).waves}
+    return dict(enumerate(map(len, boxes_of(rollout_id)), start=1))
 
 
 @sqlite_only

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from oleada_server.db import db
@@ -11,7 +10,6 @@ from oleada_server.rollouts import service
 from oleada_server.rollouts.errors import BadPlanError
 from oleada_server.rollouts.models import Rollout
 from oleada_server.rollouts.rules import rules_from
-from oleada_server.rollouts.spec import RolloutSpec
 from oleada_server.rollouts.states import BoxState, RolloutState
 from oleada_wire.messages import Window
 from oleada_wire.words import LeasePhase, Phase, Reason
@@ -25,29 +23,19 @@ from tests.server.rollouts.fleet import (
     a_fleet,
     a_plan,
     a_release,
+    a_started,
     ask,
     row_of,
+    ruled,
     say,
+    set_of,
+    sqlite_only,
     started,
 )
 
 pytestmark = pytest.mark.usefixtures("app")
-sqlite_only = pytest.mark.parametrize("database_config", ["sqlite"], indirect=True)
-"""For what has no SQL of its own beside the tests that run on both databases."""
 SATURDAY = NOON
 PATIENT = replace(EVERYBODY, failed_share_max=1.0, success_share_min=0.0)
-
-
-def ruled(*waves: Any, **rules: Any) -> RolloutSpec:
-    """Return a plan with these rules, as JSON spells them."""
-    return a_plan(*waves, rules=rules_from(rules))
-
-
-def a_started(boxes: int, *waves: Any, **rules: Any) -> list[str]:
-    ids = a_fleet(boxes)
-    a_release()
-    started(ruled(*waves, **rules))
-    return ids
 
 
 def state_of(rollout_id: int = 1) -> RolloutState:
@@ -57,10 +45,8 @@ def state_of(rollout_id: int = 1) -> RolloutState:
 @sqlite_only
 def test_a_box_begins_in_a_window_of_its_own_week_and_is_told_how_long_to_wait() -> None:
     boxes = a_started(2, windows=[{"days": ["sun"], "start": "01:00", "end": "05:00"}])
-    device = db.session.get(Device, boxes[1])
-    assert device is not None
-    device.zone = "Pacific/Auckland"  # thirteen hours ahead: there it is Sunday 01:00 at noon
-    db.session.commit()
+    # Thirteen hours ahead: there it is Sunday 01:00 at noon.
+    set_of(boxes[1], zone="Pacific/Auckland")
 
     here, there = ask(boxes[0]), ask(boxes[1])
 

@@ -237,7 +237,8 @@ def test_good_news_waits_until_all_silence_of_the_moment_is_counted(
     seen = []
     for _ in range(4):
         service.tick(NOON + 20 * MINUTE)
-        total = ledger.evidence(rollout_id, 500).total
-        seen.append((total.silent, total.good))
+        found = ledger.evidence(rollout_id, 500)
+        assert found is not None
+        seen.append((found.total.silent, found.total.good))
 
     assert seen == [(2, 0), (3, 2), (3, 3), (3, 3)]

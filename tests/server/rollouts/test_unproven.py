@@ -19,13 +19,11 @@ from tests.server.rollouts.fleet import (
     greet,
     row_of,
     say,
+    sqlite_only,
     started,
 )
 
-pytestmark = [
-    pytest.mark.usefixtures("app"),
-    pytest.mark.parametrize("database_config", ["sqlite"], indirect=True),
-]
+pytestmark = [pytest.mark.usefixtures("app"), sqlite_only]
 SEEN = NOON + 2 * MINUTE
 
 
