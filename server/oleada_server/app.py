@@ -18,6 +18,7 @@ from oleada_server.config import Config
 from oleada_server.db import db, let_go
 from oleada_server.enrolment.peer import refuse_bad_certificates
 from oleada_server.inputs import check_request
+from oleada_server.late_api import LateApi
 from oleada_server.problems import register_error_handlers
 from oleada_server.restored import check_finished
 from oleada_server.secret import secret_key
@@ -73,7 +74,7 @@ def create_app(config: Config | None = None, features: Sequence[str] = FEATURES)
     )
     db.init_app(app)
     app.teardown_appcontext(let_go)  # the last that is added is the first that is called
-    api = Api(app)
+    api = LateApi(app)
     register_error_handlers(app)
     app.before_request(_limit_body)
     app.before_request(check_request)
