@@ -6,13 +6,22 @@ import pytest
 from flask import Flask
 from oleada_server.db import db
 from oleada_server.rollouts import service
-from oleada_server.rollouts.evidence import folding, ledger
+from oleada_server.rollouts.evidence import folding, judge, ledger, looks
 from oleada_server.rollouts.evidence.counts import Counted
 from oleada_server.rollouts.evidence.models import OutcomeFold
 from oleada_wire.words import Phase
 
-from tests.server.rollouts.evidence.trials import breaks, judged, on_trial
-from tests.server.rollouts.fleet import MINUTE, NOON, a_fleet, a_release, row_of, say, started
+from tests.server.rollouts.evidence.trials import LOOSE, breaks, connect, judged, listed, on_trial
+from tests.server.rollouts.fleet import (
+    MINUTE,
+    NOON,
+    a_fleet,
+    a_release,
+    row_of,
+    say,
+    sqlite_only,
+    started,
+)
 
 RIPE = NOON + 20 * MINUTE
 
@@ -77,3 +86,24 @@ def test_nothing_is_folded_while_somebody_adds_to_the_log_and_may_be_seen_later(
     assert found is not None
     assert found.total.bad == 2
     assert folding.is_whole(rollout_id)
+
+
+@pytest.mark.usefixtures("app")
+@sqlite_only
+def test_of_many_that_wait_a_sample_from_end_to_end_is_watched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(looks, "POINTS", 300)
+    monkeypatch.setattr(looks, "WATCHED_MAX", 250)
+    boxes = a_fleet(900)
+    a_release()
+    rollout_id = started(judged(listed("first", boxes[:1]), LOOSE))
+    connect(boxes)
+
+    watched = looks._waiting(rollout_id, NOON)
+
+    assert judge.CONTROL_MIN <= len(watched) <= 300
+    assert len(set(watched)) == len(watched)
+    assert boxes[0] not in watched, "its wave is open"
+    thirds = [sum(boxes[n] <= box < boxes[n + 299] for box in watched) for n in (0, 300, 600)]
+    assert min(thirds) > len(watched) / 4
