@@ -1,7 +1,7 @@
 """Foreign heads: what each means, in words, and that an auditor settles it with a reason."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from flask import Flask
@@ -60,20 +60,17 @@ def settle(client: FlaskClient, number: int, reason: str) -> tuple[int, str]:
     return answer.status_code, answer.text
 
 
-def test_without_any_the_page_says_that_all_is_well(empty_app: Flask, signed_in: SignIn) -> None:
-    page = signed_in(empty_app).get("/audit/sightings").text
-
-    assert "No box was shown a head that is not this server's" in page
-
-
 def test_each_says_what_it_means_and_the_one_that_rings_comes_first(
     empty_app: Flask, signed_in: SignIn
 ) -> None:
+    client = signed_in(empty_app)
+    none = client.get("/audit/sightings").text
     add_sighting(empty_app, Kind.SPLIT, 7)
     add_sighting(empty_app, Kind.LOST, 8, boxes=witnessed.NAMED_MAX)
 
-    page = signed_in(empty_app).get("/audit/sightings").text
+    page = client.get("/audit/sightings").text
 
+    assert "No box was shown a head that is not this server's" in none
     assert page.index("Somebody else has this server's key") < page.index("Lost in a restore")
     assert f'href="/devices/{BOX}"' in page
     assert page.count("and maybe more") == 1
@@ -85,6 +82,9 @@ def test_an_auditor_settles_it_with_a_reason_and_the_trail_says_who(
     empty_app: Flask, auditor: FlaskClient
 ) -> None:
     number = add_sighting(empty_app, Kind.SPLIT)
+    leads_there = 'class="btn sm" href="/audit/sightings"'
+    assert leads_there in auditor.get("/audit").text
+    assert leads_there not in auditor.get("/audit/sightings").text
 
     status, page = settle(auditor, number, "  it was the drill, the copy is gone ")
 
@@ -115,45 +115,16 @@ def test_without_a_reason_or_twice_it_is_not_settled(
     assert settle(auditor, 4711, "gone")[0] == 404
 
 
-@pytest.mark.parametrize("signed_ms", [-(2**63), -1, 2**63 - 1, 253_402_300_799_999])
-def test_a_thief_who_signs_at_no_time_breaks_no_page(
-    empty_app: Flask, signed_in: SignIn, signed_ms: int
-) -> None:
-    add_sighting(empty_app, Kind.SPLIT, signed_ms=signed_ms)
-
-    assert "at no time that can be" in signed_in(empty_app).get("/audit/sightings").text
-
-
-def test_every_page_that_warns_leads_there(empty_app: Flask, signed_in: SignIn) -> None:
-    add_sighting(empty_app, Kind.SPLIT)
-    client = signed_in(empty_app)
-
-    elsewhere, there = client.get("/audit").text, client.get("/audit/sightings").text
-
-    assert 'class="btn sm" href="/audit/sightings"' in elsewhere
-    assert 'class="btn sm" href="/audit/sightings"' not in there
-
-
-def test_a_long_list_is_cut_and_says_so(
+def test_a_thief_who_signs_at_no_time_breaks_no_page_and_a_long_list_is_cut(
     empty_app: Flask, signed_in: SignIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for size, signed_ms in enumerate((-(2**63), -1, 2**63 - 1, 253_402_300_799_999)):
+        add_sighting(empty_app, Kind.SPLIT, size, signed_ms=signed_ms)
+    client = signed_in(empty_app)
+
+    whole = client.get("/audit/sightings").text
     monkeypatch.setattr("oleada_server.web.sightings.SHOWN_MAX", 2)
-    for size in range(4):
-        add_sighting(empty_app, Kind.SPLIT, size)
+    cut = client.get("/audit/sightings").text
 
-    assert "2 of 4 shown" in signed_in(empty_app).get("/audit/sightings").text
-
-
-def test_the_moment_of_a_settlement_is_the_trails(empty_app: Flask, at: datetime) -> None:
-    number = add_sighting(empty_app, Kind.SPLIT)
-
-    with empty_app.app_context():
-        found = witnessed.settle(number, "user:ute", "gone", at)
-        assert witnessed.settled_by(found) == "user:ute"
-        db.session.remove()
-
-
-@pytest.fixture
-def at() -> datetime:
-    """Return when it is settled."""
-    return now_utc().replace(microsecond=123456)
+    assert whole.count("at no time that can be") == 4
+    assert "2 of 4 shown" in cut
