@@ -74,7 +74,7 @@ CHANGES: Final[dict[RuleName, str]] = {
     RuleName.WAVE: "Plan a rollout with a wave that takes it; the boxes of this one are fixed.",
     RuleName.SIGNED: "Enough wave approvers have to sign the wave.",
     RuleName.WAVE_STATE: "The waves in front of it have to pass.",
-    RuleName.BOX_STATE: "Retry it: its attempts are over.",
+    RuleName.BOX_STATE: "Nothing, if it is updated; else retry it: its attempts are over.",
     RuleName.CONTACT: "It has to be switched on and in contact again.",
     RuleName.TIME: "Wait: it may begin from {wanted} on.",
     RuleName.LEFT_ALONE: "Wait until that is over, or force the rollout.",

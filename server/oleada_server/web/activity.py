@@ -75,6 +75,8 @@ def deed_word(action: str) -> str:
         "device.renew": gettext("got its next certificate late"),
         "device.renew-alarm": gettext("asked for a certificate in an odd way"),
         "device.revoke": gettext("revoked it"),
+        "device.adopt": gettext("took the box in again"),
+        "server.restore": gettext("restored the server from a backup"),
         "device.over-quota": gettext("began to keep less than this box sends"),
     }
     return spelt.get(action) or _asked_word(action)

@@ -144,7 +144,9 @@ def _change(rule: Rule) -> str:
         RuleName.WAVE: gettext("Plan a rollout with a wave that takes it."),
         RuleName.SIGNED: gettext("Enough wave approvers have to sign it."),
         RuleName.WAVE_STATE: gettext("The waves in front of it have to pass."),
-        RuleName.BOX_STATE: gettext("Retry it: its attempts are over."),
+        RuleName.BOX_STATE: gettext(
+            "Nothing, if it is updated; else retry it: its attempts are over."
+        ),
         RuleName.CONTACT: gettext("It has to be switched on and in contact again."),
         RuleName.TIME: gettext("Wait: it may begin %(wanted)s.", wanted=wanted),
         RuleName.LEFT_ALONE: gettext("Wait until that is over, or force the rollout."),
