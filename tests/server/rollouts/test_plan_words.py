@@ -58,6 +58,7 @@ def test_every_rule_has_an_option() -> None:
         "--rate", "50 x2 every 1000 succeeded up to 1000", "--in-flight-max-per-region", "40",
         "--bandwidth", "20 MB/s", "--bandwidth-per-region", "2.5 MB/s", "--box-bandwidth",
         "500000", "--retry-for", "download", "--retry-for", "storage", "--newcomers",
+        "--goes-back", "--back-from", "1.2.0",
         "--abort", "failed > 5 % from 100; any > 50 % of the last 20 from 10",
     )["rules"]  # fmt: skip
 
