@@ -25,7 +25,9 @@ def _values(rows: dict[str, bytes]) -> dict[str, list[dict[str, Any]]]:
 def test_every_earlier_schema_is_upgraded_with_all_of_its_rows(
     database: str, new_config: NewConfig
 ) -> None:
-    for revision in schema.revisions():
+    """On PostgreSQL from each third: every migration meets rows there, on SQLite the newest too."""
+    revisions = schema.revisions()
+    for revision in revisions if database == "sqlite" else revisions[::3]:
         with server(new_config(f"from-{revision}", database, has_tables=False)):
             schema.upgrade(revision)
             with db.engine.begin() as connection:
