@@ -25,8 +25,8 @@ CORES = (
     "server/oleada_server/rollouts/plan_box.py",
 )
 CORE_IMPORTS = {
-    "__future__", "collections", "dataclasses", "datetime", "enum", "fractions", "math", "typing",
-    "zoneinfo", "oleada_wire", "oleada_agent",
+    "__future__", "collections", "dataclasses", "datetime", "enum", "fractions", "functools",
+    "math", "typing", "zoneinfo", "oleada_wire", "oleada_agent",
 }  # fmt: skip
 PURE_MODULES = {
     "oleada_server.rollouts.evidence", "oleada_server.rollouts.evidence.judge",

@@ -1,6 +1,7 @@
 """Forms as a browser would send them: with the token that the page carried."""
 
 import re
+from html import unescape
 
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
@@ -23,3 +24,20 @@ def use_link(client: FlaskClient, token: str, base_url: str = "http://localhost"
         base_url=base_url,
         headers={"Referer": f"{base_url}{path}"},
     )
+
+
+def plan_fields(html: str) -> dict[str, str]:
+    """Return what a browser would send of the form of a plan, as it stands."""
+    form = html[html.index('id="plan"') : html.index("</form>", html.index('id="plan"'))]
+    found = {}
+    for tag in re.findall(r"<input[^>]*>", form):
+        named = dict(re.findall(r'([\w-]+)="([^"]*)"', tag))
+        if named.get("type") in {"radio", "checkbox"} and " checked" not in tag:
+            continue
+        if "name" in named:
+            found[named["name"]] = unescape(named.get("value", ""))
+    for name, body in re.findall(r'<textarea[^>]*name="(\w+)"[^>]*>([^<]*)</textarea>', form):
+        found[name] = body
+    chosen = re.search(r'<option value="([^"]+)" selected', form)
+    found["release"] = chosen[1] if chosen else ""
+    return found

@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from html import unescape
 from typing import Any
 
 import pytest
@@ -19,25 +18,9 @@ from oleada_server.web.plan_form import PlanForm
 from werkzeug.test import TestResponse
 
 from tests.web.forms import csrf_of
+from tests.web.forms import plan_fields as fields_of
 
 SignIn = Callable[..., FlaskClient]
-
-
-def fields_of(html: str) -> dict[str, str]:
-    """Return what a browser would send of the form as it stands."""
-    form = html[html.index('id="plan"') : html.index("</form>", html.index('id="plan"'))]
-    found = {}
-    for tag in re.findall(r"<input[^>]*>", form):
-        named = dict(re.findall(r'([\w-]+)="([^"]*)"', tag))
-        if named.get("type") in {"radio", "checkbox"} and " checked" not in tag:
-            continue
-        if "name" in named:
-            found[named["name"]] = unescape(named.get("value", ""))
-    for name, body in re.findall(r'<textarea[^>]*name="(\w+)"[^>]*>([^<]*)</textarea>', form):
-        found[name] = body
-    chosen = re.search(r'<option value="([^"]+)" selected', form)
-    found["release"] = chosen[1] if chosen else ""
-    return found
 
 
 def press(client: FlaskClient, fields: dict[str, str], do: str, **typed: Any) -> TestResponse:
