@@ -26,6 +26,9 @@ from tests.support.command_lines import (
 from tests.web.console import served
 
 GOOD = {
+    "because": "recording",
+    "finding": "a cable",
+    "incident": "I-7",
     "boxes": "7",
     "device_id": "AAAA00000000",
     "hardware_model": "VX-240",

@@ -31,7 +31,7 @@ PAGES = (
     "/users", "/users/v.dvorak", "/rollouts", "/rollouts/R-1", "/rollouts/R-2", "/rollouts/R-3",
     "/rollouts/R-2/pause", "/rollouts/R-2/stop", "/rollouts/R-3/start", "/rollouts/R-3/ask",
     "/rollouts/new?release=VX-240/5.7.9", "/audit/chain", "/audit/sightings",
-    "/security", "/security/app", "/keys", "/asked",
+    "/security", "/security/app", "/keys", "/asked", "/groups", "/groups/staff",
 )  # fmt: skip
 """Pages that an administrator opens; their forms are sent."""
 REASON = {"reason": "a reason", "seen": "999999"}
@@ -42,6 +42,9 @@ MADE = {
     "/rollouts/R-2/resume": REASON,
     "/rollouts/R-2/waves/3/go-on": REASON,
     "/rollouts/R-2/waves/4/open": {**REASON, "confirm": "7"},
+    "/rollouts/R-2/force": {**REASON, "confirm": "7"},
+    "/rollouts/R-2/unforce": REASON,
+    "/rollouts/R-2/incidents/999/close": REASON,
     "/rollouts/R-1/retry": {"ended_for": "health-check"},
     "/rollouts/new/preview": {"release": "VX-240/5.7.9", "w0-until": "100", "w0-soak": "24 h"},
     "/sign-in": {"name": "a.torres", "password": "wrong", "next": "/fleet"},
