@@ -1,5 +1,9 @@
-"""The same way with tiny images on SQLite, and a server that is killed in the middle."""
+"""The same way with tiny images on SQLite, and a server that is killed in the middle.
 
+One server and three boxes for both stories: each begins with what its boxes run then.
+"""
+
+import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -16,25 +20,32 @@ from tests.support.processes import own_ports, processes_of
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(480)]
 MODEL = "VX-240"
-OLD, NEW = "1.0.0", "1.1.0"
+OLD, NEW, BAD = "1.0.0", "1.1.0", "1.2.0"
+SLOTS = ("A", "B")
 SETTINGS = {"health_s": 5, "connect_spread_s": 1, "trial_s": 45}
 GOOD, OTHER, FAILS = "240E2E00001", "240E2E00002", "240E2E00003"
 
 
-@pytest.fixture
-def operator(tmp_path: Path) -> Iterator[Operator]:
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for the server, its boxes and their images."""
+    return tmp_path_factory.mktemp("small")
+
+
+@pytest.fixture(scope="module")
+def operator(home: Path) -> Iterator[Operator]:
     """A running server on SQLite that trusts a new signer; nothing is left of it."""
-    found = Operator(Places.under(tmp_path), own_ports())
+    found = Operator(Places.under(home), own_ports())
     with found.server:
         found.establish([MODEL], waves_by_people=True)
         yield found
-    assert processes_of(tmp_path) == []
+    assert processes_of(home) == []
 
 
-@pytest.fixture
-def boxes(operator: Operator, tmp_path: Path) -> Iterator[dict[str, Box]]:
+@pytest.fixture(scope="module")
+def boxes(operator: Operator, home: Path) -> Iterator[dict[str, Box]]:
     """Three boxes on the old image, switched on and known to the server."""
-    old = _image(tmp_path, OLD)
+    old = _image(home, OLD)
     found = {
         serial: operator.add_box(
             serial,
@@ -55,11 +66,11 @@ def boxes(operator: Operator, tmp_path: Path) -> Iterator[dict[str, Box]]:
 
 
 def test_a_rollout_survives_a_server_that_is_killed_in_the_middle(
-    operator: Operator, boxes: dict[str, Box], tmp_path: Path
+    operator: Operator, boxes: dict[str, Box], home: Path
 ) -> None:
-    new = _image(tmp_path, NEW, system_bytes=24 * 1024 * 1024)
+    new = _image(home, NEW, system_bytes=24 * 1024 * 1024)
     operator.publish(new.path, MODEL, NEW, {"en": "A picture on every channel."})
-    rollout = _start(operator)
+    rollout = _start(operator, NEW)
     wait_until(lambda: "downloading" in _states(operator, rollout), 60, "a box downloads")
     assert _assigned_together(operator) == [(3, 0), (3, 1), (3, 2)]
 
@@ -73,14 +84,17 @@ def test_a_rollout_survives_a_server_that_is_killed_in_the_middle(
 
 
 def test_a_release_that_crashes_rolls_back_and_halts_before_the_second_wave(
-    operator: Operator, boxes: dict[str, Box], tmp_path: Path
+    operator: Operator, boxes: dict[str, Box], home: Path
 ) -> None:
-    new = _image(tmp_path, NEW, behaviour="crash")
-    operator.publish(new.path, MODEL, NEW, {"en": "It does not even start."})
+    """Whatever the boxes ran before, they run it after, and only the canary has downloaded."""
+    versions, slots = _versions(operator), _slots(boxes[OTHER])
+    bad = _image(home, BAD, behaviour="crash")
+    operator.publish(bad.path, MODEL, BAD, {"en": "It does not even start."})
     canary = _ids(operator)[GOOD]
     limits = {"sample_min": 1, "soak_s": 1}
     rollout = _start(
         operator,
+        BAD,
         waves=[
             {"name": "Canary", "device_ids": [canary], **limits},
             {"name": "Everyone", "share_until": 1.0, **limits},
@@ -90,8 +104,9 @@ def test_a_release_that_crashes_rolls_back_and_halts_before_the_second_wave(
     wait_until(lambda: _show(operator, rollout)["state"] == "halted", 120, "it halts")
 
     assert _states(operator, rollout) == {"rolled_back": 1, "queued": 2}
-    assert _versions(operator) == {GOOD: OLD, OTHER: OLD, FAILS: OLD}
-    assert boxes[OTHER].slot_path("B").stat().st_size == 0
+    wait_until(lambda: _versions(operator) == versions, 60, "the canary runs what it ran")
+    assert bad.sha256 in {boxes[GOOD].slot_sha256(slot) for slot in SLOTS}
+    assert _slots(boxes[OTHER]) == slots
 
 
 def _image(
@@ -101,7 +116,12 @@ def _image(
     return build_small_image(spec, folder / f"{version}.img", system_bytes=system_bytes)
 
 
-def _start(operator: Operator, waves: list[dict[str, Any]] | None = None) -> str:
+def _slots(box: Box) -> list[str]:
+    """Return a digest of whatever lies in each slot, which may be nothing."""
+    return [hashlib.sha256(box.slot_path(slot).read_bytes()).hexdigest() for slot in SLOTS]
+
+
+def _start(operator: Operator, version: str, waves: list[dict[str, Any]] | None = None) -> str:
     everyone = {
         "name": "Everyone",
         "share_until": 1.0,
@@ -112,7 +132,7 @@ def _start(operator: Operator, waves: list[dict[str, Any]] | None = None) -> str
     }
     plan = {
         "hardware_model": MODEL,
-        "version": NEW,
+        "version": version,
         "waves": waves or [everyone],
         "evidence": None,
         "spread_s": 0,
