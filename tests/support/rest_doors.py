@@ -40,7 +40,8 @@ PLAN = {
     "hardware_model": "VX-240", "version": "5.7.9", "waves": [LIST, CHOSEN, WAVE], "name": "a plan",
     "start_at": "2099-01-01T00:00:00+00:00", "window": {"start": "01:00", "end": "05:00"},
     "silent_after_s": 3600, "attempts_max": 3, "in_flight_max": 100, "spread_s": 30,
-    "lease_s": 3600, "salt": "a-salt", "rules": RULES, "evidence": EVIDENCE, "hold_back_share": 0.05,
+    "lease_s": 3600, "salt": "a-salt", "rules": RULES, "evidence": EVIDENCE,
+    "hold_back_share": 0.05,
 }  # fmt: skip
 BODIES: dict[str, dict[str, Any]] = {
     "ClaimRequest": {"serial": "SN-9", "hardware_model": "VX-410", "zone": "UTC", "region": "Brno"},
