@@ -35,7 +35,7 @@ from oleada_store.keys import make_online_keys
 from oleada_wire import messages
 from oleada_wire.ids import BootId
 from oleada_wire.words import Phase, Reason
-from sqlalchemy import select, text
+from sqlalchemy import event, select, text
 
 from oleada_lab.clock import monotonic_s, now_utc
 from oleada_lab.errors import LabError
@@ -242,7 +242,7 @@ def _halt(rollout_id: int, now: datetime) -> dict[str, Any]:
     """Let boxes fail one by one, with a tick after each; return how long the last took."""
     for number, (box_id, device_id) in enumerate(_on_trial(rollout_id, 50), start=1):
         one: dict[str, Any] = {}
-        with _timed(one, "verdict_to_halt"):
+        with _timed(one, "verdict_to_boxes_told"), _watched(one, rollout_id):
             service.record_report(device_id, _verdict(box_id, is_bad=True), now)
             db.session.commit()
             ticks.tick(now)
@@ -250,6 +250,28 @@ def _halt(rollout_id: int, now: datetime) -> dict[str, Any]:
             return {"failed_until_halt": number, **one}
         db.session.rollback()
     raise LabError("The rollout does not halt.")
+
+
+@contextmanager
+def _watched(into: dict[str, Any], rollout_id: int) -> Iterator[None]:
+    """Note under ``verdict_to_halt_s`` when the halt was committed, as another connection sees it.
+
+    The tick goes on: it takes assignments back from the first boxes.
+    """
+    begun_s, state = monotonic_s(), text("SELECT state FROM rollout WHERE id = :id")
+
+    def look(_session: object) -> None:
+        if "verdict_to_halt_s" in into:
+            return
+        with db.engine.connect() as connection:
+            if connection.scalar(state, {"id": rollout_id}) == RolloutState.HALTED:
+                into["verdict_to_halt_s"] = round(monotonic_s() - begun_s, 3)
+
+    event.listen(db.session, "after_commit", look)
+    try:
+        yield
+    finally:
+        event.remove(db.session, "after_commit", look)
 
 
 def _on_trial(rollout_id: int, most: int) -> list[tuple[int, str]]:
