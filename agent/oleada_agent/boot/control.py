@@ -232,8 +232,8 @@ class FileBootControl:
             self._disk.fsync_dir(FOLDER)
 
     def mark_bad(self, slot: str) -> None:
-        """Never start *slot*."""
-        self._change(marked_bad(self._read(), slot))
+        """Never start *slot*: said in both records, so that one that is lost says nothing else."""
+        self._change_both(marked_bad(self._read(), slot))
 
     def arm(self, slot: str, tries: int) -> None:
         """Start *slot* next, at most *tries* times until it is marked good."""
@@ -241,10 +241,7 @@ class FileBootControl:
 
     def mark_good(self, slot: str) -> None:
         """Call *slot* successful, in both records: one that rots takes back no commit."""
-        control = marked_good(self._read(), slot)
-        for _ in FILES:
-            if [said for _, _, said in self._valid()] != [control] * len(FILES):
-                self.store(control)
+        self._change_both(marked_good(self._read(), slot))
 
     def is_successful(self, slot: str) -> bool:
         """Return whether *slot* is called successful."""
@@ -253,6 +250,11 @@ class FileBootControl:
     def _change(self, control: Control) -> None:
         if control != self._read():  # asked twice, written once
             self.store(control)
+
+    def _change_both(self, control: Control) -> None:
+        for _ in FILES:
+            if [said for _, _, said in self._valid()] != [control] * len(FILES):
+                self.store(control)
 
     def _read(self) -> Control:
         return self.load() or Control(SlotControl(), SlotControl())

@@ -114,7 +114,8 @@ def prepare_run(disk: BootDisk, found: Choice, nonce: str) -> BootedFile:
         trouble=tuple(trouble),
     )
     told = json.dumps(asdict(booted), sort_keys=True).encode()
-    for path, data in ((AGENT, found.agent), (BOOTED, told)):
+    said = "".join(f"{line}\n" for line in trouble).encode()  # an agent may never read the other
+    for path, data in ((AGENT, found.agent), (BOOTED, told), (LOG, said)):
         disk.create(path)
         disk.pwrite(path, 0, data)
     return booted

@@ -96,8 +96,7 @@ class Box:
 
     def _run(self, found: Choice) -> Ended | None:
         world, behaviour = self._world, found.release.behaviour
-        world.disk.create(system.LOG)
-        world.disk.pwrite(system.LOG, 0, LOG)
+        world.disk.pwrite(system.LOG, world.disk.size_bytes(system.LOG), LOG)
         if behaviour in (Behaviour.HANG, Behaviour.CRASH):
             return Ended.WATCHDOG
         for _ in range(RESTARTS_MAX):

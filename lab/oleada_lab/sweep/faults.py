@@ -7,7 +7,7 @@ attempt, and somebody must have been told of what the disk did.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -76,10 +76,15 @@ ROTS: Final = (Trouble.ROT, Trouble.ROT_AND_CUT)
 
 @dataclass(frozen=True, slots=True)
 class Struck:
-    """One run: *trouble* from operation *op* on."""
+    """One run: *trouble* from operation *op* on.
+
+    Attributes:
+        at_home: Only the box's own log can know of it.
+    """
 
     op: Op
     trouble: Trouble
+    at_home: bool = False
 
     def __str__(self) -> str:
         return f"{self.op.number}:{self.trouble} ({self.op.kind} {self.op.path})"
@@ -146,10 +151,12 @@ def replay(plan: Plan, story: Story, number: int, trouble: Trouble) -> list[Find
     Raises:
         LabError: there is no such operation.
     """
-    for op in operations(story):
+    all_ops = operations(story)
+    for op in all_ops:
         if op.number == number:
             world = begin(story, a_kit(), plan.seed)
-            return _live(plan, story, Struck(op, trouble), world)[0]
+            struck = Struck(op, trouble, _is_at_home(all_ops, op))
+            return _live(plan, story, struck, world)[0]
     raise LabError(f"There is no operation {number} in story {story.name}.")
 
 
@@ -164,7 +171,14 @@ def _strikes(plan: Plan, story: Story, result: Result) -> Iterator[Struck]:
     for op in chosen:
         for trouble in plan.troubles:
             if _makes_sense(op, trouble):
-                yield Struck(op, trouble)
+                yield Struck(op, trouble, _is_at_home(all_ops, op))
+
+
+def _is_at_home(all_ops: Sequence[Op], op: Op) -> bool:
+    """Return whether *op* is of a file in ``SAID_AT_HOME``, or syncs the name that it just got."""
+    files = (one for one in reversed(all_ops) if one.number <= op.number)
+    of = next((one for one in files if one.kind != "fsync_dir"), op)
+    return of.path.startswith(tuple(SAID_AT_HOME))
 
 
 def _makes_sense(op: Op, trouble: Trouble) -> bool:
@@ -189,7 +203,7 @@ def _live(plan: Plan, story: Story, struck: Struck, world: World) -> tuple[list[
     if problem is not None:
         return [problem], world
     findings = _judge(story, world, box.state, struck)
-    can_tell = story.is_enrolled and not struck.op.path.startswith(tuple(SAID_AT_HOME))
+    can_tell = story.is_enrolled and not struck.at_home
     if can_tell and struck.trouble not in ROTS:
         findings += _told(world)
     return findings, world

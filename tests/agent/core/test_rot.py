@@ -6,13 +6,15 @@ import pytest
 from oleada_agent import identity, keypairs
 from oleada_agent.boot.choice import Behaviour
 from oleada_agent.boot.control import FILES as RECORDS
-from oleada_agent.boot.control import FileBootControl
+from oleada_agent.boot.control import FileBootControl, factory
+from oleada_agent.errors import StorageError
 from oleada_agent.identity import AUTHORITY, FOLDERS, RECORD, Identity, IdentityError
 from oleada_agent.journal import FILES as JOURNALS
 from oleada_agent.journal import Journal, write_whole
 from oleada_agent.keypairs import CERTIFICATE, KEY
 from oleada_agent.machine_events import AssignReceived
-from oleada_lab.sim.disk import SimDisk
+from oleada_lab.sim.crash import Kept
+from oleada_lab.sim.disk import IO_ERROR, Fault, SimDisk
 
 from tests.agent.core.sim_box import SimBox, SimServer, a_box, an_assignment, an_image
 
@@ -130,3 +132,19 @@ def test_two_records_that_rot_are_no_identity(spoil: Callable[[bytes], bytes]) -
 
 def contents(disk: SimDisk) -> list[bytes]:
     return [disk.read(path) for path in COPIES]
+
+
+def test_a_slot_that_was_given_up_is_never_started_though_its_first_record_was_not_synced() -> None:
+    disk = SimDisk()
+    control = FileBootControl(disk)
+    control.store(factory("A"))
+    control.arm("B", 4)
+    disk.faults = (Fault(disk.changes + 2, IO_ERROR),)  # the sync of the first record
+    with pytest.raises(StorageError):
+        control.mark_bad("B")
+
+    FileBootControl(disk).mark_bad("B")
+
+    said = FileBootControl(disk.after_cut(Kept.NONE)).load()
+    assert said is not None
+    assert not said.of("B").may_boot
