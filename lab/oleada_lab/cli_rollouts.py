@@ -3,10 +3,15 @@
 import argparse
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
-from oleada_lab.options import whole
-from oleada_lab.rollouts import table
+from oleada_lab.kept_lines import KeptLines
+from oleada_lab.options import to_write, whole
+from oleada_lab.rollouts import signs, table
+
+KEPT: Final = "add each row there, and go on from it while the code is the same"
+SIGNS: Final = "turn every sign of the decision core round: which row notices?"
+SIGNS_RUNS: Final = 3
 
 
 def add_commands(commands: Any) -> None:
@@ -14,10 +19,12 @@ def add_commands(commands: Any) -> None:
     found = commands.add_parser(
         "rollouts", help="how many boxes a bad release harms before it is stopped"
     )
-    found.add_argument("--whole", action="store_true", help="50,000 boxes: half an hour")
+    found.add_argument("--whole", action="store_true", help="50,000 boxes: a quarter of an hour")
     found.add_argument("--runs", type=whole(1), help="of each release (40, or 200)")
-    found.add_argument("--good-runs", type=whole(1), help="of the one at p0 (60, or 2000)")
+    found.add_argument("--good-runs", type=whole(1), help="of the one at p0 (40, or 2000)")
     found.add_argument("--seed", type=int, default=1, help="of the first run (1)")
+    found.add_argument("--kept", type=to_write, metavar="FILE", help=KEPT)
+    found.add_argument("--signs", action="store_true", help=SIGNS)
     found.add_argument("--json", action="store_true", help="print JSON alone")
     found.set_defaults(run=_run)
 
@@ -27,7 +34,9 @@ def _run(options: argparse.Namespace) -> int:
     size = replace(
         size, runs=options.runs or size.runs, good_runs=options.good_runs or size.good_runs
     )
-    found = table.measure(size, options.seed)
+    if options.signs:
+        return _signs(options)
+    found = table.measure(size, options.seed, KeptLines(options.kept, table.ROW))
     if options.json:
         print(json.dumps(found, indent=2))
     else:
@@ -39,4 +48,22 @@ def _run(options: argparse.Namespace) -> int:
         for name, row in found["good"].items():
             low, high = row["halted_share_95"]
             print(f"  {name}: {row['halted']} of {row['runs']} halted ({low:.2%} to {high:.2%})")
+        for name, row in found["after"].items():
+            halted = row["how"].get("halted", 0)
+            print(f"  {name}: {halted} of {row['runs']} halted, {row['harmed_median']} bad hours")
+    return 0
+
+
+def _signs(options: argparse.Namespace) -> int:
+    """Turn every sign of the core, and list those that no row of the table notices."""
+    found = [
+        {"sign": str(sign), "row": row}
+        for sign, row in signs.judge(table.rows(options.runs or SIGNS_RUNS, options.seed))
+    ]
+    lives = [one["sign"] for one in found if one["row"] is None]
+    if options.json:
+        print(json.dumps({"signs": found, "unnoticed": lives}, indent=2))
+    else:
+        print(f"{len(found) - len(lives)} of {len(found)} signs are noticed by a row")
+        print("\n".join(f"  unnoticed: {sign}" for sign in lives))
     return 0

@@ -9,10 +9,40 @@ import random
 from dataclasses import dataclass
 from typing import Final
 
+from oleada_server.rollouts.evidence.control import Hour
+
 DELAY_MEAN_MIN: Final = 12
 DELAY_SPREAD_MIN: Final = 4
 DELAY_MIN: Final = 3
 DELAY_MAX: Final = 26
+
+
+NIGHT: Final = range(1, 6)
+"""Hours in which most people sleep, and many have pulled the plug."""
+
+
+USUAL: Final = {
+    "crash": (0.0005, 0.0005),
+    "restart": (0.0005, 0.0005),
+    "dark": (0.001, 0.02),
+    "slow": (0.002, 0.002),
+}
+"""Of the hours of any box, by day and by night: somebody pulls the plug at night."""
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """How many more device-hours are bad once boxes are updated; shares, 0 to 1.
+
+    Attributes:
+        kind: Of ``USUAL``.
+        day: Beside what is usual, by day.
+        night: By night.
+    """
+
+    kind: str = "crash"
+    day: float = 0.0
+    night: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +53,13 @@ class Fate:
         failed: Report that they failed, or rolled back.
         killed: Never say anything again.
         dark: Go dark in the age of one trial for ordinary reasons, updated or not.
+        later: What befalls boxes hour by hour, long after their trial.
     """
 
     failed: float = 0.0
     killed: float = 0.0
     dark: float = 0.02
+    later: Later = Later()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +157,11 @@ class Fleet:
         self._dark = _Stream(fate.dark, random.Random(dice.random()))
         self._watched = _Stream(fate.dark, random.Random(dice.random()))
         self._good_spread, self._failed_spread = _Spread(), _Spread()
+        self._usual, self._beside = (
+            {kind: _streams(shares, dice) for kind, shares in USUAL.items()} for _ in range(2)
+        )
+        self._more = _streams((fate.later.day, fate.later.night), dice)
+        self._kind = fate.later.kind
 
     def begin(self, boxes: int) -> Batch:
         """Return what becomes of the next *boxes* that begin, all in one minute."""
@@ -139,3 +176,23 @@ class Fleet:
     def dark_of(self, boxes: int) -> int:
         """Return how many of *boxes* that are not updated go dark in the age of one trial."""
         return self._watched.hits(boxes)
+
+    def hour(self, updated: int, waiting: int, hour: int) -> tuple[list[Hour], int]:
+        """Return an *hour* of the day (0 to 23) of updated boxes and of those that wait, by kind.
+
+        And how many of the bad hours there are because of the release.
+        """
+        is_night = hour in NIGHT
+        caused = self._more[is_night].hits(updated)
+        found = []
+        for kind, usual in self._usual.items():
+            more = caused if kind == self._kind else 0
+            bad = min(usual[is_night].hits(updated) + more, updated)
+            beside = self._beside[kind][is_night].hits(waiting)
+            found.append(Hour(updated, bad, waiting, beside, kind))
+        return found, caused
+
+
+def _streams(shares: tuple[float, float], dice: random.Random) -> tuple[_Stream, _Stream]:
+    day, night = (_Stream(share, random.Random(dice.random())) for share in shares)
+    return day, night

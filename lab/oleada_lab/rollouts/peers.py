@@ -1,7 +1,8 @@
 """What other systems do, as their documentation or source says it, over the same fleets.
 
 Each rule is told what it could know: who was told to begin, and who reported what. A person
-is played only where the rule needs one.
+is played only where the rule needs one. ``SOURCES`` has the address of each; the tests play
+the example that stands there.
 """
 
 from collections import defaultdict
@@ -17,6 +18,24 @@ DAY_MIN: Final = 24 * 60
 LOOK_EVERY_MIN: Final = 8 * 60
 NOTICED: Final = 0.05
 """A person who looks notices when more than one box in twenty failed or is missing."""
+
+
+SOURCES: Final = {
+    "timed phases (Mender)": (
+        "https://mender.io/blog/managing-fleets-of-connected-devices-with-phased-rollout",
+        "https://docs.mender.io/3.3/overview/deployment",
+    ),
+    "phases, a person looks (XConf)": (
+        "https://github.com/rdkcentral/xconfserver",
+        "https://github.com/rdkcentral/xconfadmin",
+    ),
+    "AWS IoT Jobs": (
+        "https://docs.aws.amazon.com/iot/latest/developerguide/job-configurations-api.html",
+        "https://docs.aws.amazon.com/iot/latest/apireference/API_ExponentialRolloutRate.html",
+    ),
+    "hawkBit": ("https://github.com/eclipse-hawkbit/hawkbit",),
+    "FreeACS": ("https://github.com/freeacs/freeacs",),
+}
 
 
 @dataclass(slots=True)
@@ -100,8 +119,8 @@ def all_at_once(seen: Seen) -> int | Stop:
 def timed_phases(seen: Seen) -> int | Stop:
     """Mender: phases of a share each, one after another by the clock; no abort of its own.
 
-    Phased rollouts name ``batch_size`` in percent and ``start_ts`` (docs.mender.io,
-    "Deployments", phased rollout): 5 %, 15 % and the rest, a day apart.
+    The example of its page on phased rollouts: 5 % of the devices, a day later 15 %, and a
+    day after that all the others. Somebody who watches may abort it; nobody does here.
     """
     share = (0.05, 0.20, 1.0)[min(seen.minute // DAY_MIN, 2)]
     return int(share * seen.boxes)
@@ -110,9 +129,9 @@ def timed_phases(seen: Seen) -> int | Stop:
 def a_person_looks(seen: Seen) -> int | Stop:
     """XConf and any timed phases with a person: a share is raised by hand, or not.
 
-    XConf's percent filter covers a share of devices by the hash of their address and has
-    no condition that takes it back (rdkcentral/xconfserver, ``PercentFilterValue``); the
-    person looks every eight hours and notices more than one box in twenty.
+    XConf's percent filter covers the devices whose :func:`percent_of` lies below a share
+    that somebody typed, and has no condition that takes it back (``PercentFilterValue``);
+    the person looks every eight hours and notices more than one box in twenty.
     """
     missing = seen.begun - seen.good
     is_time = seen.minute and seen.minute % LOOK_EVERY_MIN == 0
@@ -121,16 +140,59 @@ def a_person_looks(seen: Seen) -> int | Stop:
     return timed_phases(seen)
 
 
+def percent_of(mac: str) -> float:
+    """Return where XConf's percentage calculator places a device, 0 to 100.
+
+    SipHash-2-4 of the quoted address under the two keys of ``PercentageService``, taken as
+    a signed number and shifted up, as a part of all numbers of 64 bits.
+    """
+    hashed = siphash24(XCONF_KEY, f'"{mac}"'.encode())
+    return ((hashed + 2**63) % 2**64) / (2**64 - 1) * 100
+
+
+XCONF_KEY: Final = bytes(range(16))
+
+
+def siphash24(key: bytes, message: bytes) -> int:
+    """Return SipHash-2-4 (Aumasson & Bernstein 2012) of *message* under *key* of 16 bytes."""
+    k0, k1 = (int.from_bytes(key[at : at + 8], "little") for at in (0, 8))
+    v = [
+        k0 ^ 0x736F6D6570736575, k1 ^ 0x646F72616E646F6D,
+        k0 ^ 0x6C7967656E657261, k1 ^ 0x7465646279746573,
+    ]  # fmt: skip
+    padded = message + bytes(7 - len(message) % 8) + bytes([len(message) % 256])
+    for at in range(0, len(padded), 8):
+        word = int.from_bytes(padded[at : at + 8], "little")
+        v[3] ^= word
+        _sip_rounds(v, 2)
+        v[0] ^= word
+    v[2] ^= 0xFF
+    _sip_rounds(v, 4)
+    return v[0] ^ v[1] ^ v[2] ^ v[3]
+
+
+def _sip_rounds(v: list[int], rounds: int) -> None:
+    for _ in range(rounds):
+        for a, b, turn, other in ((0, 1, 13, 32), (2, 3, 16, 0), (0, 3, 21, 0), (2, 1, 17, 32)):
+            v[a] = (v[a] + v[b]) % 2**64
+            v[b] = _turned(v[b], turn) ^ v[a]
+            v[a] = _turned(v[a], other)
+
+
+def _turned(word: int, bits: int) -> int:
+    return (word << bits | word >> (64 - bits)) % 2**64
+
+
 @dataclass(slots=True)
 class Aws:
     """AWS IoT Jobs: an exponential rate, and abort criteria by share of what has ended.
 
-    ``exponentialRate`` (API_ExponentialRolloutRate): *base* things a minute, times *factor*
-    each time *every* more were notified, up to ``maximumPerMinute``. ``abortConfig``
-    (API_AbortCriteria): cancel when a failure type has reached ``thresholdPercentage`` of
-    the executions that ended, once ``minNumberOfExecutedThings`` have. The figures are
-    those of the documentation's example: 50 a minute, doubled each 1000, at most 1000;
-    FAILED 20 % of 100, TIMED_OUT 50 % of 200, in progress at most 100 minutes.
+    ``exponentialRate``: *base* things a minute, times *factor* each time *every* more were
+    notified, up to ``maximumPerMinute``. ``abortConfig``: cancel when at least
+    ``thresholdPercentage`` of the executions that ended did so with a failure type, once
+    ``minNumberOfExecutedThings`` have; criteria are looked at one after the other. The
+    figures are those of the page's example: 50 a minute, doubled each 1000, at most 1000;
+    FAILED 20 % of 100, TIMED_OUT 50 % of 200. It names no time; 100 minutes are ours.
     """
 
     base: int = 50
@@ -163,7 +225,7 @@ class HawkBit:
 
     ``ThresholdRolloutGroupErrorCondition``: errors of a group divided by all its actions,
     more than the threshold; ``ThresholdRolloutGroupSuccessCondition``: finished of a group,
-    at least the threshold (eclipse-hawkbit/hawkbit). Ten groups, 50 % and 10 %.
+    at least the threshold. Ten groups, 50 % and 10 %.
     """
 
     groups: int = 10
@@ -184,10 +246,11 @@ class HawkBit:
 class FreeAcs:
     """FreeACS: a job for a group; it stops at N bad ends of the last M.
 
-    ``StopRule`` with a number and a maximum counts failures among the newest outcomes, and
-    those unconfirmed within ``unconfirmed_timeout`` as well (freeacs/freeacs,
-    ``JobRuleEnforcer``). Boxes begin when they call, spread over a day; 10 of the last 100,
-    unconfirmed after an hour.
+    A ``StopRule`` with a number and a maximum counts failures among the newest outcomes,
+    one for each unit, and matches when there are at least that many; who is unconfirmed
+    after a time is a failure as well (``FractionStopRuleCounter``, ``JobRuleEnforcer``).
+    Boxes begin when they call, spread over a day; 10 of the last 100, unconfirmed after an
+    hour.
     """
 
     number: int = 10

@@ -1,15 +1,22 @@
 """The table: releases down, rules across; every figure is computed here, none is typed."""
 
+import hashlib
+import importlib
+import inspect
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any, Final, TypeVar
 
 from oleada_server.rollouts.evidence import bounds
 from oleada_server.rollouts.evidence.judge import Terms
 
+from oleada_lab.kept_lines import KeptLines
 from oleada_lab.rollouts import peers
-from oleada_lab.rollouts.fleet import Fate, Fleet
-from oleada_lab.rollouts.ours import Ended, Planner
+from oleada_lab.rollouts.fleet import Fate, Fleet, Later
+from oleada_lab.rollouts.ours import LIMITS, Ended, Planned, Planner
+from oleada_lab.rollouts.plans import STORIES
+from oleada_lab.rollouts.signs import CORE, PACKAGE
 
 DARK: Final = 0.02
 BAD: Final = {
@@ -35,8 +42,21 @@ RULES: Final[dict[str, Callable[[Fleet], Ended]]] = {
     "hawkBit": lambda fleet: peers.play(fleet, peers.HawkBit()),
     "FreeACS": lambda fleet: peers.play(fleet, peers.FreeAcs(), peers.FREE_ACS_TIMEOUT_MIN),
 }
+USUAL: Final = Planned()
+A_DAY: Final = timedelta(days=1)
+WATCHED: Final = Planned((0.1, 0.9, 1.0), limits=replace(LIMITS, soak=A_DAY), watches_hours=True)
+"""Each wave lives for a day, and the hours of its boxes are watched beside boxes that wait."""
+AFTER: Final = {
+    "3 % more restart in a day": Later("restart", 0.03 / 24, 0.03 / 24),
+    "3 % more crash in a day": Later("crash", 0.03 / 24, 0.03 / 24),
+    "10 % more are dark at night": Later("dark", night=0.10),
+    "zapping is slow in 1 % more hours": Later("slow", 0.01, 0.01),
+    "nothing is worse than before": Later(),
+}
 _N = TypeVar("_N", int, float)
 OURS: Final = "Oleada"
+ROW: Final = "row"
+PLAYED: Final = tuple(f"oleada_lab.rollouts.{name}" for name in ("fleet", "ours", "peers", "waves"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +64,7 @@ class Size:
     """How much is played: *boxes* a fleet, *runs* a cell, *good_runs* of the release at p0.
 
     *peer_runs* is less: other rules hardly depend on chance. *in_flight_max* is W_max.
+    *after_runs* are of releases that do harm later, which take days.
     """
 
     boxes: int
@@ -51,30 +72,80 @@ class Size:
     good_runs: int
     peer_runs: int
     in_flight_max: int
+    after_runs: int
 
 
-SHORT: Final = Size(boxes=5000, runs=40, good_runs=60, peer_runs=1, in_flight_max=500)
-WHOLE: Final = Size(boxes=50_000, runs=200, good_runs=2000, peer_runs=5, in_flight_max=2000)
+SHORT: Final = Size(boxes=5000, runs=40, good_runs=40, peer_runs=1, in_flight_max=500, after_runs=3)
+WHOLE: Final = Size(
+    boxes=50_000, runs=200, good_runs=2000, peer_runs=5, in_flight_max=2000, after_runs=50
+)
 
 
-def ours(fate: Fate, size: Size, seed: int, in_flight_max: int | None = None) -> Ended:
+def ours(fate: Fate, size: Size, seed: int, planned: Planned = USUAL) -> Ended:
     """Play the shipped planner over one fleet."""
-    terms = Terms(in_flight_max=in_flight_max or size.in_flight_max)
-    return Planner(Fleet(size.boxes, fate, seed), terms).play()
+    terms = Terms(in_flight_max=size.in_flight_max)
+    return Planner([Fleet(size.boxes, fate, seed)], replace(planned, terms=terms)).play()
 
 
-def measure(size: Size, seed: int = 1) -> dict[str, Any]:
-    """Return the whole table as JSON."""
+def rows(runs: int, seed: int = 1) -> dict[str, Callable[[], list[Ended]]]:
+    """Return by name what plays *runs* of each row of the short table, the quickest rows first.
+
+    These are all that our planner decides in it; a sign of the core that is turned round
+    has to show in one of them (``signs.py``).
+    """
+
+    def of(play: Callable[[int], Ended], runs: int) -> Callable[[], list[Ended]]:
+        return lambda: [play(seed + run) for run in range(runs)]
+
+    found = {name: of(story.play, runs) for name, story in STORIES.items()}
+    found |= {
+        name: of(lambda seed, fate=fate: ours(fate, SHORT, seed), runs)  # type: ignore[misc]
+        for name, fate in {**BAD, **GOOD}.items()
+    }
+    few = -(-runs // 4)
+    return found | {
+        name: of(lambda seed, later=later: ours(Fate(later=later), SHORT, seed, WATCHED), few)  # type: ignore[misc]
+        for name, later in AFTER.items()
+    }
+
+
+def measure(size: Size, seed: int = 1, kept: KeptLines | None = None) -> dict[str, Any]:
+    """Return the whole table as JSON; rows that are *kept* are not played again."""
+    lines = KeptLines(None, ROW) if kept is None else kept
+    whole = f"{size} {seed} {_digest()}"
+
+    def row(name: str, play: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        found: dict[str, Any] | None = lines.get(f"{name}: {whole}")
+        if found is None:
+            found = play()
+            lines.add(f"{name}: {whole}", found)
+        return found
+
     return {
         "boxes": size.boxes,
         "seed": seed,
         "in_flight_max": size.in_flight_max,
-        "bad": {name: bad_row(fate, size, seed) for name, fate in BAD.items()},
+        "bad": {
+            name: row(name, lambda fate=fate: bad_row(fate, size, seed))  # type: ignore[misc]
+            for name, fate in BAD.items()
+        },
         "good": {
-            name: good_row(fate, size, seed, size.good_runs if name == AT_P0 else size.runs)
-            for name, fate in GOOD.items()
+            name: row(name, lambda name=name: good_row(name, size, seed))  # type: ignore[misc]
+            for name in GOOD
+        },
+        "after": {
+            name: row(name, lambda later=later: after_row(later, size, seed))  # type: ignore[misc]
+            for name, later in AFTER.items()
         },
     }
+
+
+def _digest() -> str:
+    """Return what names the code that decides and the fleets, so that nothing old is kept."""
+    found = hashlib.sha256()
+    for module in (*(f"{PACKAGE}.{name}" for name in CORE), *PLAYED):
+        found.update(inspect.getsource(importlib.import_module(module)).encode())
+    return found.hexdigest()[:16]
 
 
 def bad_row(fate: Fate, size: Size, seed: int) -> dict[str, Any]:
@@ -87,9 +158,10 @@ def bad_row(fate: Fate, size: Size, seed: int) -> dict[str, Any]:
     return row
 
 
-def good_row(fate: Fate, size: Size, seed: int, runs: int) -> dict[str, Any]:
-    """Return how often our planner halts a good release, and how long it takes."""
-    ended = [ours(fate, size, seed + run) for run in range(runs)]
+def good_row(name: str, size: Size, seed: int) -> dict[str, Any]:
+    """Return how often our planner halts the good release *name*, and how long it takes."""
+    runs = size.good_runs if name == AT_P0 else size.runs
+    ended = [ours(GOOD[name], size, seed + run) for run in range(runs)]
     halted = sum(one.how == "halted" for one in ended)
     held = sum(one.how == "held" for one in ended)
     hours = sorted(one.minutes / 60 for one in ended if one.how == "finished")
@@ -101,6 +173,18 @@ def good_row(fate: Fate, size: Size, seed: int, runs: int) -> dict[str, Any]:
         "halted_share_95": interval(halted, len(ended)),
         "hours": {"median": _rank(hours, 0.5), "p95": _rank(hours, 0.95)} if hours else None,
     }
+
+
+def after_row(later: Later, size: Size, seed: int) -> dict[str, Any]:
+    """Return when our planner halts a release that does harm long after the trial."""
+    fate = Fate(later=later)
+    ended = [ours(fate, size, seed + run, WATCHED) for run in range(size.after_runs)]
+    halted = [one for one in ended if one.how == "halted"]
+    row = _harm(ended) | {"begun_median": _rank(sorted(one.begun for one in ended), 0.5)}
+    hours = sorted(one.minutes / 60 for one in halted)
+    row["hours"] = {"median": _rank(hours, 0.5), "p95": _rank(hours, 0.95)} if hours else None
+    row["halted_share_95"] = interval(len(halted), len(ended))
+    return row
 
 
 def interval(hits: int, runs: int) -> tuple[float, float]:
@@ -126,7 +210,7 @@ def _rank(found: list[_N], share: float) -> _N:
 
 
 def markdown(found: dict[str, Any]) -> str:
-    """Return what :func:`measure` *found* as two tables of Markdown."""
+    """Return what :func:`measure` *found* as three tables of Markdown."""
     rules = [OURS, *RULES]
     head = f"| Boxes harmed of {found['boxes']:,} (median) | {' | '.join(rules)} |"
     lines = [head, "|---" * (len(rules) + 1) + "|"]
@@ -144,4 +228,20 @@ def markdown(found: dict[str, Any]) -> str:
             f"| {name} | {row['runs']:,} | {row['halted']} | {low:.2%} to {high:.2%} "
             f"| {row['held']} | {hours['median']:.1f} (95 %: {hours['p95']:.1f}) |"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *_after_markdown(found["after"])])
+
+
+def _after_markdown(found: dict[str, Any]) -> list[str]:
+    lines = [
+        "| After the update | Runs | Halted | Boxes that had begun | Bad hours it caused "
+        "| Hours until then |",
+        "|---" * 6 + "|",
+    ]
+    for name, row in found.items():
+        hours = row["hours"]
+        until = "-" if hours is None else f"{hours['median']:.0f} (95 %: {hours['p95']:.0f})"
+        lines.append(
+            f"| {name} | {row['runs']} | {row['how'].get('halted', 0)} | {row['begun_median']:,} "
+            f"| {row['harmed_median']:,} (95 %: {row['harmed_p95']:,}) | {until} |"
+        )
+    return lines

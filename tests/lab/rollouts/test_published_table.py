@@ -28,5 +28,6 @@ def test_the_run_that_is_kept_is_a_large_one_of_this_table() -> None:
     assert kept["boxes"] == table.WHOLE.boxes
     assert list(kept["bad"]) == list(table.BAD)
     assert list(kept["good"]) == list(table.GOOD)
-    assert kept["good"][table.AT_P0]["runs"] >= 200
+    assert list(kept["after"]) == list(table.AFTER)
+    assert kept["good"][table.AT_P0]["runs"] >= 2000
     assert kept["good"][table.AT_P0]["halted_share_95"][0] <= 0.01

@@ -1,13 +1,15 @@
 """The table of rollouts in its short form, and every other rule on an example of its source."""
 
 import math
+from functools import partial
 from typing import Any
 
 import pytest
-from oleada_lab.rollouts import peers, table
+from oleada_lab.rollouts import peers, signs, table
 from oleada_lab.rollouts.fleet import DELAYS, Fate, Fleet
 from oleada_lab.rollouts.ours import ripe_after_min
 from oleada_lab.rollouts.peers import Aws, FreeAcs, HawkBit, Seen, Stop, Told
+from oleada_lab.rollouts.plans import STORIES
 
 BRICK = Fate(killed=1.0, dark=0.02)
 
@@ -63,6 +65,60 @@ def test_a_good_release_is_hardly_ever_halted_and_soon_everywhere(
         assert 4 < row["hours"]["median"] < 8
 
 
+def test_harm_long_after_the_trial_halts_and_nothing_worse_halts_nothing(
+    measured: dict[str, Any],
+) -> None:
+    halted = {
+        name: row["how"].get("halted", 0) / row["runs"] for name, row in measured["after"].items()
+    }
+
+    assert halted.pop("nothing is worse than before") == 0
+    assert min(halted.values()) >= 0.5
+    assert measured["after"]["zapping is slow in 1 % more hours"]["hours"]["p95"] <= 12
+
+
+ENDINGS = {
+    "limits alone, good": {"finished"},
+    "limits alone, 12 % fail": {"halted"},
+    "limits alone, 5 % fail": {"halted"},
+    "limits alone, 20 % fall silent": {"held"},
+    "limits alone, a person accepts": {"finished"},
+    "limits alone, all of a tiny wave fail": {"halted"},
+    "begins later and is paused": {"finished"},
+    "fails while it is paused": {"halted"},
+    "nobody beside, all fall silent": {"held"},
+    "nobody beside, some fall silent": {"held"},
+    "nobody beside, a person accepts": {"finished"},
+    "one version of three breaks": {"finished"},
+    "the commonest version breaks": {"halted"},
+    "a little harm in each of eight": {"held"},
+    "one version breaks, nobody is left": {"finished", "held"},
+    "a third goes dark for ordinary reasons": {"held"},
+    "bad from the first minute, by the hour": {"halted"},
+}
+
+
+def test_what_else_a_plan_says_decides_as_it_says() -> None:
+    ended = {name: [story.play(seed) for seed in (1, 2)] for name, story in STORIES.items()}
+
+    assert {name: {one.how for one in found} for name, found in ended.items()} == ENDINGS
+    assert {one.without for one in ended["one version of three breaks"]} == {("1",)}
+    assert all(one.begun <= 20 for one in ended["fails while it is paused"])
+
+
+def test_a_sign_that_is_turned_round_shows_in_a_row() -> None:
+    rows = {
+        name: STORIES[name].play for name in ("limits alone, good", "begins later and is paused")
+    }
+    played = {name: partial(play, 1) for name, play in rows.items()}
+
+    found = {str(sign): row for sign, row in signs.judge(played, ("evidence.slow_start",))}
+
+    assert "evidence.slow_start.left:42 max(wide - kept_by_bad, 1): turned" in found
+    assert sum(row is not None for row in found.values()) >= 4
+    assert STORIES["begins later and is paused"].play(1).how == "finished", "all is as before"
+
+
 def test_our_planner_harms_fewer_than_every_other_rule_where_it_matters(
     measured: dict[str, Any],
 ) -> None:
@@ -103,6 +159,25 @@ def test_aws_cancels_at_its_threshold_once_enough_have_executed() -> None:
     assert Aws()(Seen(1000, begun=200, good=80, failed=20)) == Stop()
     assert Aws()(Seen(1000, begun=200, good=81, failed=19)) != Stop()
     assert Aws()(Seen(1000, begun=300, good=100, timed_out=100)) == Stop()
+
+
+@pytest.mark.parametrize(
+    ("mac", "percent"),
+    [("00:23:ED:22:E3:BD", 66.78870067394755), ("AA:BB:CC:DD:EE:FF", 66.94527524328892)],
+)
+def test_xconf_places_a_device_where_its_own_tests_say(mac: str, percent: float) -> None:
+    assert peers.percent_of(mac) == pytest.approx(percent, abs=1e-9)
+
+
+def test_siphash_is_that_of_its_paper() -> None:
+    message = bytes(range(15))
+
+    assert peers.siphash24(bytes(range(16)), message) == 0xA129CA6149BE45E5
+
+
+def test_every_rule_of_somebody_else_names_where_it_stands() -> None:
+    assert set(peers.SOURCES) == set(table.RULES) - {"all at once"}
+    assert all(url.startswith("https://") for urls in peers.SOURCES.values() for url in urls)
 
 
 def test_hawkbit_stops_above_the_errors_of_a_group_and_opens_the_next_at_its_success() -> None:
