@@ -4,6 +4,8 @@ import re
 from typing import Final
 
 from oleada_agent.boot.choice import Behaviour
+from oleada_server.rollouts.errors import BadPlanError
+from oleada_server.rollouts.evidence.spec import EvidenceSpec
 from oleada_server.rollouts.states import RolloutState
 from oleada_wire.words import Phase
 
@@ -11,7 +13,7 @@ from oleada_lab.check.watch import chosen
 from oleada_lab.errors import LabError
 from oleada_lab.fault_kinds import KINDS
 from oleada_lab.scenario_read import ScenarioError
-from oleada_lab.scenario_shapes import Chance, Fault, Scenario
+from oleada_lab.scenario_shapes import Chance, Evidence, Fault, Scenario
 from oleada_lab.sim.crash import Kept
 
 BOXES_MAX: Final = 100_000
@@ -21,6 +23,20 @@ TARGET: Final = re.compile(
     r"all|broker|server|device:[1-9][0-9]{0,5}|(100|[1-9]?[0-9])%|region:[a-z]+"
 )
 RATE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)/device/(hour|day)")
+
+
+def evidence_spec(found: Evidence) -> EvidenceSpec:
+    """Return *found* as the server reads a plan.
+
+    Raises:
+        BadPlanError: a figure is out of range.
+    """
+    return EvidenceSpec(
+        accepted_share=found.accepted_share,
+        bad_share_max=found.bad_share_max,
+        start_boxes=found.start_boxes,
+        ripe_after_s=found.ripe_after,
+    )
 
 
 def check(scenario: Scenario) -> None:
@@ -53,6 +69,9 @@ def check(scenario: Scenario) -> None:
         "rollout.waves rises": bool(shares) and list(shares) == sorted(set(shares)),
         "fleet.profile is a table [profile.NAME]": fleet.profile in {"home", *scenario.profile},
         "fleet.old_share needs fleet.old_version": not fleet.old_share or bool(fleet.old_version),
+        "release.breaks_from is release.from or fleet.old_version": (
+            scenario.release.breaks_from in {"", scenario.release.start, fleet.old_version}
+        ),
         "profile.burst has four numbers": all(
             len(line.burst) in (0, 4) for line in scenario.profile.values()
         ),
@@ -68,6 +87,11 @@ def check(scenario: Scenario) -> None:
 
 
 def _check_rest(scenario: Scenario) -> None:
+    if (evidence := scenario.rollout.evidence) is not None:
+        try:
+            evidence_spec(evidence)
+        except BadPlanError as error:
+            raise ScenarioError(f"rollout.evidence: {error}") from error
     try:
         chosen(scenario.expect.invariants)
     except LabError as error:

@@ -81,6 +81,7 @@ class Release:
         behaviour: Of the new version on every box; ``crash_after:20m`` too.
         unhealthy_share: Of boxes on which it is ``unhealthy`` instead.
         hardware: That the image says it is for, if not the fleet's model.
+        breaks_from: On boxes that ran this version before it is ``unhealthy`` instead.
     """
 
     start: str
@@ -89,6 +90,7 @@ class Release:
     behaviour: str = "good"
     unhealthy_share: float = 0.0
     hardware: str = ""
+    breaks_from: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +105,29 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """How the release is judged beside the limits; shares 0 to 1.
+
+    Attributes:
+        accepted_share: Of boxes may fail without being the release's harm.
+        bad_share_max: A wave passes when more bad boxes than this are ruled out.
+        start_boxes: At work before any box has proved good.
+        ripe_after: How old a trial is when it counts.
+    """
+
+    accepted_share: float = 0.005
+    bad_share_max: float = 0.05
+    start_boxes: int = 20
+    ripe_after: Duration = QUARTER_OF_AN_HOUR
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The rollout: cumulative shares, and the limits of every wave.
 
     Attributes:
         opens: When the daily window does, since midnight; with ``closes``, or None for always.
+        evidence: None for limits alone.
     """
 
     waves: tuple[float, ...]
@@ -119,6 +139,7 @@ class Plan:
     lease: Duration = AN_HOUR
     opens: Duration | None = None
     closes: Duration | None = None
+    evidence: Evidence | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +215,7 @@ class Expect:
     boxes_silent_min: int = 0
     boxes_silent_max: int = 1_000_000
     waves_opened_max: int = 1_000_000
+    halted_from: tuple[str, ...] = ()
     invariants: tuple[str, ...] = ("S*", "L*")
     peak_connect_rate_max: int = 1_000_000
 

@@ -4,6 +4,7 @@ First the phase with faults, then the phase in which everything is mended and wh
 must become well again; the invariants of ``oleada_lab.check`` are judged at every fact.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from oleada_lab.check.watch import Broken, Watch, chosen
 from oleada_lab.clock import cpu_s
 from oleada_lab.plant import Plant
 from oleada_lab.scenario import Expect, Line, Plan, Scenario
+from oleada_lab.scenario_check import evidence_spec
 from oleada_lab.sim.box import SimBox, a_factory_disk
 from oleada_lab.sim.broker import SimBroker
 from oleada_lab.sim.disk import SimDisk
@@ -202,6 +204,7 @@ class Stage:
             flash_bytes_per_day_max=self.scenario.limits.flash_per_day,
             secrets=SECRETS,
             connects_per_s_max=self.scenario.expect.peak_connect_rate_max,
+            proof_boxes_min=_proof(self.scenario.rollout),
         )
 
     def _terms(self) -> Terms:
@@ -224,13 +227,15 @@ class Stage:
             spread_s=plan.spread,
             lease=timedelta(seconds=plan.lease),
             window=_window(plan),
+            evidence=None if plan.evidence is None else evidence_spec(plan.evidence),
+            health=timedelta(seconds=self.scenario.fleet.health),
         )
 
     def _make_server(self, kits: dict[str, Kit]) -> tuple[Server, bytes]:
         """Return the server, and the metadata that boxes had from it before the story."""
-        if not self.scenario.has_services:
-            return SimServer(self.world, self.broker, self.terms, list(kits), self.tell), b""
         versions = {device_id: kit.factory.version for device_id, kit in kits.items()}
+        if not self.scenario.has_services:
+            return SimServer(self.world, self.broker, self.terms, versions, self.tell), b""
         self._held.enter_context(remembering())
         found = self._held.enter_context(services(self.street, self.terms, versions))
         return found, found.first_meta
@@ -243,7 +248,7 @@ class Stage:
             if version not in disks:
                 disks[version] = a_factory_disk(kit, meta)
             street = self.street if kit is self.street.kit else replace(self.street, kit=kit)
-            senses = self._senses(device_id)
+            senses = self._senses(device_id, version)
             found[device_id] = SimBox(street, device_id, disks[version], senses)
         return found
 
@@ -252,15 +257,22 @@ class Stage:
         is_old = old is not None and share < self.scenario.fleet.old_share
         return replace(kit, factory=old) if is_old and old is not None else kit
 
-    def _senses(self, device_id: str) -> Senses:
+    def _senses(self, device_id: str, version: str) -> Senses:
         release = self.scenario.release
         chance = self.world.stream("unhealthy", device_id).share()
-        if chance < release.unhealthy_share:
+        if chance < release.unhealthy_share or version == release.breaks_from:
             return Senses(behaviours={release.to: Behaviour.UNHEALTHY})
         if release.behaviour.startswith("crash_after:"):
             minutes = int(release.behaviour.removeprefix("crash_after:").removesuffix("m"))
             return Senses(crash_after_ms={release.to: minutes * MINUTE_MS})
         return Senses(behaviours={release.to: Behaviour(release.behaviour)})
+
+
+def _proof(plan: Plan) -> int:
+    """Return how many good boxes, and none bad, leave a doubt of 5 % that more are."""
+    if plan.evidence is None:
+        return 0
+    return math.ceil(math.log(0.05) / math.log(1 - plan.evidence.bad_share_max))
 
 
 def _window(plan: Plan) -> Window | None:
@@ -288,6 +300,8 @@ def _unexpected(expect: Expect, server: Server) -> Iterator[str]:
     failed = states.get(BoxState.FAILED, 0) + states.get(BoxState.ROLLED_BACK, 0)
     silent = states.get(BoxState.SILENT, 0)
     opened = server.waves_opened()
+    if set(server.halted_from()) != set(expect.halted_from):
+        yield f"boxes from {server.halted_from()} are halted; {expect.halted_from} was expected"
     if expect.rollout and server.state != expect.rollout:
         yield f"the rollout is {server.state}; {expect.rollout} was expected"
     if expect.reason not in server.reason:

@@ -182,6 +182,23 @@ class LeaseGiven:
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """What an attempt of a box stands for in the evidence has changed; None: it has begun."""
+
+    box: str
+    attempt: int
+    was: str | None
+    now: str
+
+
+@dataclass(frozen=True, slots=True)
+class StrataHalted:
+    """The boxes that ran one of *versions* before are halted; the others go on."""
+
+    versions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RolloutMoved:
     """The rollout is in *state* now."""
 
@@ -240,6 +257,7 @@ class Settled:
 Fact = (
     BoxMade | Booted | Bricked | SlotErased | SlotArmed | SlotProven | InstallBegan | Verdict
     | Connected | Disconnected | Unplugged | ClockSet | HealthMade | HealthLost | HealthKept
-    | Used | Spoke | WaveOpened | Commanded | LeaseGiven | RolloutMoved | Shown | HealthCounted
+    | Used | Spoke | WaveOpened | Commanded | LeaseGiven | Counted | StrataHalted | RolloutMoved
+    | Shown | HealthCounted
     | ServiceDown | ServiceUp | FaultsStopped | Settled
 )  # fmt: skip

@@ -31,6 +31,7 @@ class Terms:
         secrets: Texts that must not leave a box.
         connects_per_s_max: That the broker may be asked for.
         connected_share_min: Of the boxes that have power, at the end.
+        proof_boxes_min: Good boxes that a wave must prove before the next may open.
     """
 
     signed: Mapping[str, str]
@@ -40,6 +41,7 @@ class Terms:
     connects_per_s_max: int = 1 << 30
     connected_share_min: float = 0.999
     watchdog_boots_max: int = 4
+    proof_boxes_min: int = 0
 
 
 @dataclass(slots=True)

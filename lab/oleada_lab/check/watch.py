@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Final, Protocol
 
-from oleada_lab.check import liveness, safety
+from oleada_lab.check import evidence, liveness, safety
 from oleada_lab.check.facts import Fact, Settled
 from oleada_lab.check.safety import Terms
 from oleada_lab.errors import LabError
@@ -34,7 +34,7 @@ class Broken:
     what: str
 
 
-ALL: Final = (*safety.ALL, *liveness.ALL)
+ALL: Final = (*safety.ALL, *evidence.ALL, *liveness.ALL)
 NAMES: Final = tuple(one.name for one in ALL)
 
 

@@ -26,12 +26,14 @@ TOLD: Final = {
     "wave.hold": "held: {}",
     "wave.go_on": "{}",
     "rollout.halt": "halted: {}",
+    "rollout.halt_stratum": "halted in part: {}",
     "rollout.finish": "finished",
 }
 """Lines of the story, by deed of the audit trail; its reason goes where the braces are."""
 BOXES: Final = """
     SELECT box.device_id, wave.position, box.state, box.attempt, box.reason,
-           box.deadline_at IS NOT NULL, box.lease_expires_at > ?
+           box.deadline_at IS NOT NULL, box.lease_expires_at > ?,
+           box.counted = 'open' AND box.ripe_at > ?
     FROM box_in_wave AS box JOIN wave ON wave.id = box.wave_id
 """
 
@@ -45,11 +47,12 @@ class Seen(NamedTuple):
     reason: str | None
     is_expected: bool
     has_lease: bool
+    is_on_trial: bool
 
     @property
     def is_in_flight(self) -> bool:
         """Whether it takes one of the places that the plan leaves."""
-        return self.state in IN_FLIGHT and self.has_lease
+        return self.is_on_trial or (self.state in IN_FLIGHT and self.has_lease)
 
 
 @dataclass(slots=True)
@@ -64,6 +67,7 @@ class Looking:
         waves: State of each wave, in order.
         state: Of the rollout.
         reason: Why it ended early.
+        halted: Versions before whose boxes are halted while others go on.
     """
 
     database: sqlite3.Connection
@@ -74,6 +78,8 @@ class Looking:
     waves: list[WaveState] = field(default_factory=list)
     state: RolloutState = RolloutState.DRAFT
     reason: str = ""
+    halted: tuple[str, ...] = ()
+    _outcomes: int = 0
     _deeds: int = 0
     _samples: int = 0
     _versions: dict[str, str] = field(default_factory=dict)
@@ -90,16 +96,18 @@ class Looking:
             if self._versions.get(box) != version:
                 self._versions[box] = version
                 self.tell(facts.Shown(box, "", version))
-        before = self.boxes
+        before, most = self.boxes, self._room()
         self._look_at_boxes(now)
         others = sum(box.is_in_flight for box in self.boxes.values()) - 1
         for box in leased:
             had = before.get(box)
             is_new = had is None or not had.is_in_flight
-            self.tell(facts.LeaseGiven(box, others if is_new else 0, self.in_flight_max))
+            self.tell(facts.LeaseGiven(box, others if is_new else 0, most))
+        self._look_at_outcomes()
 
     def after_tick(self, now: datetime) -> None:
         """Tell what the scheduler or a person has changed."""
+        self._look_at_outcomes()
         self._look_at_rollout()
         self._look_at_boxes(now)
 
@@ -130,12 +138,35 @@ class Looking:
             if action in TOLD:
                 self.world.tell(TOLD[action].format(reason))
 
+    def _room(self) -> int:
+        """Return how many boxes may be at work: a few, and one for each that proved good."""
+        query = (
+            "SELECT start_boxes + (SELECT COUNT(*) FROM box_in_wave WHERE counted = 'good') "
+            "FROM evidence_terms"
+        )
+        found = self.database.execute(query).fetchone()
+        return self.in_flight_max if found is None else min(found[0], self.in_flight_max)
+
+    def _look_at_outcomes(self) -> None:
+        for number, box, attempt, was, now_is in self.database.execute(
+            "SELECT log.id, box.device_id, log.attempt, log.was, log.now FROM box_outcome AS log "
+            "JOIN box_in_wave AS box ON box.id = log.box_id WHERE log.id > ? ORDER BY log.id",
+            (self._outcomes,),
+        ):
+            self._outcomes = number
+            self.tell(facts.Counted(box, attempt, was, now_is))
+        query = "SELECT version FROM stratum WHERE halted_at IS NOT NULL ORDER BY version"
+        halted = tuple(version for (version,) in self.database.execute(query))
+        if halted != self.halted:
+            self.halted = halted
+            self.tell(facts.StrataHalted(halted))
+
     def _look_at_boxes(self, now: datetime) -> None:
         before, self.boxes = self.boxes, {}
-        for box, wave, state, attempt, reason, is_expected, has_lease in self.database.execute(
-            BOXES + "ORDER BY box.id", (time_text(now),)
+        for box, wave, state, attempt, reason, *flags in self.database.execute(
+            BOXES + "ORDER BY box.id", (time_text(now),) * 2
         ):
-            seen = Seen(wave, BoxState(state), attempt, reason, bool(is_expected), bool(has_lease))
+            seen = Seen(wave, BoxState(state), attempt, reason, *map(bool, flags))
             self.boxes[box] = seen
             had = before.get(box)
             if had == seen:

@@ -7,13 +7,13 @@ is killed in between is delivered again.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final, assert_never
 
 from oleada_server.rollouts import plan, plan_box
 from oleada_server.rollouts.choosing import share_parts
-from oleada_server.rollouts.plan import RolloutFacts, WaveFacts
+from oleada_server.rollouts.plan import RolloutFacts
 from oleada_server.rollouts.plan_box import BoxFacts, Granted, LeaseFacts, Moved, ReportFacts
 from oleada_server.rollouts.states import (
     IN_FLIGHT,
@@ -32,6 +32,7 @@ from oleada_lab.check.facts import Fact
 from oleada_lab.sim.broker import Message, SimBroker
 from oleada_lab.sim.desk import Desk
 from oleada_lab.sim.plain import UTC, Assigned, Covered, ToBox
+from oleada_lab.sim.proof import proof_of
 from oleada_lab.sim.rows import Row, Rows, WaveRow
 from oleada_lab.sim.terms import SALT, STOPPED, VALID, Terms, assignment_for, members, said_of
 from oleada_lab.sim.ticker import Ticker
@@ -56,7 +57,7 @@ class SimServer:
         world: World,
         broker: SimBroker,
         terms: Terms,
-        device_ids: list[str],
+        versions: Mapping[str, str],
         tell: Callable[[Fact], None],
     ) -> None:
         self.state = RolloutState.RUNNING
@@ -66,11 +67,12 @@ class SimServer:
         self._world, self._terms, self._tell = world, terms, tell
         self._counted: set[tuple[str, int, int]] = set()
         self._health: set[str] = set()
-        self._known = frozenset(device_ids)
+        self._known = frozenset(versions)
         self._topics: dict[str, topics.DeviceTopic | topics.ModelTopic] = {}
         self._ticker = Ticker(world, self.desk, self._tick, pause_ms=TICK_MS)
         self._renew: deque[tuple[datetime, Row]] = deque()
-        self.rows = Rows(members(terms, device_ids))
+        self.rows = Rows(members(terms, list(versions)))
+        self._proof = proof_of(terms, self.rows, versions, tell)
         self.desk.begin()
 
     def start(self) -> None:
@@ -96,6 +98,10 @@ class SimServer:
     def waves_opened(self) -> int:
         """Return how many waves were ever open."""
         return sum(wave.state is not WaveState.WAITING for wave in self.waves)
+
+    def halted_from(self) -> tuple[str, ...]:
+        """Return the versions before whose boxes are halted while others go on."""
+        return self._proof.halted_from()
 
     def assigned_again(self) -> int:
         """Return how many boxes were assigned more than once."""
@@ -170,6 +176,7 @@ class SimServer:
 
     def _hear(self, device_id: str, said: object) -> None:
         row = self.rows.by_id.get(device_id)
+        self._proof.heard(device_id, self._world.now)
         match said:
             case Health(header) if header.id not in self._health:
                 self._health.add(header.id)
@@ -190,14 +197,15 @@ class SimServer:
 
     def _lease(self, row: Row, asked: LeaseRequest) -> None:
         now, terms = self._world.now, self._terms
-        others = self.rows.others_in_flight(row, now)
+        others, most = self._proof.places(row, now)
+        wave_state = self.waves[row.wave - 1].state
         found = LeaseFacts(
             rollout_state=self.state,
-            wave_state=self.waves[row.wave - 1].state,
+            wave_state=WaveState.HALTED if self._proof.is_halted(row) else wave_state,
             box_state=row.state,
             attempt=row.attempt,
             in_flight=others,
-            in_flight_max=terms.in_flight_max,
+            in_flight_max=most,
             lease=terms.lease,
             window=terms.window,
             zone=UTC,
@@ -206,9 +214,10 @@ class SimServer:
         answer = plan_box.decide_lease(found, asked.attempt, asked.phase, now)
         if isinstance(answer, Granted):
             if row.state not in IN_FLIGHT:
-                self._tell(facts.LeaseGiven(row.device_id, others, terms.in_flight_max))
+                self._tell(facts.LeaseGiven(row.device_id, others, most))
                 self.rows.move(row, BoxState.LEASED, row.reason)
             self.rows.set_lease(row, answer.expires_at)
+            self._proof.granted(row, asked.phase, now)
             self._push_deadline(row)
         elif answer.reason not in ("stopped", "denied"):
             self._push_deadline(row)
@@ -227,6 +236,7 @@ class SimServer:
             return
         row.step = moved.step
         self.rows.move(row, moved.state, moved.reason)
+        self._proof.moved(row, moved, self._world.now)
         self._tell(facts.Shown(row.device_id, str(moved.state), report.version))
         if moved.state in VERDICTS or moved.assign_again:
             self.rows.set_deadline(row, None)
@@ -239,7 +249,7 @@ class SimServer:
         if row.state in PENDING and row.attempt:
             spread = timedelta(seconds=self._terms.spread_s)
             at = plan_box.deadline(
-                self._world.now, self._terms.silent_after, spread, self._terms.window, UTC
+                self._world.now, self._proof.patience(row), spread, self._terms.window, UTC
             )
             self.rows.set_deadline(row, at)
 
@@ -247,10 +257,12 @@ class SimServer:
 
     def _tick(self) -> None:
         now = self._world.now
+        self._proof.look(now, {wave.position for wave in self.waves if not wave.is_open})
         for row in list(self.rows.late(now)):
             if self.state is not RolloutState.PAUSED and row.state in PENDING:
                 self.rows.set_deadline(row, None)
                 self.rows.move(row, BoxState.SILENT, None)
+                self._proof.fell_silent(row, now)
                 self._world.note(row.device_id, "is silent")
         decision = self._decide(now)
         while not isinstance(decision, plan.Wait):
@@ -271,7 +283,8 @@ class SimServer:
 
     def _pause_ms(self, until: datetime | None, now: datetime) -> int:
         """Return when something may be due although nobody says anything."""
-        moments = [until, self.rows.next_deadline(), self._renew[0][0] if self._renew else None]
+        renewal = self._renew[0][0] if self._renew else None
+        moments = [until, self.rows.next_deadline(), renewal, self._proof.next_due(now)]
         waits = [at - now for at in moments if at is not None]
         wait_ms = int(min(waits).total_seconds() * 1000) if waits else TICK_MS_MAX
         return max(TICK_MS, min(wait_ms, TICK_MS_MAX))
@@ -280,17 +293,9 @@ class SimServer:
         """Return what the plan says; of a rollout that has ended it is not asked."""
         if self.state not in plan.MOVING:
             return plan.Wait(f"is {self.state}")
-        return plan.decide(self._facts(), now)
-
-    def _facts(self) -> RolloutFacts:
-        waves = [
-            WaveFacts(
-                wave.position, wave.state, self.rows.tally(wave.position), self._terms.limits,
-                wave.soak_from, wave.held_for,
-            )
-            for wave in self.waves
-        ]  # fmt: skip
-        return RolloutFacts(self.state, tuple(waves))
+        waves = tuple(self._proof.wave_facts(wave, self._terms.limits, now) for wave in self.waves)
+        facts_now = RolloutFacts(self.state, waves, evidence=self._proof.evidence())
+        return plan.decide(facts_now, now)
 
     def _store(self, decision: plan.Decision, now: datetime) -> None:
         match decision:
@@ -299,11 +304,14 @@ class SimServer:
             case plan.StartSoak() | plan.PassWave() | plan.HoldWave():
                 self._move(self.waves[decision.position - 1], decision, now)
             case plan.Halt(position, reason):
-                self.waves[position - 1].state = WaveState.HALTED
+                if position:  # else all of them
+                    self.waves[position - 1].state = WaveState.HALTED
                 self.reason = reason
                 self._end(RolloutState.HALTED, f"halted: {reason}")
-            case plan.HaltStrata():
-                raise AssertionError("a street has one version, so it halts as a whole")
+            case plan.HaltStrata(names, reason):
+                self._proof.halt(names)
+                self._world.tell(f"halted in part: {reason}")
+                self.rows.due.update(dict.fromkeys(self.rows.by_id.values()))
             case plan.Finish():
                 self._end(RolloutState.FINISHED, "finished")
             case plan.Wait():
@@ -358,7 +366,8 @@ class SimServer:
 
     def _address(self, row: Row) -> None:
         """Assign what is due, and take back what is over."""
-        is_over = self.state not in plan.MOVING or row.state in VERDICTS
+        has_ended = self.state not in plan.MOVING or self._proof.is_halted(row)
+        is_over = has_ended or row.state in VERDICTS
         if is_over and row.has_assignment:
             row.has_assignment, row.number = False, row.number + 1
             self._retain(row, None)
@@ -367,6 +376,7 @@ class SimServer:
                 self.rows.set_deadline(row, None)
         elif not is_over and row.state is BoxState.QUEUED and self.waves[row.wave - 1].is_open:
             row.attempt, row.step = row.attempt + 1, 0
+            self._proof.assigned(row)
             self.rows.move(row, BoxState.ASSIGNED, None)
             self._push_deadline(row)
             self._tell(facts.Commanded(row.device_id, row.wave, row.attempt))

@@ -52,8 +52,11 @@ DUE: Final = (
     "(SELECT MIN(assignment_expires_at) FROM box_in_wave), "
     "(SELECT MIN(authorised_until) FROM wave), "
     "(SELECT MIN(datetime(soak_from, '+' || soak_s || ' seconds')) FROM wave "
-    "WHERE state = 'soaking')"
+    "WHERE state = 'soaking'), "
+    "(SELECT MIN(datetime(looked_at, '+1 minutes')) FROM evidence_terms "
+    "WHERE EXISTS (SELECT 1 FROM box_in_wave WHERE counted = 'open'))"
 )
+"""While trials are open the boxes beside are looked at: a server that does not was away."""
 
 
 class Services:
@@ -112,6 +115,10 @@ class Services:
     def waves_opened(self) -> int:
         """Return how many waves were ever open."""
         return sum(state is not WaveState.WAITING for state in self._looking.waves)
+
+    def halted_from(self) -> tuple[str, ...]:
+        """Return the versions before whose boxes are halted while others go on."""
+        return self._looking.halted
 
     def assigned_again(self) -> int:
         """Return how many boxes were assigned more than once."""
@@ -203,7 +210,7 @@ class Services:
         if self.is_over():
             return None
         (found,) = self._looking.database.execute(DUE)
-        early = (NOTHING, ASSIGNMENT_RENEW, WAVE_RENEW, NOTHING)
+        early = (NOTHING, ASSIGNMENT_RENEW, WAVE_RENEW, NOTHING, NOTHING)
         moments = [
             datetime.fromisoformat(f"{at}+00:00") - before
             for at, before in zip(found, early, strict=True)
@@ -290,6 +297,7 @@ def _spec(terms: Terms) -> RolloutSpec:
         lease_s=int(terms.lease.total_seconds()),
         window=terms.window,
         salt=SALT,
+        evidence=terms.evidence,
     )
 
 

@@ -46,6 +46,10 @@ class Server(Protocol):
         """Return how many waves were ever open."""
         ...
 
+    def halted_from(self) -> tuple[str, ...]:
+        """Return the versions before whose boxes are halted while others go on."""
+        ...
+
     def assigned_again(self) -> int:
         """Return how many boxes were assigned more than once."""
         ...

@@ -6,6 +6,7 @@ from typing import Final
 
 from oleada_server.clock import to_ms
 from oleada_server.rollouts.choosing import share_parts
+from oleada_server.rollouts.evidence.spec import EvidenceSpec
 from oleada_server.rollouts.plan import Limits
 from oleada_server.rollouts.plan_box import RETRY_AFTER_S_MAX, Granted, NotNow
 from oleada_wire.cohort import place
@@ -24,7 +25,10 @@ STOPPED: Final = NotNow("stopped", RETRY_AFTER_S_MAX)
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a story plans; *shares* are cumulative, one for each wave."""
+    """What a story plans; *shares* are cumulative, one for each wave.
+
+    *health* is how often boxes say how they are. Without *evidence* limits stand alone.
+    """
 
     hardware_model: str
     image: Image
@@ -36,6 +40,8 @@ class Terms:
     spread_s: int
     lease: timedelta
     window: Window | None = None
+    evidence: EvidenceSpec | None = None
+    health: timedelta = timedelta(hours=1)
 
 
 def members(terms: Terms, device_ids: list[str]) -> list[Row]:

@@ -8,6 +8,7 @@ from oleada_lab.check.facts import (
     ClockSet,
     Commanded,
     Connected,
+    Counted,
     Disconnected,
     Fact,
     HealthCounted,
@@ -39,6 +40,7 @@ TERMS = Terms(
     flash_bytes_per_day_max=1_000,
     secrets=(b"HomeWifi-7",),
     connects_per_s_max=5,
+    proof_boxes_min=1,
 )
 A_GOOD_RUN: list[Fact] = [
     BoxMade("b1", "1.0.0"),
@@ -52,6 +54,7 @@ A_GOOD_RUN: list[Fact] = [
     WaveOpened(1, 1),
     Commanded("b1", 1, 1),
     LeaseGiven("b1", 0, 1),
+    Counted("b1", 1, None, "open"),
     SlotErased("b1", "B", "A", is_running_proven=True),
     InstallBegan("b1", "AS-1", 1),
     InstallBegan("b1", "AS-1", 1),
@@ -63,6 +66,8 @@ A_GOOD_RUN: list[Fact] = [
     SlotProven("b1", "B", "1.1.0"),
     Verdict("b1", "AS-1", 1, "updated", "", "1.1.0"),
     Shown("b1", "updated", "1.1.0"),
+    Counted("b1", 1, "open", "silent"),
+    Counted("b1", 1, "silent", "good"),
     RolloutMoved("finished"),
     HealthLost("b1", 1),
     HealthKept("b1", 1),
@@ -169,6 +174,31 @@ def test_a_run_that_is_well_breaks_nothing() -> None:
             "5 times",
             [Booted("b1", "B", "1.1.0", NEW, is_proven=False, after_watchdog=True)] * 5,
         ),
+        (
+            "S11",
+            "stands for open, and is counted from None to open",
+            [Counted("b1", 1, None, "open"), Counted("b1", 1, None, "open")],
+        ),
+        (
+            "S11",
+            "has not kept the release",
+            [
+                BoxMade("b1", "1.0.0"),
+                Counted("b1", 1, None, "open"),
+                Counted("b1", 1, "open", "good"),
+            ],
+        ),
+        ("S12", "wave 2 opens on 0 boxes that proved good, of 1", [WaveOpened(2, 1)]),
+        (
+            "S12",
+            "the rollout finishes on 0 boxes",
+            [
+                Counted("b1", 1, None, "open"),
+                Counted("b1", 1, "open", "good"),
+                Counted("b1", 1, "good", "bad"),
+                RolloutMoved("finished"),
+            ],
+        ),
         ("L4", "has not moved", [ServiceUp("broker"), Settled({}, {})]),
         ("L5", "is not connected", [ClockSet("b1", 9), Settled({}, {})]),
         (
@@ -204,6 +234,8 @@ def test_an_invariant_says_what_breaks_it(invariant: str, said: str, run: list[F
         ),
         ("S5", [BoxMade("b1", "1.0.0"), Shown("b1", "assigned")]),
         ("S7", [InstallBegan("b1", "AS-1", 1), InstallBegan("b1", "AS-1", 2)]),
+        ("S11", [Counted("b1", 1, None, "open"), Counted("b1", 2, None, "open")]),
+        ("S12", [WaveOpened(1, 1), RolloutMoved("halted")]),
         ("L1", [Unplugged("b1"), Settled({"b1": "1.0.0"}, {})]),
         (
             "L2",
@@ -264,6 +296,6 @@ def test_the_first_bad_step_is_the_first_in_time() -> None:
 
 def test_invariants_are_chosen_by_name_or_pattern() -> None:
     assert chosen(["L2", "S1"]) == ("L2", "S1")
-    assert chosen(["S*"]) == NAMES[:10]
+    assert chosen(["S*"]) == NAMES[:12]
     with pytest.raises(LabError, match="No invariant is called 'S99'"):
         chosen(["S99"])

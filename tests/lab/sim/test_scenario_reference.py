@@ -15,6 +15,7 @@ TABLES = {
     "release.": scenario.Release,
     "rollout.": scenario.Plan,
     "rollout.gate.": scenario.Gate,
+    "rollout.evidence.": scenario.Evidence,
     "fault.": scenario.Fault,
     "random.": scenario.Chance,
     "explore.": scenario.Explore,
@@ -32,7 +33,7 @@ def test_the_page_names_every_key_of_a_scenario() -> None:
     known = {one.name for one in fields(scenario.Scenario)} - TABLE_KEYS
     for prefix, shape in TABLES.items():
         known |= {prefix + one.name for one in fields(shape)}
-    known -= {"rollout.gate", "proc.profile"}
+    known -= {"rollout.gate", "rollout.evidence", "proc.profile"}
     known.add("proc.profile.NAME")
     wanted = {name.replace("release.start", "release.from") for name in known}
 

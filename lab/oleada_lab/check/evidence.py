@@ -1,0 +1,83 @@
+"""S11 and S12: what must be so of the evidence of a rollout, judged from boxes' own facts.
+
+A rollout by limits alone tells nothing of this, and breaks nothing of it.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import ClassVar, Final
+
+from oleada_lab.check import facts
+from oleada_lab.check.facts import Fact
+from oleada_lab.check.safety import Terms
+
+GOOD: Final = "good"
+
+
+@dataclass(slots=True)
+class CountedOnce:
+    """S11: an attempt begins once, ends once at a time, and is good only if its box is."""
+
+    terms: Terms
+    name: ClassVar[str] = "S11"
+    hears: ClassVar[tuple[type, ...]] = (facts.BoxMade, facts.SlotProven, facts.Counted)
+    stands_for: dict[tuple[str, int], str] = field(default_factory=dict)
+    factory: dict[str, str] = field(default_factory=dict)
+    proven: dict[str, str] = field(default_factory=dict)
+
+    def see(self, fact: Fact) -> str | None:
+        """Judge one fact."""
+        match fact:
+            case facts.BoxMade(box, version):
+                self.factory[box] = version
+            case facts.SlotProven(box=box, version=version):
+                self.proven[box] = version
+            case facts.Counted():
+                return self._counted(fact)
+            case _:
+                pass
+        return None
+
+    def _counted(self, fact: facts.Counted) -> str | None:
+        key = fact.box, fact.attempt
+        before = self.stands_for.get(key)
+        self.stands_for[key] = fact.now
+        if before != fact.was or fact.was == fact.now:
+            return f"{fact.box} stands for {before}, and is counted from {fact.was} to {fact.now}"
+        if fact.now == GOOD and self.proven.get(fact.box) in {None, self.factory.get(fact.box)}:
+            return f"{fact.box} is counted as good, but has not kept the release"
+        return None
+
+
+@dataclass(slots=True)
+class Gate:
+    """S12: no wave opens, and nothing finishes, on fewer good boxes than prove anything."""
+
+    terms: Terms
+    name: ClassVar[str] = "S12"
+    hears: ClassVar[tuple[type, ...]] = (facts.Counted, facts.WaveOpened, facts.RolloutMoved)
+    counted: Counter[str] = field(default_factory=Counter)
+
+    def see(self, fact: Fact) -> str | None:
+        """Judge one fact."""
+        match fact:
+            case facts.Counted(was=was, now=now):
+                self.counted[now] += 1
+                if was is not None:
+                    self.counted[was] -= 1
+            case facts.WaveOpened(wave) if wave > 1:
+                return self._gate(f"wave {wave} opens")
+            case facts.RolloutMoved("finished"):
+                return self._gate("the rollout finishes")
+            case _:
+                pass
+        return None
+
+    def _gate(self, what: str) -> str | None:
+        if self.counted[GOOD] >= self.terms.proof_boxes_min:
+            return None
+        needed = self.terms.proof_boxes_min
+        return f"{what} on {self.counted[GOOD]} boxes that proved good, of {needed}"
+
+
+ALL: Final = (CountedOnce, Gate)

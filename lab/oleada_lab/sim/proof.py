@@ -1,0 +1,329 @@
+"""What evidence adds to the rows of a story: who began, what each attempt stands for, who is dark.
+
+What is judged comes from the server's own pure code: ``counts`` folds the log, ``trials``
+says what a report stands for, ``judge`` decides. Here are only the rows, as the ledger and
+the looks keep them in tables.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from oleada_server.rollouts import plan_box
+from oleada_server.rollouts.evidence import counts, judge, looks, trials
+from oleada_server.rollouts.evidence.counts import Counted, Counts, Look, Part
+from oleada_server.rollouts.evidence.judge import Evidence
+from oleada_server.rollouts.evidence.spec import EvidenceSpec
+from oleada_server.rollouts.plan import Limits, Outcome, Tally, WaveFacts
+from oleada_server.rollouts.plan_box import Moved
+from oleada_server.rollouts.states import IN_FLIGHT, BoxState
+from oleada_wire.words import LeasePhase
+
+from oleada_lab.check import facts
+from oleada_lab.check.facts import Fact
+from oleada_lab.sim.rows import Row, Rows, WaveRow
+from oleada_lab.sim.terms import Terms
+
+LOOKS_EVERY: Final = timedelta(minutes=1)
+"""While boxes are at work: a server that looks no more often than that was not away."""
+
+
+class LimitsAlone:
+    """A rollout without evidence: what its limits need of it."""
+
+    def __init__(self, terms: Terms, rows: Rows) -> None:
+        self._terms, self._rows = terms, rows
+
+    def places(self, row: Row, now: datetime) -> tuple[int, int]:
+        """Return how many other boxes are at work, and how many may be."""
+        return self._rows.others_in_flight(row, now), self._terms.in_flight_max
+
+    def patience(self, row: Row) -> timedelta:
+        """Return how long *row* may say nothing."""
+        del row
+        return self._terms.silent_after
+
+    def is_halted(self, row: Row) -> bool:
+        """Return whether the boxes that ran what *row* ran before are halted alone."""
+        del row
+        return False
+
+    def halted_from(self) -> tuple[str, ...]:
+        """Return the versions before whose boxes are halted alone."""
+        return ()
+
+    def wave_facts(self, wave: WaveRow, limits: Limits, now: datetime) -> WaveFacts:
+        """Return what the plan decides on."""
+        del now
+        tally = self._rows.tally(wave.position)
+        return WaveFacts(
+            wave.position, wave.state, tally, limits, wave.soak_from, wave.held_for
+        )  # fmt: skip
+
+    def evidence(self) -> Evidence | None:
+        """Return what is judged beside the limits."""
+        return None
+
+    def next_due(self, now: datetime) -> datetime | None:
+        """Return when something is due although nobody says anything."""
+        del now
+        return None
+
+    def assigned(self, row: Row) -> None:
+        """Take note of a new attempt."""
+
+    def heard(self, device_id: str, now: datetime) -> None:
+        """Take note that a box has said something."""
+
+    def granted(self, row: Row, phase: LeasePhase, now: datetime) -> None:
+        """Take note of a lease."""
+
+    def moved(self, row: Row, moved: Moved, now: datetime) -> None:
+        """Take note of what a report has made of *row*."""
+
+    def fell_silent(self, row: Row, now: datetime) -> None:
+        """Take note that *row* said nothing for too long."""
+
+    def look(self, now: datetime, waiting: Set[int]) -> None:
+        """Look at the boxes of waves that are *waiting*, and who has proved good."""
+
+    def halt(self, names: tuple[str, ...]) -> None:
+        """Let no box begin that ran one of the versions *names*."""
+        raise AssertionError(f"{names} halt alone without evidence")
+
+
+@dataclass(slots=True)
+class _Trial:
+    """What the newest attempt of a box stands for, as ``box_in_wave`` keeps it."""
+
+    part: int
+    counted: Counted | None = None
+    armed_at: datetime | None = None
+    ripe_at: datetime | None = None
+    silent_in: int | None = None
+
+
+class Proof(LimitsAlone):
+    """The evidence of one rollout."""
+
+    def __init__(
+        self,
+        terms: Terms,
+        spec: EvidenceSpec,
+        rows: Rows,
+        versions: Mapping[str, str],
+        tell: Callable[[Fact], None],
+    ) -> None:
+        super().__init__(terms, rows)
+        self._spec, self._tell = spec, tell
+        self._judged = judge.Terms(
+            spec.accepted_share or 0.005, spec.alpha, spec.bad_share_max, spec.doubt,
+            spec.start_boxes, terms.in_flight_max,
+        )  # fmt: skip
+        self._ripe_after = timedelta(seconds=spec.ripe_after_s or 0)
+        before = sorted({versions[name] for name in rows.by_id})
+        self._names = dict(enumerate(before, start=1))
+        number = {version: part for part, version in self._names.items()}
+        self._trials = {name: _Trial(number[versions[name]]) for name in rows.by_id}
+        self._halted: set[int] = set()
+        self._counts, self._kept = Counts({}), 0
+        self._looks: list[Look] = []
+        self._watched: list[str] = []
+        self._look_ends: datetime | None = None
+        self._heard: dict[str, datetime] = {}
+        self._open: dict[str, None] = {}
+        self._sizes = Counter(trial.part for trial in self._trials.values())
+        self._seen: Evidence | None = None
+        """What was judged last; None once something has happened since."""
+
+    # -- what the plan asks ------------------------------------------------------------
+
+    def places(self, row: Row, now: datetime) -> tuple[int, int]:
+        """Return how many others hold a lease or are in a trial that is not ripe; and the room."""
+        others = sum(
+            self._is_at_work(self._rows.by_id[name], now)
+            for name in self._open
+            if name != row.device_id
+        )
+        return others, min(judge.judge(self.evidence()).room, self._terms.in_flight_max)
+
+    def _is_at_work(self, row: Row, now: datetime) -> bool:
+        trial = self._trials[row.device_id]
+        holds = row.state in IN_FLIGHT and row.lease_until is not None and row.lease_until > now
+        return holds or (trial.ripe_at is not None and trial.ripe_at > now)
+
+    def patience(self, row: Row) -> timedelta:
+        """Return how long *row* may say nothing: in a trial as long as trials take to count."""
+        if self._trials[row.device_id].armed_at is None:
+            return self._terms.silent_after
+        return min(self._terms.silent_after, self._ripe_after + looks.QUIET)
+
+    def is_halted(self, row: Row) -> bool:
+        """Return whether the boxes that ran what *row* ran before are halted alone."""
+        return self._trials[row.device_id].part in self._halted
+
+    def halted_from(self) -> tuple[str, ...]:
+        """Return the versions before whose boxes are halted alone."""
+        return tuple(self._names[part] for part in sorted(self._halted))
+
+    def wave_facts(self, wave: WaveRow, limits: Limits, now: datetime) -> WaveFacts:
+        """Return what the plan decides on; boxes of halted strata are no outcome of the wave."""
+        found: dict[Outcome, int] = defaultdict(int)
+        halted = unripe = 0
+        for row in self._rows.of_wave(wave.position):
+            if self.is_halted(row):
+                halted += 1
+                continue
+            found[plan_box.outcome(row.state, row.reason)] += 1
+            trial = self._trials[row.device_id]
+            unripe += row.state is BoxState.UPDATED and trial.counted is Counted.OPEN
+        tally = Tally(**{str(outcome): boxes for outcome, boxes in found.items()})
+        return WaveFacts(
+            wave.position, wave.state, tally, limits, wave.soak_from, wave.held_for,
+            halted=halted, unripe=unripe,
+        )  # fmt: skip
+
+    def evidence(self) -> Evidence:
+        """Return what is judged beside the limits."""
+        if self._seen is None:
+            self._counts.darkness = counts.darkness(self._looks, self._judged.accepted_share)
+            parts = [
+                Part(part, name, self._sizes[part], part in self._halted)
+                for part, name in self._names.items()
+            ]
+            self._seen = Evidence(self._judged, self._counts.strata(parts), self._kept)
+        return self._seen
+
+    def next_due(self, now: datetime) -> datetime | None:
+        """Return when the next look is due, while boxes are at work."""
+        return now + LOOKS_EVERY if self._open else None
+
+    # -- what happens ------------------------------------------------------------------
+
+    def assigned(self, row: Row) -> None:
+        """Take note of a new attempt."""
+        part = self._trials[row.device_id].part
+        self._trials[row.device_id] = _Trial(part)
+        self._open.pop(row.device_id, None)
+
+    def heard(self, device_id: str, now: datetime) -> None:
+        """Take note that a box has said something."""
+        self._heard[device_id] = now
+
+    def granted(self, row: Row, phase: LeasePhase, now: datetime) -> None:
+        """Count a box that was let begin, and date its trial when it was let arm."""
+        self._note(row, Counted.OPEN)
+        trial = self._trials[row.device_id]
+        if phase is LeasePhase.ARM:
+            trial.armed_at, trial.ripe_at = now, now + self._ripe_after
+
+    def moved(self, row: Row, moved: Moved, now: datetime) -> None:
+        """Count what a report has made of *row*."""
+        trial = self._trials[row.device_id]
+        if trial.counted is None:
+            return
+        if (stands_for := trials.standing(moved, trial.counted)) is not None:
+            self._note(row, stands_for)
+        if row.state is BoxState.UPDATED and trial.ripe_at is None:
+            trial.ripe_at = now
+        elif row.state is not BoxState.UPDATED and trial.counted in (Counted.BAD, Counted.VOID):
+            trial.ripe_at = None
+
+    def fell_silent(self, row: Row, now: datetime) -> None:
+        """Count silence: against the release only in a trial."""
+        del now
+        was_armed = self._trials[row.device_id].armed_at is not None
+        self._note(row, Counted.SILENT if was_armed else Counted.VOID)
+
+    def look(self, now: datetime, waiting: Set[int]) -> None:
+        """Look at the boxes of waves that are *waiting*, and who has proved good."""
+        self._seen = None
+        if not self._open:
+            self._close(now, is_void=self._look_ends is not None and self._look_ends > now)
+        elif self._look_ends is None or self._look_ends <= now:
+            self._close(now, is_void=False)
+            self._begin(now, waiting)
+        else:
+            self._count_dark(now, is_closed=False)
+        for name, trial in self._trials.items():
+            row = self._rows.by_id[name]
+            is_ripe = trial.ripe_at is not None and trial.ripe_at <= now
+            if is_ripe and row.state is BoxState.UPDATED:
+                self._note(row, Counted.GOOD)
+                trial.ripe_at = None
+
+    def halt(self, names: tuple[str, ...]) -> None:
+        """Let no box begin that ran one of the versions *names*."""
+        self._seen = None
+        self._halted |= {part for part, name in self._names.items() if name in names}
+        self._tell(facts.StrataHalted(names))
+
+    # -- the log, and who is dark ------------------------------------------------------
+
+    def _note(self, row: Row, now_is: Counted) -> None:
+        trial = self._trials[row.device_id]
+        was = trial.counted
+        if was is now_is or (was is None and now_is is not Counted.OPEN):
+            return
+        current = self._looks[-1].number if self._look_ends is not None else None
+        look = trial.silent_in if was is Counted.SILENT else current
+        if now_is is Counted.OPEN and was is not Counted.SILENT:
+            look = None
+        self._counts.add(trial.part, look, was, now_is, 1)
+        self._seen = None
+        trial.counted = now_is
+        trial.silent_in = look if now_is is Counted.SILENT else None
+        if now_is is Counted.GOOD:
+            self._kept = 0
+        elif now_is in (Counted.BAD, Counted.SILENT) and trial.part not in self._halted:
+            self._kept += 1
+        if now_is is Counted.OPEN:
+            self._open[row.device_id] = None
+        else:
+            self._open.pop(row.device_id, None)
+        self._tell(facts.Counted(row.device_id, row.attempt, was and str(was), str(now_is)))
+
+    def _begin(self, now: datetime, waiting: Set[int]) -> None:
+        if self._terms.health > looks.QUIET:
+            return
+        watched = [
+            name for name, row in self._rows.by_id.items()
+            if row.wave in waiting and self._is_heard(name, now)
+        ]  # fmt: skip
+        if len(watched) >= judge.CONTROL_MIN:
+            self._watched = watched[: looks.WATCHED_MAX]
+            self._look_ends = now + self._ripe_after
+            number = len(self._looks) + 1
+            self._looks.append(Look(number, len(self._watched), 0, is_closed=False))
+
+    def _close(self, now: datetime, *, is_void: bool) -> None:
+        if self._look_ends is None:
+            return
+        self._count_dark(now, is_closed=True)
+        if is_void:
+            last = self._looks[-1]
+            self._looks[-1] = Look(last.number, last.boxes, None, is_closed=True)
+        self._look_ends = None
+
+    def _count_dark(self, now: datetime, *, is_closed: bool) -> None:
+        if self._look_ends is None:
+            return
+        still = [name for name in self._watched if self._trials[name].counted is None]
+        gone = sum(not self._is_heard(name, now) for name in still)
+        dark = gone if len(still) >= judge.CONTROL_MIN else None
+        self._looks[-1] = Look(self._looks[-1].number, len(still), dark, is_closed)
+
+    def _is_heard(self, device_id: str, now: datetime) -> bool:
+        at = self._heard.get(device_id)
+        return at is not None and now - at <= looks.QUIET
+
+
+def proof_of(
+    terms: Terms, rows: Rows, versions: Mapping[str, str], tell: Callable[[Fact], None]
+) -> LimitsAlone:
+    """Return what *terms* plan of evidence."""
+    if terms.evidence is None:
+        return LimitsAlone(terms, rows)
+    return Proof(terms, terms.evidence, rows, versions, tell)
