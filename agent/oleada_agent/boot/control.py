@@ -217,23 +217,25 @@ class FileBootControl:
         Raises:
             StorageError: it does not; the record before still does.
         """
-        valid = self._valid()
-        path, generation = FILES[0], 1
-        if valid:
-            newest, highest, _ = max(valid, key=lambda found: found[1])
-            path = FILES[1 - FILES.index(newest)]
-            generation = highest + 1
-        is_new = not self._disk.exists(path)
-        if is_new:
-            self._disk.create(path)
-        self._disk.pwrite(path, 0, encode(control, generation))
-        self._disk.fsync(path)
-        if is_new:
-            self._disk.fsync_dir(FOLDER)
+        self._write(self._older_first()[0], control)
 
     def mark_bad(self, slot: str) -> None:
-        """Never start *slot*: said in both records, so that one that is lost says nothing else."""
-        self._change_both(marked_bad(self._read(), slot))
+        """Never start *slot*: said in both records, and in one at least if it can be.
+
+        Raises:
+            StorageError: a record could not be written; the other one may say so.
+        """
+        control = marked_bad(self._read(), slot)
+        if self._is_in_both(control):
+            return
+        refused = None
+        for path in self._older_first():
+            try:
+                self._write(path, control)
+            except StorageError as error:
+                refused = error
+        if refused is not None:
+            raise refused
 
     def arm(self, slot: str, tries: int) -> None:
         """Start *slot* next, at most *tries* times until it is marked good."""
@@ -241,7 +243,10 @@ class FileBootControl:
 
     def mark_good(self, slot: str) -> None:
         """Call *slot* successful, in both records: one that rots takes back no commit."""
-        self._change_both(marked_good(self._read(), slot))
+        control = marked_good(self._read(), slot)
+        for _ in FILES:
+            if not self._is_in_both(control):
+                self.store(control)
 
     def is_successful(self, slot: str) -> bool:
         """Return whether *slot* is called successful."""
@@ -251,10 +256,24 @@ class FileBootControl:
         if control != self._read():  # asked twice, written once
             self.store(control)
 
-    def _change_both(self, control: Control) -> None:
-        for _ in FILES:
-            if [said for _, _, said in self._valid()] != [control] * len(FILES):
-                self.store(control)
+    def _is_in_both(self, control: Control) -> bool:
+        return [said for _, _, said in self._valid()] == [control] * len(FILES)
+
+    def _older_first(self) -> list[str]:
+        """Return the files, that of the record which counts last."""
+        newest = max(self._valid(), default=("", 0, None), key=lambda found: found[1])[0]
+        return sorted(FILES, key=lambda path: path == newest)
+
+    def _write(self, path: str, control: Control) -> None:
+        """Return when *control*, as the newest record, is durable at *path*."""
+        generation = max((found[1] for found in self._valid()), default=0) + 1
+        is_new = not self._disk.exists(path)
+        if is_new:
+            self._disk.create(path)
+        self._disk.pwrite(path, 0, encode(control, generation))
+        self._disk.fsync(path)
+        if is_new:
+            self._disk.fsync_dir(FOLDER)
 
     def _read(self) -> Control:
         return self.load() or Control(SlotControl(), SlotControl())

@@ -1,9 +1,11 @@
 """The end of a boot on trial: a try given back, or the log of what went wrong kept."""
 
+from contextlib import suppress
 from typing import Final, Protocol
 
 from oleada_agent.boot import control, system
 from oleada_agent.boot.choice import Choice, Ended
+from oleada_agent.boot.errors import StorageError
 
 LOG: Final = "data/trial.log"
 LOG_BYTES_MAX: Final = 64 * 1024
@@ -40,7 +42,10 @@ def _give_back(store: control.FileBootControl, found: Choice) -> None:
 
 
 def _keep_log(disk: LogDisk) -> None:
-    """Keep the end of a trial's log: the image that wrote it may be gone soon."""
+    """Keep the end of a trial's log, after those of earlier tries: the image may be gone soon."""
     if disk.exists(system.LOG):
         start = max(0, disk.size_bytes(system.LOG) - LOG_BYTES_MAX)
-        system.write_whole(disk, LOG, disk.read(system.LOG, start))
+        said = disk.read(system.LOG, start)
+        with suppress(StorageError):
+            said = (disk.read(LOG) + said)[-LOG_BYTES_MAX:]
+        system.write_whole(disk, LOG, said)

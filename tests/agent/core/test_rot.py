@@ -148,3 +148,19 @@ def test_a_slot_that_was_given_up_is_never_started_though_its_first_record_was_n
     said = FileBootControl(disk.after_cut(Kept.NONE)).load()
     assert said is not None
     assert not said.of("B").may_boot
+
+
+@pytest.mark.parametrize("broken", RECORDS)
+def test_one_record_that_can_not_be_written_lets_no_bad_slot_be_tried_again(broken: str) -> None:
+    disk = SimDisk()
+    FileBootControl(disk).store(factory("A"))
+    FileBootControl(disk).arm("B", 4)
+    disk.faults = (Fault(disk.changes + 1, IO_ERROR, forever=True, on=broken),)
+
+    with pytest.raises(StorageError):
+        FileBootControl(disk).mark_bad("B")
+
+    said = FileBootControl(disk.after_cut(Kept.NONE)).load()
+    assert said is not None
+    assert not said.of("B").may_boot
+    assert said.of("A").may_boot
