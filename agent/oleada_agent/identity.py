@@ -84,18 +84,7 @@ def load(disk: Disk) -> Identity:
     Raises:
         IdentityError: it has none, or a broken one.
     """
-    problem = IdentityError("This box is not enrolled; run 'oleada-agent enrol' first.")
-    for folder in FOLDERS:
-        try:
-            if is_enrolled(disk) and disk.exists(f"{folder}/{RECORD}"):
-                return parse(_record(disk, folder), f"{folder}/{RECORD}")
-        except IdentityError as error:
-            problem = error
-        except (StorageError, ValueError, RecursionError) as error:
-            problem = IdentityError(
-                f"{folder}/{RECORD} can not be read: {error}. Enrol the box again."
-            )
-    raise problem
+    return _believed(disk)[0]
 
 
 def mend(disk: Disk) -> Identity:
@@ -107,24 +96,38 @@ def mend(disk: Disk) -> Identity:
     Raises:
         IdentityError: this box has no identity, or a broken one.
     """
-    found = load(disk)
+    found, crc = _believed(disk)
     with suppress(StorageError):
         pems = [pem for folder in FOLDERS if (pem := _read(disk, f"{folder}/{AUTHORITY}"))]
-        sums = _authority_sums(disk)
-        good = [pem for pem in pems if zlib.crc32(pem) in sums or not sums]
+        good = [pem for pem in pems if crc is None or zlib.crc32(pem) == crc]
         if good:
             _keep(disk, AUTHORITY, good[0])
             _keep(disk, RECORD, _sealed(asdict(found), good[0]))
     return found
 
 
-def _authority_sums(disk: Disk) -> set[int]:
-    """Return what the records that can be believed say of the authority; empty of old ones."""
-    found = set()
+def _believed(disk: Disk) -> tuple[Identity, int | None]:
+    """Return what the first record that is whole says, and its CRC of the authority.
+
+    That is None of an agent of before. What another record says of the authority does not
+    count: such an agent, which enrols the box anew, leaves the second record as it is.
+
+    Raises:
+        IdentityError: there is none, or this box is not enrolled.
+    """
+    problem = IdentityError("This box is not enrolled; run 'oleada-agent enrol' first.")
     for folder in FOLDERS:
-        with suppress(StorageError, ValueError, RecursionError):
-            found.add(_record(disk, folder).get(AUTHORITY_SUM))
-    return {one for one in found if isinstance(one, int)}
+        try:
+            if is_enrolled(disk) and disk.exists(f"{folder}/{RECORD}"):
+                record = _record(disk, folder)
+                return parse(record, f"{folder}/{RECORD}"), record.get(AUTHORITY_SUM)
+        except IdentityError as error:
+            problem = error
+        except (StorageError, ValueError, RecursionError) as error:
+            problem = IdentityError(
+                f"{folder}/{RECORD} can not be read: {error}. Enrol the box again."
+            )
+    raise problem
 
 
 def parse(found: Any, where: str) -> Identity:
@@ -199,7 +202,7 @@ def _record(disk: Disk, folder: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError("an object was expected")
     crc = found.pop(SUM, None)
-    if crc is not None and crc != _sum_of(found):
+    if crc != (_sum_of(found) if AUTHORITY_SUM in found else None):
         raise ValueError("it is not what was written")
     return found
 

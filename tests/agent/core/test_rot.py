@@ -164,3 +164,27 @@ def test_one_record_that_can_not_be_written_lets_no_bad_slot_be_tried_again(brok
     assert said is not None
     assert not said.of("B").may_boot
     assert said.of("A").may_boot
+
+
+def test_an_older_agent_that_enrols_the_box_elsewhere_is_believed_about_the_authority_too() -> None:
+    """It knows the first files alone; the second ones are of another server."""
+    disk = an_enrolled_disk()
+    write_whole(disk, f"{FOLDERS[0]}/{AUTHORITY}", b"the other authority")
+    write_whole(disk, f"{FOLDERS[0]}/{RECORD}", old_record().replace(b"broker.", b"other."))
+
+    found = identity.mend(disk)
+
+    assert found.broker_host == "other.example"
+    assert [disk.read(f"{folder}/{AUTHORITY}") for folder in FOLDERS] == [
+        b"the other authority"
+    ] * 2
+    assert identity.load(disk) == found
+
+
+def test_a_record_that_has_lost_its_sum_is_not_taken_for_one_of_an_older_agent() -> None:
+    disk = an_enrolled_disk()
+    record = disk.read(f"{FOLDERS[0]}/{RECORD}")
+    rotten = record.replace(b'"crc32"', b'"crc22"').replace(b"broker.", b"brokes.")
+    write_whole(disk, f"{FOLDERS[0]}/{RECORD}", rotten)
+
+    assert identity.load(disk) == WHO
