@@ -7,6 +7,7 @@ view*). What was signed between a backup and its restore is known to be lost, an
 as that. A box can invent nothing: what the director's key has not signed is not looked at.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,6 +36,7 @@ ISSUED_MAX: Final = 256
 OPEN_MAX: Final = 1000
 """So many that nobody has settled are kept; a thief who signs one for each box fills no disk."""
 REASON_CHARS_MAX: Final = 500
+ROOT_CHARS: Final = 64
 SIZE_MAX: Final = 2**31 - 1
 """No trail of this server has more entries (``AuditHead.size`` has 31 bits)."""
 SPLIT_ACTION: Final = "audit.split-view"
@@ -281,11 +283,12 @@ def _is_full(kind: Kind) -> bool:
 def _first(
     device_id: str, kind: Kind, head: AuditHead, sealed: str, now: datetime
 ) -> AuditSighting:
+    root = _legible(head.root_sha256)
     found = AuditSighting(
         at=now,
         kind=kind,
         size=head.size,
-        root_sha256=head.root_sha256,
+        root_sha256=root,
         epoch=head.epoch,
         signed_ms=head.signed_ms,
         envelope_sha256=_digest(sealed),
@@ -294,9 +297,18 @@ def _first(
     )
     db.session.add(found)
     action = SPLIT_ACTION if kind is Kind.SPLIT else LOST_ACTION
-    after = {"root_sha256": head.root_sha256, "epoch": head.epoch, "signed_ms": head.signed_ms}
+    after = {"root_sha256": root, "epoch": head.epoch, "signed_ms": head.signed_ms}
     service.record(f"device:{device_id}", action, _ref(head.size), now=now, after=after)
     return found
+
+
+def _legible(root: str) -> str:
+    """Return *root*, 64 characters of it at most, with a question mark for what is no hex digit.
+
+    Its signer may be a thief: what fits in no column would have the box's message refused
+    and nobody warned, and terminals obey some characters. The envelope is kept as it is.
+    """
+    return re.sub("[^0-9a-f]", "?", root[:ROOT_CHARS])
 
 
 def _ref(size: int) -> str:

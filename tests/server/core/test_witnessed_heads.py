@@ -99,6 +99,7 @@ def test_a_head_that_was_issued_here_is_nothing_to_tell(server: Flask) -> None:
         pytest.param({"size": 3}, id="fewer entries, and no head of ours"),
         pytest.param({"epoch": 1}, id="a restore that nobody here did"),
         pytest.param({"size": 1 << 62}, id="as many as a number can say"),
+        pytest.param({"root_sha256": "\x1b[2K" * 40}, id="a root that is none and fits nowhere"),
         pytest.param({}, id="the same words, signed once more"),
     ],
 )
@@ -120,6 +121,14 @@ def test_it_is_told_of_once_for_all_boxes_and_names_the_first(small: Flask) -> N
 
     assert sightings() == [("split", 99, [OTHER, BOX])]
     assert actions() == [witnessed.SPLIT_ACTION]
+
+
+def test_a_terminal_is_told_nothing_but_letters_of_what_a_thief_calls_a_root(small: Flask) -> None:
+    says(BOX, foreign := sealed(replace(issued(), root_sha256="\x1b[1A\x1b[2K" * 20)))
+
+    (found,) = witnessed.list_all()
+    assert "root ??1???2???1???2?…" in "\n".join(witnessed.lines(witnessed.shown(found)))
+    assert found.envelope == foreign
 
 
 def test_no_more_boxes_are_named_than_people_read(
