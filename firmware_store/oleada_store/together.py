@@ -7,7 +7,7 @@ no harm. Whoever reads or changes such files calls `finish` first.
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -56,6 +56,7 @@ def finish(folder: Path) -> list[str]:
     if not path.exists():
         return []
     contents = _read(path)
+    _require_inside(folder, contents)
     for name, content in contents.items():
         write_whole(folder / name, content.data, SECRET_MODE if content.secret else OPEN_MODE)
     path.unlink()
@@ -72,6 +73,14 @@ def _read(path: Path) -> dict[str, Content]:
         }
     except (OSError, WireError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise KeyFileError(f"{path} can not be read: {error}.") from error
-    if away := [name for name in contents if name.startswith("/") or ".." in Path(name).parts]:
-        raise KeyFileError(f"{path} names {away[0]!r}, which is not in its directory.")
     return contents
+
+
+def _require_inside(folder: Path, names: Iterable[str]) -> None:
+    """Refuse names that lead elsewhere, by a link too: the directory may come from anybody."""
+    home = folder.resolve()
+    for name in names:
+        if not (folder / name).parent.resolve().is_relative_to(home) or ".." in Path(name).parts:
+            raise KeyFileError(
+                f"{folder / PENDING_NAME} names {name!r}, which is not in its directory."
+            )

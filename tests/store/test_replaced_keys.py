@@ -326,3 +326,18 @@ def test_what_was_not_left_by_a_cut_is_not_finished(house: House, text: str) -> 
 
     with pytest.raises(KeyFileError, match="unfinished"):
         together.finish(house.place)
+
+
+def test_what_a_stranger_left_is_not_written_where_a_link_leads(tmp_path: Path) -> None:
+    """Whoever signs elsewhere gets the directory from another person, links and all."""
+    stick, home = tmp_path / "stick", tmp_path / "home"
+    stick.mkdir()
+    home.mkdir()
+    (stick / "tuf").symlink_to(home)
+    pending = '{"tuf/authorized_keys":{"base64":"aGVsbG8=","secret":true}}'
+    (stick / together.PENDING_NAME).write_text(pending)
+
+    with pytest.raises(KeyFileError, match="not in its directory"):
+        together.finish(stick)
+
+    assert list(home.iterdir()) == []
