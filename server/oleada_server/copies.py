@@ -10,6 +10,7 @@ process without threads may be copied (fork(2)).
 """
 
 import ctypes
+import fcntl
 import gc
 import os
 import runpy
@@ -70,8 +71,10 @@ class Copy:
         name: str,
         prepare: Callable[[], None],
     ) -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
+        if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+            # Inherited from whoever started us: nobody could be told how a copy has ended.
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         gc.collect()  # garbage with an open file would close that of a copy, of the same number
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
@@ -146,10 +149,18 @@ def _live(
 
 
 def _take_files(log: int) -> None:
+    """Read nothing and write to *log*, of our own files have none open.
+
+    The process before may have been started without standard files: then *log* may lie
+    where one of them belongs, and Python has nothing to print to.
+    """
+    log = fcntl.fcntl(log, fcntl.F_DUPFD, _STANDARD_FILES)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for target, source in enumerate((nothing, log, log)):
         os.dup2(source, target)
     os.closerange(_STANDARD_FILES, os.sysconf("SC_OPEN_MAX"))
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", buffering=1, closefd=False)
 
 
 def _call_yourself(*title: str) -> None:
@@ -170,6 +181,6 @@ def _code(error: SystemExit) -> int:
 
 
 def _flush() -> None:
-    with suppress(OSError, ValueError):
-        sys.stdout.flush()
-        sys.stderr.flush()
+    for file in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):  # a full disk, or no file at all
+            file.flush()

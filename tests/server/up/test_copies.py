@@ -29,6 +29,16 @@ with open(sys.argv[1] + "/log", "wb") as log:
     code = copy.wait(60)
 print(json.dumps([code, copy.poll(), copy.returncode]))
 """
+BARE = """
+import os, sys
+from oleada_server.copies import Copy
+
+log = os.open(sys.argv[1] + "/log", os.O_WRONLY | os.O_CREAT)
+copy = Copy([sys.executable, "-m", "lives", *sys.argv[2:]], {}, log, "worker", lambda: None)
+code = copy.wait(60)
+with open(sys.argv[1] + "/code", "w") as file:
+    file.write(f"{log} {code}")
+"""
 LIVES = """
 import json, os, signal, sys
 
@@ -103,3 +113,19 @@ def test_it_ends_as_a_program_does(folder: Path, words: list[str], ended: int, s
 
     assert code == ended
     assert log.endswith(said)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"), [(["tell"], 0, '"/dev/null"'), (["raise"], 1, "of the copy")]
+)
+def test_its_parent_may_have_no_standard_files_and_be_told_of_no_child(
+    folder: Path, words: list[str], code: int, said: str
+) -> None:
+    """As some start what runs in the background; then the log is file 0."""
+    shell = "trap '' CHLD; exec \"$@\" <&- >&- 2>&-"
+    command = [sys.executable, "-c", BARE, str(folder), *words]
+
+    subprocess.run(["/bin/sh", "-c", shell, "sh", *command], cwd=folder, check=True)
+
+    assert (folder / "code").read_text() == f"0 {code}"
+    assert said in (folder / "log").read_text()
