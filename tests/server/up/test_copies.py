@@ -30,9 +30,10 @@ with open(sys.argv[1] + "/log", "wb") as log:
 print(json.dumps([code, copy.poll(), copy.returncode]))
 """
 BARE = """
-import os, sys
+import os, signal, sys
 from oleada_server.copies import Copy
 
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 log = os.open(sys.argv[1] + "/log", os.O_WRONLY | os.O_CREAT)
 copy = Copy([sys.executable, "-m", "lives", *sys.argv[2:]], {}, log, "worker", lambda: None)
 code = copy.wait(60)
@@ -122,7 +123,7 @@ def test_its_parent_may_have_no_standard_files_and_be_told_of_no_child(
     folder: Path, words: list[str], code: int, said: str
 ) -> None:
     """As some start what runs in the background; then the log is file 0."""
-    shell = "trap '' CHLD; exec \"$@\" <&- >&- 2>&-"
+    shell = 'exec "$@" <&- >&- 2>&-'
     command = [sys.executable, "-c", BARE, str(folder), *words]
 
     subprocess.run(["/bin/sh", "-c", shell, "sh", *command], cwd=folder, check=True)
