@@ -20,6 +20,7 @@ from tuf.api.serialization.json import JSONSerializer
 
 from oleada_store import keys, repository, roles
 from oleada_store.errors import BadMetadataError, SignatureRefusedError
+from oleada_store.text import printable
 from oleada_store.trust_files import TrustFiles
 
 Offline = Metadata[Root] | Metadata[Targets]
@@ -241,7 +242,14 @@ def lines(
     """Yield, in words, what whoever signs *found* says yes to, and what changes since *before*.
 
     *names* gives what people call a key, by its id; *role* is whose it is, if not its type.
+    All of it may come from somebody who wants a signature, and is made fit to be shown.
     """
+    yield from map(printable, _raw_lines(found, before, names, role))
+
+
+def _raw_lines(
+    found: Offline, before: Offline | None, names: Mapping[str, str], role: str
+) -> Iterator[str]:
     signed = found.signed
     title = role.capitalize() if role in OFFLINE_IN_ROOT else role or signed.type.capitalize()
     yield f"{title}, version {signed.version}, until {signed.expires:%Y-%m-%d}"

@@ -341,3 +341,17 @@ def test_what_a_stranger_left_is_not_written_where_a_link_leads(tmp_path: Path) 
         together.finish(stick)
 
     assert list(home.iterdir()) == []
+
+
+def test_no_name_moves_the_cursor_of_whoever_reads_what_they_sign(first: House) -> None:
+    """Names of keys and roles come with the files, perhaps from who wants to hide a line."""
+    data = (first.place / "tuf" / "targets.json").read_bytes()
+    found = succession.read_offline(data.replace(MODEL.encode(), b"VX\\u001b[2K"))
+    public = keys.read_public(first.place / "public.json")
+    names = {keyid_of(key): "approver\x1b[1A" for key in public.values()}
+
+    said = "".join(succession.lines(found, None, names))
+
+    assert r"VX\x1b[2K" in said
+    assert r"approver\x1b[1A" in said
+    assert said.isprintable()
