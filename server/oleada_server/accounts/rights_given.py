@@ -59,10 +59,16 @@ def change_role(
 
 
 def reset_factors(name: str, reason: str, *, person: Identity, now: datetime) -> int | None:
-    """Take every second factor of user *name*, or ask for it; as :func:`change_role`."""
+    """Take every second factor of user *name*, or ask for it; as :func:`change_role`.
+
+    Somebody who guarded something within the last week still counts as who does: else one
+    person takes the role, then the factors, and the other one gives the role back to
+    whoever enters by then.
+    """
     db.session.rollback()
     role = Role(service.find_user(name).role)
-    if role not in GUARDED or not needs_second(person, now):
+    held = {role, *_held_until(name, now)}
+    if held.isdisjoint(GUARDED) or not needs_second(person, now):
         factors.reset(name, actor=person.actor, now=now)
         return None
     return second_person.ask(
@@ -104,6 +110,16 @@ def do_confirmed(deed: AskedDeed, actor: str, now: datetime) -> None:
         raise ConflictError(f"{name} is not {deed.body['before']} any more. Decline it, ask anew.")
     role = Role(deed.body["role"])
     service.record_role(found, role, actor=actor, now=now, asked_by=deed.asked_by)
+
+
+def _held_until(name: str, now: datetime) -> set[str]:
+    """Return the roles that user *name* has had within the last week, and has no more."""
+    lost = select(AuditEvent).where(
+        AuditEvent.action == ROLE,
+        AuditEvent.object_ref == f"user:{name}",
+        AuditEvent.at > now - REMEMBERED,
+    )
+    return {(event.before or {}).get("role", "") for event in db.session.scalars(lost)}
 
 
 def _others(name: str, now: datetime) -> set[str]:

@@ -264,6 +264,24 @@ def test_the_factors_of_somebody_who_guards_something_are_reset_by_two() -> None
     assert rights_given.reset_factors("bob", "", person=person("ute"), now=NOON) is None
 
 
+@pytest.mark.parametrize("how", ["demoted", "shut out and let in"])
+def test_taking_the_role_first_does_not_open_the_way_to_the_factors_for_a_week(how: str) -> None:
+    if how == "demoted":
+        service.change_role("dan", Role.VIEWER, actor="user:ute", now=NOON)
+    else:
+        service.disable_user("dan", actor="user:ute", now=NOON)
+        service.let_in_again("dan", actor="user:ute", now=NOON)
+
+    soon, later = (
+        rights_given.reset_factors("dan", WHY, person=person("ute"), now=NOON + days * DAY)
+        for days in (6, 8)
+    )
+
+    assert role_of("dan") == Role.VIEWER
+    assert soon is not None
+    assert later is None
+
+
 def test_where_the_setting_is_off_one_person_is_enough(sqlite_app: Flask) -> None:
     alone = replace(sqlite_app.extensions["oleada_config"], two_persons="off")
     sqlite_app.extensions["oleada_config"] = alone
