@@ -308,6 +308,7 @@ def _as_it_lies(file: Path) -> Change:
         before = [root for root in chain if root.signed.version < number]
         if not before:
             raise KeyFileError(f"The root before {file.name} must lie beside it.")
+        succession.require_chain(before)
         return Change("root", found, before[-1], (before[-1].signed, found.signed))
     if file.name == "targets.json":
         change = Change("targets", found, None, (chain[-1].signed,))

@@ -10,6 +10,7 @@ targets: a key that is gone says nothing any more, and what it had signed is sig
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -234,6 +235,25 @@ def require_settled(files: TrustFiles) -> None:
             f"{name} still needs signatures (oleada keys sign); change nothing more before it has "
             "them. If it is not meant to be any more, remove it."
         )
+
+
+def require_chain(roots: Sequence[Metadata[Root]]) -> None:
+    """Check that each of *roots* is one that boxes follow from the one before it.
+
+    What is new is told against the last of them: one that nobody has signed, put there by
+    whoever wants a signature, would hide it.
+
+    Raises:
+        BadMetadataError: one does not follow.
+    """
+    for before, after in pairwise(roots):
+        judges = (before.signed, after.signed)
+        if not Change("root", after, before, judges).is_complete():
+            raise BadMetadataError(
+                f"{after.signed.version}.root.json is not signed as it must be to follow "
+                f"{before.signed.version}.root.json. Do not sign what builds on it; get the roots "
+                "from the server, or from somebody else."
+            )
 
 
 def lines(
