@@ -6,7 +6,7 @@ hand has been made; then all files are written together (`together`).
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
@@ -311,9 +311,11 @@ def _as_it_lies(file: Path) -> Change:
         succession.require_chain(before)
         return Change("root", found, before[-1], (before[-1].signed, found.signed))
     if file.name == "targets.json":
-        change = Change("targets", found, None, (chain[-1].signed,))
-        old = file.with_name(_before(change))
-        return replace(change, before=_targets(old.read_bytes()) if old.exists() else None)
+        held = [_targets(path.read_bytes()) for path in file.parent.glob("*.targets.json")]
+        signed = succession.in_force(held, chain, found.signed.version)
+        if signed is None and found.signed.version > 1:
+            click.echo("No signed targets of before lie beside it: nothing is marked as new.")
+        return Change("targets", found, signed, (chain[-1].signed,))
     targets = _targets(files.targets)
     repository.require_model(targets.signed, file.stem)
     return Change(file.stem, found, None, (targets.signed,))

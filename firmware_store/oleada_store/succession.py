@@ -7,7 +7,7 @@ is nobody. Targets are judged by the root that comes with them, and a model's ro
 targets: a key that is gone says nothing any more, and what it had signed is signed again.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -254,6 +254,27 @@ def require_chain(roots: Sequence[Metadata[Root]]) -> None:
                 f"{before.signed.version}.root.json. Do not sign what builds on it; get the roots "
                 "from the server, or from somebody else."
             )
+
+
+def in_force(
+    held: Iterable[Metadata[Targets]], roots: Sequence[Metadata[Root]], version: int
+) -> Metadata[Targets] | None:
+    """Return the newest of *held* before *version* that a root which boxes follow lets in.
+
+    None if there is none: anybody can lay one beside it that hides what is new.
+    """
+    follow = [roots[0]]
+    for before, after in pairwise(roots):
+        if not Change("root", after, before, (before.signed, after.signed)).is_complete():
+            break
+        follow.append(after)
+    signed = [
+        one
+        for one in held
+        if one.signed.version < version
+        and any(Change("targets", one, None, (root.signed,)).is_complete() for root in follow)
+    ]
+    return max(signed, default=None, key=lambda one: one.signed.version)
 
 
 def lines(

@@ -373,3 +373,24 @@ def test_nobody_signs_against_a_root_that_was_made_up_to_hide_what_is_new(house:
     assert done.exit_code == 1
     assert "2.root.json is not signed as it must be to follow 1.root.json" in done.output
     assert house.everything() == before
+
+
+def test_what_is_new_in_targets_is_told_against_those_that_were_signed(house: House) -> None:
+    house.lose("wave-approver-1", "targets-1")
+    forged = repository.read(Targets, (house.tuf / "targets.json").read_bytes(), "targets")
+    forged.signed.version = 2
+    (house.tuf / "2.targets.json").write_bytes(repository.write(forged))
+    forged.signed.version = 3
+    (house.tuf / "targets.json").write_bytes(repository.write(forged))
+    words = (
+        "sign", house.tuf / "targets.json", "--key", house.place / "targets-2.pem", "--yes",
+        "--public", house.place / "public.json",
+    )  # fmt: skip
+
+    told = house.type(*words).output
+    (house.tuf / "1.targets.json").unlink()
+    untold = house.type(*words).output
+
+    assert "new            wave-approver-4" in told
+    assert "nothing is marked as new" in untold
+    assert "new            " not in untold
