@@ -264,7 +264,7 @@ def test_a_style_attribute_would_be_noticed(console: Console, inside: SignedIn) 
 @pytest.mark.parametrize(("look", "width"), [("light", 390), ("dark", 1440)])
 def test_axe_finds_nothing(console: Console, inside: SignedIn, look: str, width: int) -> None:
     # So high that nothing lies under the bar at the bottom, which scrolling would solve.
-    shape = {"width": width, "height": 5000}
+    shape = {"width": width, "height": 16_000}
     context = inside(color_scheme=look, viewport=shape, bypass_csp=True)
     page = context.new_page()
     found = []

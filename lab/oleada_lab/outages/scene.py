@@ -212,7 +212,8 @@ class Scene:
                 device_id, key.public_key(), pki.spki_sha256(key.public_key()), long_ago
             )
             db.session.commit()
-            (folder / keypairs.CERTIFICATE).write_text(issued.pem)
+            for copy in keypairs.FOLDERS.values():  # until its first renewal a box has it twice
+                (box.directory / copy / keypairs.CERTIFICATE).write_text(issued.pem)
 
     def audited(self, object_ref: str) -> list[dict[str, Any]]:
         """Return what the audit trail has about *object_ref*, the newest first."""

@@ -236,7 +236,7 @@ def test_good_news_waits_until_all_silence_of_the_moment_is_counted(
 
     seen = []
     for _ in range(4):
-        service.tick(NOON + 20 * MINUTE)
+        service.tick(NOON + 30 * MINUTE)
         found = ledger.evidence(rollout_id, 500)
         assert found is not None
         seen.append((found.total.silent, found.total.good))
