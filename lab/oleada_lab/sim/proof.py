@@ -40,6 +40,10 @@ class LimitsAlone:
         """Return how many other boxes are at work, and how many may be."""
         return self._rows.others_in_flight(row, now), self._terms.in_flight_max
 
+    def has_place(self, row: Row, now: datetime) -> bool:
+        """Return whether *row* is one of those that are at work."""
+        return row.state in IN_FLIGHT and row.lease_until is not None and row.lease_until > now
+
     def patience(self, row: Row) -> timedelta:
         """Return how long *row* may say nothing."""
         del row
@@ -143,16 +147,17 @@ class Proof(LimitsAlone):
     def places(self, row: Row, now: datetime) -> tuple[int, int]:
         """Return how many others hold a lease or are in a trial that is not ripe; and the room."""
         others = sum(
-            self._is_at_work(self._rows.by_id[name], now)
+            self.has_place(self._rows.by_id[name], now)
             for name in self._open
             if name != row.device_id
         )
         return others, min(judge.judge(self.evidence()).room, self._terms.in_flight_max)
 
-    def _is_at_work(self, row: Row, now: datetime) -> bool:
+    def has_place(self, row: Row, now: datetime) -> bool:
+        """Return whether *row* holds a lease, or is in a trial that is not ripe."""
         trial = self._trials[row.device_id]
-        holds = row.state in IN_FLIGHT and row.lease_until is not None and row.lease_until > now
-        return holds or (trial.ripe_at is not None and trial.ripe_at > now)
+        is_unripe = trial.ripe_at is not None and trial.ripe_at > now
+        return super().has_place(row, now) or (trial.counted is Counted.OPEN and is_unripe)
 
     def patience(self, row: Row) -> timedelta:
         """Return how long *row* may say nothing: in a trial as long as trials take to count."""

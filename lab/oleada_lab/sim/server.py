@@ -198,12 +198,14 @@ class SimServer:
     def _lease(self, row: Row, asked: LeaseRequest) -> None:
         now, terms = self._world.now, self._terms
         others, most = self._proof.places(row, now)
+        has_place = self._proof.has_place(row, now)
         wave_state = self.waves[row.wave - 1].state
         found = LeaseFacts(
             rollout_state=self.state,
             wave_state=WaveState.HALTED if self._proof.is_halted(row) else wave_state,
             box_state=row.state,
             attempt=row.attempt,
+            has_place=has_place,
             in_flight=others,
             in_flight_max=most,
             lease=terms.lease,
@@ -211,10 +213,11 @@ class SimServer:
             zone=UTC,
             release_withdrawn=False,
         )
-        answer = plan_box.decide_lease(found, asked.attempt, asked.phase, now)
+        answer = plan_box.decide_lease(found, asked.attempt, now)
         if isinstance(answer, Granted):
-            if row.state not in IN_FLIGHT:
+            if not has_place:
                 self._tell(facts.LeaseGiven(row.device_id, others, most))
+            if row.state not in IN_FLIGHT:
                 self.rows.move(row, BoxState.LEASED, row.reason)
             self.rows.set_lease(row, answer.expires_at)
             self._proof.granted(row, asked.phase, now)

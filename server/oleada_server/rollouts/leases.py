@@ -6,7 +6,6 @@ from zoneinfo import ZoneInfo
 
 from oleada_wire import messages, topics
 from oleada_wire.messages import Lease, LeaseRequest
-from oleada_wire.words import LeasePhase
 from sqlalchemy import select
 
 from oleada_server.clock import to_ms
@@ -60,8 +59,8 @@ def _decide(box: BoxInWave, request: LeaseRequest, now: datetime) -> Granted | N
     zone = ticks.zone_of(
         db.session.scalar(select(Device.zone).where(Device.id == box.device_id)) or ""
     )
-    facts = _facts(rollout, box, request, zone, now)
-    answer = plan_box.decide_lease(facts, request.attempt, request.phase, now)
+    facts = _facts(rollout, box, zone, now)
+    answer = plan_box.decide_lease(facts, request.attempt, now)
     if isinstance(answer, Granted):
         answer = left_alone.refusal(rollout, box.device_id, now) or answer
     if isinstance(answer, Granted):
@@ -98,11 +97,10 @@ def push_deadline(box: BoxInWave, rollout: Rollout, zone: ZoneInfo, now: datetim
         )
 
 
-def _facts(
-    rollout: Rollout, box: BoxInWave, request: LeaseRequest, zone: ZoneInfo, now: datetime
-) -> LeaseFacts:
+def _facts(rollout: Rollout, box: BoxInWave, zone: ZoneInfo, now: datetime) -> LeaseFacts:
     in_flight, in_flight_max = 0, rollout.in_flight_max
-    if request.phase is LeasePhase.START and box.state not in IN_FLIGHT:
+    has_place = trials.has_place(box, now)
+    if not has_place:
         db.session.flush()
         rows.locked(rollout.id)
         in_flight = trials.in_flight(rollout.id, box.id, now)
@@ -115,6 +113,7 @@ def _facts(
         wave_state=WaveState(wave_state or WaveState.WAITING),
         box_state=BoxState(box.state),
         attempt=box.attempt,
+        has_place=has_place,
         in_flight=in_flight,
         in_flight_max=in_flight_max,
         lease=seconds(rollout.lease_s),

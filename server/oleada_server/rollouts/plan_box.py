@@ -14,11 +14,10 @@ from zoneinfo import ZoneInfo
 
 from oleada_wire.messages import Window
 from oleada_wire.window import is_open, next_opening
-from oleada_wire.words import NOT_THE_RELEASE, RETRYABLE, LeasePhase, Phase, Reason
+from oleada_wire.words import NOT_THE_RELEASE, RETRYABLE, Phase, Reason
 
 from oleada_server.rollouts.plan import Outcome
 from oleada_server.rollouts.states import (
-    IN_FLIGHT,
     PENDING,
     REVOKED,
     VERDICTS,
@@ -185,7 +184,9 @@ class LeaseFacts:
 
     Attributes:
         attempt: Of the box's row; 0 when it was never assigned.
-        in_flight: Other boxes of the rollout whose lease has not run out.
+        has_place: The box itself is counted beside others: its lease has not run out, or it
+            is in a trial that does not count yet.
+        in_flight: Other boxes of which that is so; asked for boxes that have no place.
         release_withdrawn: The release was taken back.
     """
 
@@ -193,6 +194,7 @@ class LeaseFacts:
     wave_state: WaveState
     box_state: BoxState
     attempt: int
+    has_place: bool
     in_flight: int
     in_flight_max: int
     lease: timedelta
@@ -216,13 +218,11 @@ class NotNow:
     retry_after_s: int
 
 
-def decide_lease(
-    facts: LeaseFacts, attempt: int, phase: LeasePhase, now: datetime
-) -> Granted | NotNow:
+def decide_lease(facts: LeaseFacts, attempt: int, now: datetime) -> Granted | NotNow:
     """Return whether the box may start, or arm, *attempt* at *now*.
 
-    A box that asks twice is answered twice the same. Whatever is not plainly allowed
-    is refused.
+    A box that asks twice is answered twice the same; one that has let its lease run out
+    waits for a place like any other, also to arm. Whatever is not plainly allowed is refused.
     """
     if facts.release_withdrawn:
         return NotNow("denied", RETRY_AFTER_S_MAX)
@@ -234,8 +234,7 @@ def decide_lease(
         opens_at = next_opening(facts.window, facts.zone, now)
         wait_s = int((opens_at - now).total_seconds())
         return NotNow("window", max(RETRY_AFTER_S_MIN, min(wait_s, RETRY_AFTER_S_MAX)))
-    starts = phase is LeasePhase.START and facts.box_state not in IN_FLIGHT
-    if starts and facts.in_flight >= facts.in_flight_max:
+    if not facts.has_place and facts.in_flight >= facts.in_flight_max:
         return NotNow("full", RETRY_AFTER_S_MIN)
     return Granted(now + facts.lease)
 

@@ -33,7 +33,7 @@ from oleada_server.rollouts.states import (
     WaveState,
 )
 from oleada_wire.messages import Window
-from oleada_wire.words import NOT_THE_RELEASE, RETRYABLE, LeasePhase, Phase, Reason
+from oleada_wire.words import NOT_THE_RELEASE, RETRYABLE, Phase, Reason
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -211,6 +211,7 @@ lease = LeaseFacts(
     wave_state=WaveState.OPEN,
     box_state=BoxState.ASSIGNED,
     attempt=1,
+    has_place=False,
     in_flight=9,
     in_flight_max=10,
     lease=HOUR,
@@ -220,10 +221,8 @@ lease = LeaseFacts(
 )
 
 
-def asked(
-    phase: LeasePhase = LeasePhase.START, attempt: int = 1, now: datetime = NOON, **changed: object
-) -> Granted | NotNow:
-    return decide_lease(replace(lease, **changed), attempt, phase, now)  # type: ignore[arg-type]
+def asked(attempt: int = 1, now: datetime = NOON, **changed: object) -> Granted | NotNow:
+    return decide_lease(replace(lease, **changed), attempt, now)  # type: ignore[arg-type]
 
 
 def test_a_box_in_an_open_wave_may_start() -> None:
@@ -237,9 +236,8 @@ def test_a_wave_that_is_held_or_has_passed_still_serves_its_boxes() -> None:
 
 
 @pytest.mark.parametrize("state", list(RolloutState))
-@pytest.mark.parametrize("phase", list(LeasePhase))
-def test_only_a_running_rollout_grants(state: RolloutState, phase: LeasePhase) -> None:
-    answer = asked(phase, rollout_state=state)
+def test_only_a_running_rollout_grants(state: RolloutState) -> None:
+    answer = asked(rollout_state=state)
 
     if state is RolloutState.RUNNING:
         assert isinstance(answer, Granted)
@@ -250,7 +248,7 @@ def test_only_a_running_rollout_grants(state: RolloutState, phase: LeasePhase) -
 
 
 def test_a_release_that_was_taken_back_is_denied_even_when_armed_for() -> None:
-    assert asked(LeasePhase.ARM, release_withdrawn=True) == NotNow("denied", 3600)
+    assert asked(release_withdrawn=True) == NotNow("denied", 3600)
 
 
 @pytest.mark.parametrize("attempt", [0, 2])
@@ -259,7 +257,7 @@ def test_a_lease_is_for_the_attempt_that_was_given(attempt: int) -> None:
 
 
 def test_a_box_that_was_never_assigned_gets_no_lease() -> None:
-    answer = decide_lease(replace(lease, attempt=0), 0, LeasePhase.START, NOON)
+    answer = decide_lease(replace(lease, attempt=0), 0, NOON)
 
     assert answer == NotNow("stopped", 3600)
 
@@ -276,8 +274,13 @@ def test_when_enough_boxes_are_at_work_the_next_waits() -> None:
 
 @pytest.mark.parametrize("state", sorted(IN_FLIGHT))
 def test_a_box_that_holds_a_lease_gets_it_again_and_may_arm(state: BoxState) -> None:
-    assert asked(in_flight=10, box_state=state) == Granted(NOON + HOUR)
-    assert asked(LeasePhase.ARM, in_flight=10, box_state=state) == Granted(NOON + HOUR)
+    assert asked(in_flight=10, box_state=state, has_place=True) == Granted(NOON + HOUR)
+
+
+@pytest.mark.parametrize("state", sorted(IN_FLIGHT))
+def test_a_box_whose_lease_has_run_out_waits_for_a_place(state: BoxState) -> None:
+    assert asked(in_flight=9, box_state=state) == Granted(NOON + HOUR)
+    assert asked(in_flight=10, box_state=state) == NotNow("full", 15)
 
 
 def test_the_window_is_that_of_the_boxes_own_zone() -> None:

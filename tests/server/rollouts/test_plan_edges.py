@@ -36,7 +36,7 @@ from oleada_server.rollouts.plan_box import (
 )
 from oleada_server.rollouts.states import BoxState, RolloutState, WaveState
 from oleada_wire.messages import Window
-from oleada_wire.words import LeasePhase, Phase, Reason
+from oleada_wire.words import Phase, Reason
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -172,6 +172,7 @@ lease = LeaseFacts(
     wave_state=WaveState.OPEN,
     box_state=BoxState.ASSIGNED,
     attempt=1,
+    has_place=False,
     in_flight=9,
     in_flight_max=10,
     lease=HOUR,
@@ -184,19 +185,18 @@ lease = LeaseFacts(
 def test_a_paused_rollout_is_asked_again_after_a_minute() -> None:
     paused = replace(lease, rollout_state=RolloutState.PAUSED)
 
-    assert decide_lease(paused, 1, LeasePhase.START, NOON) == NotNow("paused", 60)
+    assert decide_lease(paused, 1, NOON) == NotNow("paused", 60)
 
 
-@pytest.mark.parametrize(("in_flight", "phase", "granted"), [
-    (9, LeasePhase.START, True), (10, LeasePhase.START, False), (11, LeasePhase.START, False),
-    (10, LeasePhase.ARM, True),
+@pytest.mark.parametrize(("in_flight", "has_place", "granted"), [
+    (9, False, True), (10, False, False), (11, False, False), (10, True, True),
 ])  # fmt: skip
-def test_the_number_at_work_holds_back_who_would_start_and_nobody_who_would_arm(
-    in_flight: int, phase: LeasePhase, granted: bool
+def test_the_number_at_work_holds_back_who_has_no_place_and_nobody_who_has_one(
+    in_flight: int, has_place: bool, granted: bool
 ) -> None:
-    facts = replace(lease, in_flight=in_flight)
+    facts = replace(lease, in_flight=in_flight, has_place=has_place)
 
-    assert (decide_lease(facts, 1, phase, NOON) == Granted(NOON + HOUR)) is granted
+    assert (decide_lease(facts, 1, NOON) == Granted(NOON + HOUR)) is granted
 
 
 @pytest.mark.parametrize(("before_s", "retry_s"), [
@@ -207,6 +207,6 @@ def test_a_closed_window_is_asked_again_when_it_opens_within_limits(
 ) -> None:
     at_noon = replace(lease, window=Window(12 * 60, 13 * 60))
 
-    found = decide_lease(at_noon, 1, LeasePhase.START, NOON - timedelta(seconds=before_s))
+    found = decide_lease(at_noon, 1, NOON - timedelta(seconds=before_s))
 
     assert found == NotNow("window", retry_s)

@@ -98,6 +98,13 @@ def patience(box: BoxInWave, rollout: Rollout) -> timedelta:
     return min(usual, seconds(terms.ripe_after_s) + looks.QUIET)
 
 
+def has_place(box: BoxInWave, now: datetime) -> bool:
+    """Return whether *box* is one of those that :func:`in_flight` counts beside others."""
+    until, ripe_at = box.lease_expires_at, box.ripe_at
+    holds = box.state in IN_FLIGHT and until is not None and until > now
+    return holds or (box.counted == Counted.OPEN and ripe_at is not None and ripe_at > now)
+
+
 def in_flight(rollout_id: int, box_id: int, now: datetime) -> int:
     """Return how many other boxes hold a lease, or are in a trial that does not count yet."""
     holds = and_(BoxInWave.state.in_(IN_FLIGHT), BoxInWave.lease_expires_at > now)

@@ -15,6 +15,7 @@ from oleada_server.rollouts import service
 from oleada_server.rollouts.evidence import ledger
 from oleada_server.rollouts.evidence.models import BoxOutcome
 from oleada_server.rollouts.evidence.spec import EvidenceSpec
+from oleada_server.rollouts.models import BoxInWave
 from oleada_wire.messages import Report
 from oleada_wire.words import LeasePhase, Phase, Reason
 from sqlalchemy import select
@@ -59,9 +60,9 @@ class Story:
         box = self.dice.choice(self.boxes)
         match self.dice.randrange(7):
             case 0 | 1:
-                self.lease(box)
-            case 2 if row_of(box).attempt:
-                ask(box, self.now, LeasePhase.ARM)
+                self.lease(box, LeasePhase.START)
+            case 2:
+                self.lease(box, LeasePhase.ARM)
             case 3 if row_of(box).attempt:
                 self.speak(box)
             case 4 if self.said:
@@ -71,14 +72,14 @@ class Story:
             case _:
                 service.tick(self.now)
 
-    def lease(self, box: str) -> None:
-        """Let a box ask to begin; it may only if there is room."""
+    def lease(self, box: str, phase: LeasePhase) -> None:
+        """Let a box ask to begin, or to arm; it may only with a place, or if there is room."""
         before, counted = self.at_work(), self.counted()
         row = row_of(box)
         if not row.attempt:
             return
-        is_news = row.state not in {"leased", "downloading", "installing", "restarting", "checking"}
-        if ask(box, self.now).granted and is_news:
+        had_place = self.is_at_work(row)
+        if ask(box, self.now, phase).granted and not had_place:
             most = START_BOXES + counted["good"]
             assert before < max(most, 1), (before, counted)
 
@@ -96,12 +97,12 @@ class Story:
 
     def at_work(self) -> int:
         """Count boxes with a lease or in a trial that is not ripe, from their rows alone."""
-        rows = [row_of(box) for box in self.boxes]
-        return sum(
-            _is_later(row.lease_expires_at, self.now)
-            or (row.counted == "open" and _is_later(row.ripe_at, self.now))
-            for row in rows
-        )
+        return sum(self.is_at_work(row_of(box)) for box in self.boxes)
+
+    def is_at_work(self, row: BoxInWave) -> bool:
+        """Return whether a box has a lease or is in a trial that is not ripe."""
+        is_on_trial = row.counted == "open" and _is_later(row.ripe_at, self.now)
+        return _is_later(row.lease_expires_at, self.now) or is_on_trial
 
     def counted(self) -> Counter[str]:
         """Fold the log, and look at each of its rows: nothing begins or ends twice."""
