@@ -162,10 +162,9 @@ class SimServer:
         return {box: Ack(self.desk.header(), tuple(ids)) for box, ids in acks.items()}
 
     def _parsed(self, topic: str) -> topics.DeviceTopic | topics.ModelTopic:
-        found = self._topics.get(topic)
-        if found is None:
-            found = self._topics[topic] = topics.parse(topic)
-        return found
+        if topic not in self._topics:
+            self._topics[topic] = topics.parse(topic)
+        return self._topics[topic]
 
     def _read(self, kind: Up, payload: object) -> Any:
         if isinstance(payload, bytes):
@@ -198,14 +197,13 @@ class SimServer:
     def _lease(self, row: Row, asked: LeaseRequest) -> None:
         now, terms = self._world.now, self._terms
         others, most = self._proof.places(row, now)
-        has_place = self._proof.has_place(row, now)
         wave_state = self.waves[row.wave - 1].state
         found = LeaseFacts(
             rollout_state=self.state,
             wave_state=WaveState.HALTED if self._proof.is_halted(row) else wave_state,
             box_state=row.state,
             attempt=row.attempt,
-            has_place=has_place,
+            has_place=self._proof.has_place(row, now),
             in_flight=others,
             in_flight_max=most,
             lease=terms.lease,
@@ -215,7 +213,7 @@ class SimServer:
         )
         answer = plan_box.decide_lease(found, asked.attempt, now)
         if isinstance(answer, Granted):
-            if not has_place:
+            if not found.has_place:
                 self._tell(facts.LeaseGiven(row.device_id, others, most))
             if row.state not in IN_FLIGHT:
                 self.rows.move(row, BoxState.LEASED, row.reason)
