@@ -21,6 +21,8 @@ UNIT_BYTES: Final = 4096
 WINDOW: Final = 20
 """Room that a pause waits for: as many messages as an agent has under way at a time."""
 TELL_EVERY_S: Final = 60.0
+HAIR: Final = 1e-3
+"""Of a message."""
 FORGET_FROM: Final = 1024
 """Buckets below which nobody looks for ones that are whole again."""
 
@@ -43,7 +45,8 @@ class Quota:
 
     def __init__(self, per_minute: int, burst: int) -> None:
         self._unit_s = 60.0 / per_minute
-        self._burst_s = burst * self._unit_s
+        # A hair more: a hundred small sums of floats are not quite a hundred times one.
+        self._burst_s = (burst + HAIR) * self._unit_s
         self._room_s = min(WINDOW, burst) * self._unit_s
         self._empty_until: dict[str, float] = {}
         self._forget_at = FORGET_FROM

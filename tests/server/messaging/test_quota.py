@@ -30,6 +30,12 @@ def test_a_box_may_say_its_burst_at_once_and_then_so_much_a_minute() -> None:
     assert _admitted(found, HEALTH, 150, 10_000.0) == 100
 
 
+@pytest.mark.parametrize("per_minute", [7, 60, 130, 600])
+def test_a_burst_is_whole_whatever_the_clock_says(per_minute: int) -> None:
+    for tenths in range(0, 900_000, 1_777):
+        assert _admitted(Quota(per_minute, 100), HEALTH, 101, tenths / 10 + 0.123) == 100
+
+
 def test_over_any_time_no_more_is_admitted_than_burst_and_rate() -> None:
     found = Quota(per_minute=120, burst=200)
 
