@@ -91,7 +91,7 @@ def run(box: Path, settings: Config) -> None:
         AgentError: nobody was reached, or the disk refused; try again later.
     """
     disk = RealDisk(box)
-    found = identity.load(disk)
+    found = identity.mend(disk)  # what rotted while the agent ran would keep the door shut
     renew(
         disk,
         settings.serial,
