@@ -1,11 +1,10 @@
 """The table of rollouts in its short form, and every other rule on an example of its source."""
 
 import math
-from functools import partial
 from typing import Any
 
 import pytest
-from oleada_lab.rollouts import peers, signs, table
+from oleada_lab.rollouts import edges, peers, signs, table
 from oleada_lab.rollouts.fleet import DELAYS, Fate, Fleet
 from oleada_lab.rollouts.ours import ripe_after_min
 from oleada_lab.rollouts.peers import Aws, FreeAcs, HawkBit, Seen, Stop, Told
@@ -106,17 +105,60 @@ def test_what_else_a_plan_says_decides_as_it_says() -> None:
     assert all(one.begun <= 20 for one in ended["fails while it is paused"])
 
 
+MOMENTS = {
+    "some are left out": "Wait",
+    "some are excused": "Wait",
+    "some are left out, and enough are good": "StartSoak",
+    "some are excused, and enough are good": "StartSoak",
+    "silent and at work are too many together": "Wait",
+    "silent and at work are just few enough": "PassWave",
+    "so few are heard that enough are good": "StartSoak",
+    "it has soaked to the second": "PassWave",
+    "all are gone": "HoldWave",
+    "less is accepted, and one is at work": "Wait",
+    "less is accepted, and none is at work": "StartSoak",
+    "more is accepted than the limit needs": "StartSoak",
+    "undecided, and one is not ripe": "StartSoak",
+    "undecided, and all are ripe": "HoldWave",
+    "undecided, and as many are gone": "HoldWave",
+    "room after bad ends": "[30, 27, 1]",
+}
+
+
+def test_at_each_moment_one_box_more_or_less_decides() -> None:
+    assert edges.play() == MOMENTS
+    assert table.rows(1)["moments"]() == MOMENTS
+
+
 def test_a_sign_that_is_turned_round_shows_in_a_row() -> None:
-    rows = {
-        name: STORIES[name].play for name in ("limits alone, good", "begins later and is paused")
-    }
-    played = {name: partial(play, 1) for name, play in rows.items()}
+    rows = {"moments": edges.play}
+    found = {str(sign): row for sign, row in signs.judge(rows, ("evidence.slow_start",))}
 
-    found = {str(sign): row for sign, row in signs.judge(played, ("evidence.slow_start",))}
-
-    assert "evidence.slow_start.left:42 max(wide - kept_by_bad, 1): turned" in found
+    noticed = {sign.partition(" ")[2] for sign, row in found.items() if row is not None}
+    assert {"max(wide - kept_by_bad, 1): turned", "wide - kept_by_bad: turned"} <= noticed
     assert sum(row is not None for row in found.values()) >= 4
-    assert STORIES["begins later and is paused"].play(1).how == "finished", "all is as before"
+    assert edges.play() == MOMENTS, "all is as before"
+
+
+def test_every_sign_of_what_counts_and_succeeds_shows_at_some_moment() -> None:
+    shown = {
+        (sign.function, sign.what)
+        for sign, row in signs.judge({"moments": edges.play}, ("plan",))
+        if row is not None
+    }
+
+    assert shown >= {
+        ("Tally.boxes", f"self.pending + self.good + self.bad + self.silent{more}: turned")
+        for more in ("", " + self.left_out", " + self.left_out + self.excused")
+    } | {
+        ("_judge", "wave.tally.silent + wave.tally.pending: turned"),
+        ("_not_proven", "wave.unripe > 0: turned"),
+        ("_not_proven", "wave.unripe > 0: edge"),
+        ("_has_nobody", "wave.tally.boxes + wave.tally.gone: turned"),
+        ("_has_nobody", "wave.tally.boxes + wave.tally.gone == 0: turned"),
+        ("_has_succeeded", "tally.pending == 0: turned"),
+        ("_has_succeeded", "min(needed, Fraction(wave.accepted.good)): turned"),
+    }  # fmt: skip
 
 
 def test_our_planner_harms_fewer_than_every_other_rule_where_it_matters(
