@@ -220,6 +220,8 @@ class SimBox:
                 found.was_successful, before is Ended.WATCHDOG,
             )
         )  # fmt: skip
+        if found.was_successful:  # maybe told nobody: the plug went as soon as it was
+            self.street.tell(facts.SlotProven(self.device_id, found.slot, version))
         if found.release.behaviour in (Behaviour.HANG, Behaviour.CRASH):
             self.later(WATCHDOG_MS, lambda: self._start(Ended.WATCHDOG))
             return
