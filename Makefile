@@ -22,7 +22,7 @@ run: setup ## start Oleada with a small operator and 12 boxes (FRESH=1 starts an
 test: setup ## run every test (T=tests/server/rollouts for some)
 	@tools/debian test
 	@$(BIN)/oleada-lab firmware fetch
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(T)
+	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(T)
 
 lint: setup ## check style, types, imports and house rules; changes nothing
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

@@ -7,12 +7,12 @@ what words a reason: neither decides.
 """
 
 import ast
-import gc
 import importlib
 import inspect
 import signal
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import _lru_cache_wrapper
 from types import CodeType, FrameType, FunctionType, ModuleType
@@ -23,6 +23,8 @@ CORE: Final = (
     "evidence.slow_start", "evidence.counts", "evidence.maturity",
 )  # fmt: skip
 PACKAGE: Final = "oleada_server.rollouts"
+KEEPERS: Final = (PACKAGE, "oleada_lab.rollouts")
+"""Where answers are kept that a turned sign would change."""
 CPU_S_MAX: Final = 20
 """For one row: none takes a tenth of it as long as the core is whole."""
 TURNED: Final[Mapping[type[ast.AST], type[ast.AST]]] = {
@@ -134,11 +136,12 @@ def _living(module: ModuleType, name: str) -> FunctionType:
 
 
 def _forget() -> None:
-    """Forget every answer of the core that is kept."""
-    for one in gc.get_objects():
-        if isinstance(one, _lru_cache_wrapper):
-            with suppress(AttributeError):
-                one.cache_clear()
+    """Forget every answer of the core, and of the rows, that is kept."""
+    for name, module in sys.modules.items():
+        if name.startswith(KEEPERS):
+            for one in vars(module).values():
+                if isinstance(one, _lru_cache_wrapper):
+                    one.cache_clear()
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:

@@ -136,7 +136,8 @@ def test_a_lease_that_ran_out_frees_its_place_unless_progress_renews_it() -> Non
 
     assert ask(boxes[2], now=NOON + 9 * MINUTE).reason == "full"
     assert ask(boxes[2], now=NOON + 11 * MINUTE).granted
-    assert ask(boxes[1], now=NOON + 11 * MINUTE).granted  # it held one: it goes on
+    assert ask(boxes[1], now=NOON + 11 * MINUTE).reason == "full"  # its place is taken by now
+    assert ask(boxes[1], now=NOON + 20 * MINUTE).granted
 
 
 def test_a_box_that_is_told_to_wait_for_its_window_is_not_silent() -> None:
