@@ -1,12 +1,16 @@
 """One file that rots takes nothing from a box that rests: what matters stands twice."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from oleada_agent import identity, keypairs
-from oleada_agent.boot.choice import Behaviour
+from oleada_agent import config, identity, keypairs, renew
+from oleada_agent.boot import choice, system, trial
+from oleada_agent.boot.choice import Behaviour, Ended, ReleaseFile
 from oleada_agent.boot.control import FILES as RECORDS
 from oleada_agent.boot.control import FileBootControl, factory
+from oleada_agent.disk import RealDisk
 from oleada_agent.errors import StorageError
 from oleada_agent.identity import AUTHORITY, FOLDERS, RECORD, Identity, IdentityError
 from oleada_agent.journal import FILES as JOURNALS
@@ -188,3 +192,36 @@ def test_a_record_that_has_lost_its_sum_is_not_taken_for_one_of_an_older_agent()
     write_whole(disk, f"{FOLDERS[0]}/{RECORD}", rotten)
 
     assert identity.load(disk) == WHO
+
+
+def test_what_has_rotted_while_the_agent_ran_is_mended_before_the_door_is_asked(
+    tmp_path: Path,
+) -> None:
+    disk = RealDisk(tmp_path)
+    write_whole(disk, KEY_PATH, b"the key")
+    identity.store(disk, WHO, "the certificate", "the authority")
+    write_whole(disk, f"{FOLDERS[0]}/{AUTHORITY}", b"another one")
+    settings = config.parse(
+        {"serial": "SN-1", "hardware_model": "VX-410", "enrol_url": "https://d.example"}, "here"
+    )
+
+    with pytest.raises(IdentityError, match="certificate can not be used"):
+        renew.run(tmp_path, settings)
+
+    assert disk.read(f"{FOLDERS[0]}/{AUTHORITY}") == b"the authority"
+
+
+def test_trouble_of_tries_whose_agent_never_begins_stands_in_the_log() -> None:
+    disk = SimDisk()
+    store = FileBootControl(disk)
+    store.store(factory("A"))
+    store.arm("B", 4)
+    release = ReleaseFile("1.1.0", "VX-410", 1, Behaviour.HANG)
+    for number in (1, 2):
+        found = choice.choose(lambda _: choice.Found(release, b"agent"), store, Ended.POWER)
+        told = replace(found, passed_over=(f"trouble {number}",))
+        system.prepare_run(disk, told, "0badcafe")
+
+        trial.end(disk, store, found, Ended.WATCHDOG)
+
+    assert disk.read(trial.LOG) == b"trouble 1\ntrouble 2\n"
