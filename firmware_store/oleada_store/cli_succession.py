@@ -236,6 +236,11 @@ def rotate(
 @click.option(
     "--public", type=THERE, help="public.json of the ceremony, to call the keys by their names."
 )
+@click.option(
+    "--root",
+    type=THERE,
+    help="Your own copy of the first root, 1.root.json, from where nobody else can write.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask; what is signed is printed all the same.")
 @passphrase_options
 def sign(
@@ -243,6 +248,7 @@ def sign(
     *,
     key: KeyPlace,
     public: Path | None,
+    root: Path | None,
     yes: bool,
     passphrase_file: Path | None,
     passphrase_env: str | None,
@@ -250,9 +256,14 @@ def sign(
     """Say in words what a next root, targets or model's FILE says, then add your signature.
 
     What is in force lies beside FILE: the roots under their numbers, and targets.json.
+    A folder that came from elsewhere may hold roots that were all forged; with --root they
+    have to begin with yours.
     """
     refuse_what_was_cut_off(file.absolute().parent.parent)
-    change = _as_it_lies(file)
+    files = trust_files.read_directory(file.parent)
+    if root is not None:
+        trust_files.require_first(files, root)
+    change = _as_it_lies(file, files)
     names = keys.read_public(public) if public is not None else {}
     _say([change], {keyid_of(one): name for name, one in names.items()}, yes=yes)
     change.sign(key_places.open_key(key, passphrases(passphrase_file, passphrase_env)))
@@ -299,9 +310,8 @@ def _begin(directory: Path) -> Rotation:
     return Rotation(directory, files, names, {keyid_of(key): name for name, key in names.items()})
 
 
-def _as_it_lies(file: Path) -> Change:
+def _as_it_lies(file: Path, files: trust_files.TrustFiles) -> Change:
     found = succession.read_offline(file.read_bytes())
-    files = trust_files.read_directory(file.parent)
     chain = [repository.read(Root, body, "root") for body in files.roots]
     if isinstance(found.signed, Root):
         number = found.signed.version

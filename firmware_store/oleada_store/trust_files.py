@@ -74,6 +74,19 @@ def read_directory(directory: Path) -> TrustFiles:
     return TrustFiles(roots, targets, models)
 
 
+def require_first(files: TrustFiles, root: Path) -> None:
+    """Require that the chain in *files* begins with exactly the bytes of *root*.
+
+    Raises:
+        BadMetadataError: it begins with another root, so that nothing after it is known.
+    """
+    if files.roots[0] != _read(root):
+        raise BadMetadataError(
+            f"The roots beside it do not begin with {root}; somebody may have forged the whole "
+            "folder. Sign nothing in it, and ask who gave it to you."
+        )
+
+
 def fetch(url: str, root: bytes, hardware_model: str) -> TrustFiles:
     """Return the files that the server at *url* publishes, verified from *root* on.
 

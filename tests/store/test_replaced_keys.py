@@ -375,6 +375,27 @@ def test_nobody_signs_against_a_root_that_was_made_up_to_hide_what_is_new(house:
     assert house.everything() == before
 
 
+def test_nobody_signs_in_a_folder_that_was_forged_whole(house: House, tmp_path: Path) -> None:
+    own = tmp_path / "own.root.json"
+    shutil.copy(house.tuf / "1.root.json", own)
+    house.lose("wave-approver-1", "targets-1")
+    words = (
+        "sign", house.tuf / "targets.json", "--key", house.place / "targets-2.pem", "--yes",
+        "--root", own,
+    )  # fmt: skip
+    assert house.type(*words).exit_code == 0
+    forged = repository.read(Root, own.read_bytes(), "root")
+    forged.signed.add_key(roles.tuf_key(Ed25519PrivateKey.generate().public_key()), "root")
+    (house.tuf / "1.root.json").write_bytes(repository.write(forged))
+    before = house.everything()
+
+    done = house.type(*words)
+
+    assert done.exit_code == 1
+    assert "do not begin with" in done.output
+    assert house.everything() == before
+
+
 def test_what_is_new_in_targets_is_told_against_those_that_were_signed(house: House) -> None:
     house.lose("wave-approver-1", "targets-1")
     forged = repository.read(Targets, (house.tuf / "targets.json").read_bytes(), "targets")

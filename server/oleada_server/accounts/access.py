@@ -17,6 +17,7 @@ from oleada_server import config, outage
 from oleada_server.accounts import factors, service, tokens
 from oleada_server.accounts.errors import FactorMissingError, StepUpRequiredError
 from oleada_server.accounts.models import Role
+from oleada_server.accounts.objects import Deed, OfUser, demand_on
 from oleada_server.accounts.rights import GUARDED, SCOPES, Identity, demand_role, demand_scope
 from oleada_server.clock import now_utc
 from oleada_server.db import db, read_only
@@ -96,6 +97,20 @@ def demand_fresh() -> None:
     factors.prove_code(found.user_id, code, now=now)
     if token := bearer():
         tokens.note_factor(token, now)
+
+
+def demand_on_user(deed: Deed, name: str, wanted: Role | None = None) -> None:
+    """Let who asks do *deed* to user *name*, or refuse; *wanted* is a new role.
+
+    Raises:
+        NotYoursError: Another person has to do it.
+        UserNotFoundError: There is no such user.
+    """
+    read_only()
+    user = service.find_user(name)
+    thing = OfUser(user.name, Role(user.role), wanted)
+    db.session.rollback()
+    demand_on(identity(), deed, thing)
 
 
 def steps_up(view: Callable[_P, _R]) -> Callable[_P, _R]:

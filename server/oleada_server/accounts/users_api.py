@@ -8,11 +8,11 @@ from marshmallow import Schema, fields
 from marshmallow.validate import Length, OneOf
 
 from oleada_server.accounts import rights_given, second_person, service
-from oleada_server.accounts.access import identity, require_scope, steps_up
+from oleada_server.accounts.access import demand_on_user, identity, require_scope, steps_up
 from oleada_server.accounts.models import AskedDeed, Role, User
-from oleada_server.accounts.objects import Deed, OfUser, demand_on
+from oleada_server.accounts.objects import Deed
 from oleada_server.clock import now_utc
-from oleada_server.db import db, read_only
+from oleada_server.db import read_only
 
 ID_MAX: Final = 2**31 - 1
 
@@ -52,7 +52,7 @@ def list_users() -> ResponseReturnValue:
 def change_role(body: dict[str, Any], name: str) -> ResponseReturnValue:
     """Give somebody another role, or ask for it: *asked* is its number, null when it is done."""
     person, role = identity(), Role(body["role"])
-    _demand(Deed.CHANGE_ROLE, name, role)
+    demand_on_user(Deed.CHANGE_ROLE, name, role)
     number = rights_given.change_role(name, role, body["reason"], person=person, now=now_utc())
     return {"asked": number}
 
@@ -63,7 +63,7 @@ def change_role(body: dict[str, Any], name: str) -> ResponseReturnValue:
 @steps_up
 def disable(name: str) -> None:
     """Shut somebody out: sessions, links and tokens end at once. Twice is harmless."""
-    _demand(Deed.SHUT_OUT, name)
+    demand_on_user(Deed.SHUT_OUT, name)
     service.disable_user(name, actor=identity().actor, now=now_utc(), keep_admin=True)
 
 
@@ -73,7 +73,7 @@ def disable(name: str) -> None:
 @steps_up
 def enable(name: str) -> None:
     """Let somebody in again who was shut out: as a viewer, by a new one-time link alone."""
-    _demand(Deed.LET_IN, name)
+    demand_on_user(Deed.LET_IN, name)
     service.let_in_again(name, actor=identity().actor, now=now_utc())
 
 
@@ -84,7 +84,7 @@ def enable(name: str) -> None:
 @steps_up
 def reset_factors(body: dict[str, Any], name: str) -> ResponseReturnValue:
     """Take every second factor of somebody, or ask for it: *asked* is null when it is done."""
-    _demand(Deed.RESET_FACTORS, name)
+    demand_on_user(Deed.RESET_FACTORS, name)
     person = identity()
     return {"asked": rights_given.reset_factors(name, body["reason"], person=person, now=now_utc())}
 
@@ -114,20 +114,6 @@ def confirm(deed_id: int) -> None:
 def decline(deed_id: int) -> None:
     """Decline what somebody asked for, or take back what one asked for oneself."""
     second_person.decide(deed_id, identity(), confirm=False, now=now_utc())
-
-
-def _demand(deed: Deed, name: str, wanted: Role | None = None) -> None:
-    """Let the person do *deed* to user *name*, or refuse.
-
-    Raises:
-        NotYoursError: Another person has to do it.
-        UserNotFoundError: There is no such user.
-    """
-    read_only()
-    user = service.find_user(name)
-    thing = OfUser(user.name, Role(user.role), wanted)
-    db.session.rollback()
-    demand_on(identity(), deed, thing)
 
 
 def _user(one: User) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 
 from oleada_server import config
 from oleada_server.accounts import factors, rights_given, service
-from oleada_server.accounts.access import identity, require_role, steps_up
+from oleada_server.accounts.access import demand_on_user, identity, require_role, steps_up
 from oleada_server.accounts.errors import UserExistsError
 from oleada_server.accounts.models import Role
 from oleada_server.accounts.objects import Deed, OfUser, demand_on
@@ -73,7 +73,7 @@ def add() -> ResponseReturnValue:
 @steps_up
 def link(name: str) -> ResponseReturnValue:
     """Make a new one-time link and show it, this once."""
-    _demand(Deed.MAKE_LINK, name)
+    demand_on_user(Deed.MAKE_LINK, name)
     return _with_link(name)
 
 
@@ -83,7 +83,7 @@ def link(name: str) -> ResponseReturnValue:
 def change_role(name: str) -> ResponseReturnValue:
     """Give somebody another role; it holds from their next request on."""
     role = _role()
-    _demand(Deed.CHANGE_ROLE, name, role)
+    demand_on_user(Deed.CHANGE_ROLE, name, role)
     if changes := _changes(name):
         return _show(name, changes=changes), 409
     if (error := _give(name, role)) is not None:
@@ -96,7 +96,7 @@ def change_role(name: str) -> ResponseReturnValue:
 @steps_up
 def disable(name: str) -> ResponseReturnValue:
     """Shut somebody out: sessions, links and tokens end at once."""
-    _demand(Deed.SHUT_OUT, name)
+    demand_on_user(Deed.SHUT_OUT, name)
     if changes := _changes(name):
         return _show(name, changes=changes), 409
     if request.form.get("confirm", "").strip() != name:
@@ -116,7 +116,7 @@ def disable(name: str) -> ResponseReturnValue:
 @steps_up
 def enable(name: str) -> ResponseReturnValue:
     """Let somebody in again who was shut out, and show the one-time link that they need."""
-    _demand(Deed.LET_IN, name)
+    demand_on_user(Deed.LET_IN, name)
     service.let_in_again(name, actor=identity().actor, now=now_utc())
     return _with_link(name)
 
@@ -126,7 +126,7 @@ def enable(name: str) -> ResponseReturnValue:
 @steps_up
 def reset_factors(name: str) -> ResponseReturnValue:
     """Take every second factor of somebody who has lost theirs; they enrol anew."""
-    _demand(Deed.RESET_FACTORS, name)
+    demand_on_user(Deed.RESET_FACTORS, name)
     if changes := _changes(name):
         return _show(name, changes=changes), 409
     try:
@@ -171,20 +171,6 @@ def _waits_for_another(before: Role, wanted: Role) -> bool:
 
 def _reason() -> str:
     return request.form.get("reason", "").strip()
-
-
-def _demand(deed: Deed, name: str, wanted: Role | None = None) -> None:
-    """Let the person do *deed* to user *name*, or refuse.
-
-    Raises:
-        NotYoursError: Another person has to do it.
-        UserNotFoundError: There is no such user.
-    """
-    read_only()
-    user = service.find_user(name)
-    thing = OfUser(user.name, Role(user.role), wanted)
-    db.session.rollback()
-    demand_on(identity(), deed, thing)
 
 
 def _with_link(name: str) -> ResponseReturnValue:
