@@ -19,7 +19,7 @@ from typing import Final
 from oleada_wire import canonical, messages
 from oleada_wire.errors import MalformedMessageError, WireError
 from oleada_wire.ids import BootId
-from oleada_wire.messages import Ack, Crash, Header, Health, Log, Report, Result
+from oleada_wire.messages import Ack, Crash, Header, Health, Log, Progress, Report, Result
 from oleada_wire.topics import Up
 
 from oleada_agent.backoff import Backoff
@@ -48,10 +48,11 @@ KEPT_BYTES_MAX: Final = messages.UP_BYTES_MAX + 1024
 SEQ_STEP: Final = 64
 """Sequence numbers are reserved in steps, so that not each one costs a write."""
 
-Kept = Report | Result | Crash | Log | Health
+Kept = Report | Result | Progress | Crash | Log | Health
 SHAPES: Final[dict[Up, type[Kept]]] = {
     Up.REPORT: Report,
     Up.RESULT: Result,
+    Up.PROGRESS: Progress,
     Up.CRASH: Crash,
     Up.LOG: Log,
     Up.HEALTH: Health,
@@ -163,6 +164,10 @@ class DiskOutbox:
     def put_result(self, make: Callable[[Header], Result]) -> None:
         """Keep the result of a command."""
         self._put(Up.RESULT, make(self._stamp.header()))
+
+    def put_progress(self, make: Callable[[Header], Progress]) -> None:
+        """Keep what an action has found so far."""
+        self._put(Up.PROGRESS, make(self._stamp.header()))
 
     def put_log(self, lines: Sequence[str]) -> None:
         """Keep lines of the log, newest last; the oldest go where the wire takes no more."""

@@ -6,7 +6,8 @@
     ├── UnsupportedVersionError    a message of a version this code does not speak
     ├── MessageTooLargeError       larger than the limit of its kind
     ├── UnknownTopicError          a topic outside the table
-    └── BadSignatureError          an envelope that its role's keys do not sign
+    ├── BadSignatureError          an envelope that its role's keys do not sign
+    └── BadArgumentError           an argument that an action does not take
 
 A ``WireError`` means *reject these bytes, count it, go on*; it is never our bug.
 """
@@ -68,3 +69,13 @@ class BadSignatureError(WireError):
     """The envelope is not signed by enough keys of the role that must sign it."""
 
     code = "bad-signature"
+
+
+class BadArgumentError(WireError):
+    """An argument of an action is unknown, missing, of a wrong kind or out of its limits."""
+
+    code = "bad-argument"
+
+    def __init__(self, action: str, argument: str, why: str) -> None:
+        super().__init__(f"Action '{action}', argument '{argument}': {why}")
+        self.argument = argument

@@ -11,8 +11,9 @@ from typing import Any, Final, TypeVar
 from oleada_wire import canonical, codec, envelope
 from oleada_wire.errors import MalformedMessageError, UnsupportedVersionError
 from oleada_wire.ids import is_device_id, is_hardware_model
-from oleada_wire.parts import Assignment, AuditHead, Cohort, Header, SlotInfo, Window
-from oleada_wire.words import BootReason, LeasePhase, Phase, Reason, ResultStatus
+from oleada_wire.parts import Assignment, AuditHead, Cohort, FileInfo, Header, SlotInfo, Window
+from oleada_wire.told import Crash, Log, Progress, Result
+from oleada_wire.words import BootReason, LeasePhase, Phase, Reason
 
 __all__ = [
     "BATCHED",
@@ -32,6 +33,7 @@ __all__ = [
     "Cohort",
     "Crash",
     "Deny",
+    "FileInfo",
     "Header",
     "Health",
     "Hello",
@@ -40,6 +42,7 @@ __all__ = [
     "Log",
     "Message",
     "Meta",
+    "Progress",
     "Report",
     "Result",
     "SlotInfo",
@@ -64,8 +67,9 @@ class Hello:
 
     Attributes:
         audit_head: The envelope of the highest :class:`AuditHead` that the box was shown.
-        reads: What it understands of the wire beyond what every agent does: ``batch``;
-            None from an agent that is older than this field.
+        reads: What it understands of the wire beyond what every agent does: ``batch``,
+            ``actions``; None from an agent that is older than this field.
+        denied: Actions that this box does for nobody, by its own settings.
     """
 
     header: Header
@@ -84,6 +88,7 @@ class Hello:
     provides: tuple[str, ...] = ()
     audit_head: str | None = None
     reads: tuple[str, ...] | None = None
+    denied: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if not is_hardware_model(self.hardware_model):
@@ -148,34 +153,6 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """Box to server: how a command ended."""
-
-    header: Header
-    cmd_id: str
-    status: ResultStatus
-    output: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Log:
-    """Box to server: lines of its log, newest last."""
-
-    header: Header
-    lines: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Crash:
-    """Box to server: a process ended that should not have (TR-181 ProcessFaults)."""
-
-    header: Header
-    process_name: str
-    reason: str
-    firmware_version: str
-
-
-@dataclass(frozen=True, slots=True)
 class Assign:
     """Server to box, signed and retained: the assignment, or that there is none.
 
@@ -219,7 +196,11 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Cmd:
-    """Server to box, signed: do one thing of the allow-list, once, before it expires."""
+    """Server to box, signed: do one thing of the allow-list, once, before it expires.
+
+    Attributes:
+        timeout_ms: After which an action is ended; None for its own.
+    """
 
     header: Header
     device_id: str
@@ -228,6 +209,7 @@ class Cmd:
     verb: str
     expires_ms: int
     arguments: dict[str, bool | int | str] = field(default_factory=dict)
+    timeout_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,7 +284,7 @@ class Deny:
 
 
 Message = (
-    Hello | Health | LeaseRequest | Report | Result | Log | Crash
+    Hello | Health | LeaseRequest | Report | Result | Progress | Log | Crash
     | Assign | Lease | Cmd | Ack | Meta | Waves | Wave | Deny | AuditHead
 )  # fmt: skip
 
@@ -312,6 +294,7 @@ KINDS: Final[dict[type, str]] = {
     LeaseRequest: "lease-request",
     Report: "report",
     Result: "result",
+    Progress: "progress",
     Log: "log",
     Crash: "crash",
     Assign: "assign",

@@ -1,4 +1,4 @@
-"""What messages are made of: header, slots, windows, cohorts, assignment and audit head."""
+"""What messages are made of: header, slots, windows, cohorts, assignment, file, audit head."""
 
 from dataclasses import dataclass
 
@@ -86,6 +86,21 @@ class Assignment:
     spread_s: int = 0
     window: Window | None = None
     proof: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """A file that an action has uploaded.
+
+    Attributes:
+        name: As in its address at the device door.
+        sha256: Of the whole file; 64 lowercase hex digits.
+        size_bytes: Of the whole file.
+    """
+
+    name: str
+    size_bytes: int
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)

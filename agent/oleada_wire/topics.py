@@ -24,6 +24,7 @@ class Up(StrEnum):
     LEASE = "lease"
     REPORT = "report"
     RESULT = "result"
+    PROGRESS = "progress"
     LOG = "log"
     CRASH = "crash"
 

@@ -91,9 +91,38 @@ class LeasePhase(StrEnum):
 
 
 class ResultStatus(StrEnum):
-    """How a command ended; words of TR-181's diagnostics where it has one."""
+    """How a command ended; words of TR-181's diagnostics where it has one.
+
+    Those from ``Error_CannotResolveHostName`` on end actions only, which are sent to
+    boxes, and so by servers, that know them.
+    """
 
     COMPLETE = "Complete"
     CANCELED = "Canceled"
     REFUSED = "Refused"
     ERROR = "Error_Other"
+    CANNOT_RESOLVE = "Error_CannotResolveHostName"
+    NO_ROUTE = "Error_NoRouteToHost"
+    INIT_CONNECTION = "Error_InitConnectionFailed"
+    NO_RESPONSE = "Error_NoResponse"
+    TRANSFER = "Error_TransferFailed"
+    TIMEOUT = "Error_Timeout"
+    INTERNAL = "Error_Internal"
+
+
+class Refusal(StrEnum):
+    """Why a box did not do an action, or ended it; ``Result.error``."""
+
+    UNKNOWN_ACTION = "unknown-action"
+    BAD_ARGUMENT = "bad-argument"
+    DENIED = "denied"
+    NOT_ON_THIS_MODEL = "not-on-this-model"
+    BUSY = "busy"
+    VIEWER = "viewer"
+    WRONG_PIN = "wrong-pin"
+    TOO_LATE = "too-late"
+    TIMED_OUT = "timed-out"
+    TOO_MUCH_MEMORY = "too-much-memory"
+    DIED = "died"
+    MEDIA = "media"
+    NOT_RUNNING = "not-running"

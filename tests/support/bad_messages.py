@@ -26,7 +26,7 @@ WRONG_KIND: Final[dict[type, tuple[str, ...]]] = {
     dict: ("true", "zero", "word", "empty list", "list of null", "NaN"),
 }  # fmt: skip
 """By the kind of a golden value: what may never stand in its place."""
-FREE: Final = frozenset(("parameters", "arguments"))
+FREE: Final = frozenset(("parameters", "arguments", "values"))
 """Fields whose entries may be numbers or texts as they like."""
 VERSIONS: Final = ("0", "2", "-1", '"1"', "1.0", "true", "null", str(2**63), "[1]")
 TOPICS: Final = (

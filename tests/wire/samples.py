@@ -12,6 +12,7 @@ from oleada_wire.messages import (
     Cohort,
     Crash,
     Deny,
+    FileInfo,
     Header,
     Health,
     Hello,
@@ -20,6 +21,7 @@ from oleada_wire.messages import (
     Log,
     Message,
     Meta,
+    Progress,
     Report,
     Result,
     SlotInfo,
@@ -53,6 +55,7 @@ SAMPLES: dict[str, Message] = {
         "The media player is not ready after 60 s: «señal».",
     ),
     "result": Result(HEADER, "C-77", ResultStatus.COMPLETE, "pong"),
+    "progress": Progress(HEADER, "C-77", 3, 7_500, "two of four\n", {"SuccessCount": 2}),
     "log": Log(HEADER, ("first line", "second \"quoted\" line")),
     "crash": Crash(HEADER, "player", "SIGSEGV", "5.8.1"),
     "assign": Assign(
@@ -89,6 +92,18 @@ LATER: dict[str, Message] = {
     "hello.v1.reads.json": Hello(
         HEADER, "VX-410", "SN-000123", "A", "5.8.1", 3, SLOTS, "0.1.0", "Europe/Madrid",
         BootReason.POWER_ON, 41, 3, reads=("batch",),
+    ),
+    "hello.v1.actions.json": Hello(
+        HEADER, "VX-410", "SN-000123", "A", "5.8.1", 3, SLOTS, "0.1.0", "Europe/Madrid",
+        BootReason.POWER_ON, 41, 3, reads=("batch", "actions"), denied=("screenshot",),
+    ),
+    "result.v1.action.json": Result(
+        HEADER, "C-77", ResultStatus.TRANSFER, "no room", {"PacketCaptureResult.1.Count": 12},
+        progress=3, is_truncated=False, files=(FileInfo("capture.pcap", 1_024, DIGEST),),
+        error="died", began_ms=1_795_262_400_000,
+    ),
+    "cmd.v1.timeout.json.sealed": Cmd(
+        HEADER, DEVICE, "C-77", 9, "ip_ping", 1_795_262_460_000, {"host": "192.0.2.1"}, 20_000,
     ),
     "health.v1.audit-head.json": Health(HEADER, "5.8.1", "A", SLOTS, audit_head="{}"),
     "meta.v1.audit-head.json": Meta(HEADER, {"timestamp.json": "{}"}, audit_head="{}"),

@@ -17,7 +17,16 @@ from typing import Any, Final, NamedTuple
 
 from oleada_wire import messages, topics
 from oleada_wire.errors import MalformedMessageError, WireError
-from oleada_wire.messages import Crash, Health, Hello, LeaseRequest, Log, Report, Result
+from oleada_wire.messages import (
+    Crash,
+    Health,
+    Hello,
+    LeaseRequest,
+    Log,
+    Progress,
+    Report,
+    Result,
+)
 from oleada_wire.topics import DeviceTopic, Up
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
@@ -30,6 +39,7 @@ from oleada_server.errors import ServerError
 from oleada_server.outage import DatabaseAwayError
 from oleada_server.rollouts import service as rollouts
 from oleada_server.telemetry import service as telemetry
+from oleada_server.telemetry import troubles
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +49,7 @@ SHAPES: Final[dict[Up, type[messages.Message]]] = {
     Up.LEASE: LeaseRequest,
     Up.REPORT: Report,
     Up.RESULT: Result,
+    Up.PROGRESS: Progress,
     Up.LOG: Log,
     Up.CRASH: Crash,
 }
@@ -226,13 +237,14 @@ def _call_services(items: Sequence[Item], now: datetime) -> None:
 def _call_service(item: Item, now: datetime) -> None:
     match item.kind:
         case Up.HELLO:
+            troubles.record_hello(item.device_id, item.message, now)
             devices.record_hello(item.device_id, item.message, now)
             rollouts.record_hello(item.device_id, item.message, now)
         case Up.LEASE:
             rollouts.record_lease_request(item.device_id, item.message, now)
         case Up.REPORT:
             rollouts.record_report(item.device_id, item.message, now)
-        case Up.RESULT | Up.LOG | Up.CRASH:
+        case Up.RESULT | Up.PROGRESS | Up.LOG | Up.CRASH:
             telemetry.record_event(item.device_id, str(item.kind), item.message, now)
         case Up.HEALTH:
             raise AssertionError("health is stored in bulk")

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from oleada_wire import codec
-from oleada_wire.messages import Crash, Health, Log, Result
+from oleada_wire.messages import Crash, Health, Log, Progress, Result
 from sqlalchemy import delete, select
 
 from oleada_server import config as settings
@@ -18,6 +18,7 @@ from oleada_server.clock import box_time
 from oleada_server.db import TIME_TEXT, db, insert, run_on_rows, time_text
 from oleada_server.devices.service import parameters_of
 from oleada_server.live import service as live
+from oleada_server.telemetry import troubles
 from oleada_server.telemetry.models import DeviceEvent, HealthSample
 
 PRUNE_ROWS: Final = 5_000
@@ -40,7 +41,11 @@ _ADD_SAMPLES: Final = """
 
 
 def record_health(items: Sequence[tuple[str, Health]], now: datetime) -> None:
-    """Add a sample for each of *items*; one that is there already is left as it is."""
+    """Add a sample for each of *items*; one that is there already is left as it is.
+
+    Call it before the rows of the boxes are written: what has gone wrong since is noted too.
+    """
+    troubles.record_health(items, now)
     received_at = time_text(now)
     rows: list[dict[str, str | int]] = [
         {
@@ -57,8 +62,10 @@ def record_health(items: Sequence[tuple[str, Health]], now: datetime) -> None:
     run_on_rows(_ADD_SAMPLES, _SAMPLE_TYPES, rows)
 
 
-def record_event(device_id: str, kind: str, message: Result | Log | Crash, now: datetime) -> None:
-    """Add the log, crash or result *message* of a box, once."""
+def record_event(
+    device_id: str, kind: str, message: Result | Progress | Log | Crash, now: datetime
+) -> None:
+    """Add the log, crash, result or progress *message* of a box, once."""
     body = codec.to_json(message)
     header = message.header
     del body["header"]
@@ -72,6 +79,8 @@ def record_event(device_id: str, kind: str, message: Result | Log | Crash, now: 
         "received_at": now,
     }
     db.session.execute(insert(DeviceEvent).values(row).on_conflict_do_nothing())
+    if isinstance(message, Crash):
+        troubles.record_crash(device_id, message, now)
     live.touch(f"device:{device_id}", now)
 
 
@@ -85,8 +94,11 @@ def events_of(device_id: str, limit: int = 50) -> list[DeviceEvent]:
 def prune(now: datetime) -> int:
     """Delete what is older than the settings keep; return how many rows went."""
     config = settings.current()
-    return _prune(HealthSample, now - timedelta(days=config.health_keep_days)) + _prune(
-        DeviceEvent, now - timedelta(days=config.event_keep_days)
+    events_before = now - timedelta(days=config.event_keep_days)
+    return (
+        _prune(HealthSample, now - timedelta(days=config.health_keep_days))
+        + _prune(DeviceEvent, events_before)
+        + troubles.prune(events_before, PRUNE_ROWS)
     )
 
 
