@@ -112,6 +112,19 @@ class Config:
     )
     health_keep_days: int = _setting(30, "How long health samples are kept, in days.", low=1)
     event_keep_days: int = _setting(90, "How long logs and crashes are kept, in days.", low=1)
+    zap_ms_max: int = _setting(
+        4000,
+        "A box whose slowest change of channel takes longer has a bad hour, in milliseconds.",
+        low=1,
+    )
+    lost_frames_max: int = _setting(
+        250,
+        "So has one whose decoder lost more frames since its health message before.",
+        low=0,
+    )
+    underruns_max: int = _setting(
+        6, "So has one whose buffer ran empty more often since that.", low=0
+    )
     inbox_batch_max: int = _setting(
         1000, "Most messages that the worker stores in one transaction.", low=1, high=10_000
     )

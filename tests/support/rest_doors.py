@@ -34,6 +34,7 @@ RULES: dict[str, Any] = {
 EVIDENCE: dict[str, Any] = {
     "accepted_share": 0.01, "alpha": 0.01, "bad_share_max": 0.05, "doubt": 0.05,
     "start_boxes": 20, "ripe_after_s": 900, "rolls_back_trials": True,
+    "watches_hours": None,
 }  # fmt: skip
 LIST = {"name": "Staff", "device_ids": ["VX41ZZZZ0001"]}
 PLAN = {

@@ -52,6 +52,7 @@ class EvidencePlan(Schema):
     start_boxes = fields.Integer(strict=True)
     ripe_after_s = fields.Integer(strict=True, allow_none=True)
     rolls_back_trials = fields.Boolean()
+    watches_hours = fields.Boolean(allow_none=True)
 
 
 class WindowPlan(Schema):

@@ -1,4 +1,4 @@
-"""Health samples, and log and crash messages; each counted once by (device, boot, seq)."""
+"""Health samples, log and crash messages, each once by (device, boot, seq); hours with trouble."""
 
 from datetime import datetime
 from typing import Any
@@ -43,3 +43,18 @@ class DeviceEvent(Base):
     body: Mapped[dict[str, Any]]
     box_at: Mapped[datetime]
     received_at: Mapped[datetime]
+
+
+class TroubleHour(Base):
+    """One hour of one box in which something of *kind* went wrong; once, however often it was said.
+
+    *at* is the beginning of the hour, *heard_at* when the server first heard of it. *kind* is a
+    ``telemetry.troubles.Trouble``.
+    """
+
+    __tablename__ = "trouble_hour"
+    __table_args__ = (Index("ix_trouble_hour_heard", "heard_at"),)
+    device_id: Mapped[str] = mapped_column(ForeignKey("device.id"), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(20), primary_key=True)
+    at: Mapped[datetime] = mapped_column(primary_key=True)
+    heard_at: Mapped[datetime]

@@ -276,6 +276,7 @@ def test_who_says_nothing_of_evidence_gets_it_and_limits_alone_must_be_said(ask:
     assert usual["evidence"]["terms"] == {
         "accepted_share": 0.005, "alpha": 0.01, "bad_share_max": 0.05, "doubt": 0.05,
         "start_boxes": 20, "ripe_after_s": 900, "rolls_back_trials": True,
+        "watches_hours": None,
     }  # fmt: skip
     assert [wave["failed_share_max"] for wave in usual["waves"]] == [1.0, 0.1]
     alone = ask("POST", "", {**PLAN, "evidence": None})[1]

@@ -283,10 +283,10 @@ def _hours_in_words(hours: Sequence[Hour]) -> str:
         sum(getattr(hour, name) for hour in apart[worst])
         for name in ("updated", "updated_bad", "control", "control_bad")
     )
-    word = f"{worst}: " if worst else ""
+    word = f"{worst.replace('_', ' ')}: " if worst else ""
     return (
-        f"{word}{bad} of {updated} hours of updated boxes were bad, and {usual} of {waiting} "
-        "of those that wait"
+        f"{word}{bad:,} bad in {updated:,} device-hours of updated boxes, beside {usual:,} in "
+        f"{waiting:,} of boxes that wait"
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, case, func, insert, literal, null, select, update
 
 from oleada_server.db import chunks, db
-from oleada_server.rollouts.evidence import folding, looks, slow_start
+from oleada_server.rollouts.evidence import beside, folding, looks, slow_start
 from oleada_server.rollouts.evidence.counts import Counted, Counts, Part
 from oleada_server.rollouts.evidence.judge import Evidence, Stratum, Terms
 from oleada_server.rollouts.evidence.models import (
@@ -43,6 +43,7 @@ def spec_of(rollout_id: int) -> EvidenceSpec | None:
         start_boxes=terms.start_boxes,
         ripe_after_s=terms.ripe_after_s,
         rolls_back_trials=terms.rolls_back_trials,
+        watches_hours=terms.watches_hours,
     )
 
 
@@ -124,6 +125,7 @@ def evidence(rollout_id: int, in_flight_max: int) -> Evidence | None:
         strata=strata,
         kept_by_bad=_kept_by_bad(rollout_id),
         silent_accepted=int(db.session.scalar(accepted) or 0),
+        hours=beside.known(terms),
     )
 
 

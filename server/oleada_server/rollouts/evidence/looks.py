@@ -165,13 +165,13 @@ def _waiting(rollout_id: int, now: datetime) -> Sequence[str]:
     )
     found: Sequence[str] = ()
     if sum(waves.values()) > POINTS:
-        found = db.session.scalars(heard.where(BoxInWave.id.in_(_spread(list(waves))))).all()
+        found = db.session.scalars(heard.where(BoxInWave.id.in_(spread(list(waves))))).all()
     if len(found) < judge.CONTROL_MIN:
         found = db.session.scalars(heard.limit(POINTS)).all()
     return found[:: -(-len(found) // WATCHED_MAX) or 1]
 
 
-def _spread(wave_ids: Sequence[int]) -> list[int]:
+def spread(wave_ids: Sequence[int]) -> list[int]:
     """Return numbers of rows, evenly apart, among which those of large waves surely are.
 
     To count a million boxes, only to take each four hundredth, would take a tick its second.

@@ -19,7 +19,9 @@ class EvidenceTerms(Base):
     when it counts. *room* is how many boxes may be at work, as it was last decided;
     *looked_at* is when somebody last looked who could also hear boxes. *owes_denial* says
     that the digest goes on the deny list once no box is in its trial any more. *folded_to* is
-    the last row of the log that ``outcome_fold`` holds.
+    the last row of the log that ``outcome_fold`` holds. *watches_hours* is whether hours after
+    the update are judged beside those of boxes that wait: as planned, and decided when the
+    rollout begins where the plan leaves it open; *hours_to* is up to when they are counted.
     """
 
     __tablename__ = "evidence_terms"
@@ -35,6 +37,8 @@ class EvidenceTerms(Base):
     looked_at: Mapped[datetime | None]
     owes_denial: Mapped[bool] = mapped_column(default=False, server_default=false())
     folded_to: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    watches_hours: Mapped[bool | None]
+    hours_to: Mapped[datetime | None]
 
 
 class StratumRow(Base):
@@ -107,6 +111,26 @@ class ControlLook(Base):
     boxes: Mapped[int]
     dark: Mapped[int | None]
     watched: Mapped[list[str] | None]
+
+
+class HoursBeside(Base):
+    """One hour of a rollout, of one kind and stratum: boxes that were updated, and that wait.
+
+    Device-hours from 0, the bad ones among them; an hour is written once, when it is closed,
+    and never changed. *late* troubles were heard of since the hour before was closed, too late
+    for the hours in which they happened.
+    """
+
+    __tablename__ = "hours_beside"
+    rollout_id: Mapped[int] = mapped_column(ForeignKey("rollout.id"), primary_key=True)
+    at: Mapped[datetime] = mapped_column(primary_key=True)
+    stratum_id: Mapped[int] = mapped_column(ForeignKey("stratum.id"), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(20), primary_key=True)
+    updated: Mapped[int]
+    updated_bad: Mapped[int]
+    control: Mapped[int]
+    control_bad: Mapped[int]
+    late: Mapped[int]
 
 
 class Incident(Base):

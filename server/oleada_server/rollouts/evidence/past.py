@@ -40,6 +40,7 @@ def terms(rollout_id: int, hardware_model: str, spec: EvidenceSpec) -> EvidenceT
         ripe_after_s=ripe_after_s,
         rolls_back_trials=spec.rolls_back_trials,
         room=spec.start_boxes,
+        watches_hours=spec.watches_hours,
     )
 
 

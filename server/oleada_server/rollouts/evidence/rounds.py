@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from oleada_server.db import db
-from oleada_server.rollouts.evidence import halting, judge, ledger, looks
+from oleada_server.rollouts.evidence import beside, halting, judge, ledger, looks
 from oleada_server.rollouts.evidence.eprocess import NoSuchCountError
 from oleada_server.rollouts.models import Rollout
 from oleada_server.rollouts.states import RolloutState
@@ -19,15 +19,20 @@ def is_due(rollout: Rollout, now: datetime) -> bool:
     terms = ledger.terms_of(rollout.id)
     if terms is None or rollout.state not in GOING:
         return False
-    return looks.is_due(terms, now) or terms.room != _room(rollout)
+    return (
+        looks.is_due(terms, now)
+        or beside.is_due(terms, rollout, now)
+        or terms.room != _room(rollout)
+    )
 
 
 def look(rollout: Rollout, now: datetime) -> bool:
-    """Look at the boxes beside; return whether silence may be counted now; commits."""
+    """Look at the boxes beside, now and hour by hour; return whether silence counts; commits."""
     terms = ledger.terms_of(rollout.id)
     if terms is None or rollout.state not in GOING:
         return True
     may_count = looks.look(terms, now)
+    beside.gather(terms, rollout, now)
     db.session.commit()
     return may_count
 

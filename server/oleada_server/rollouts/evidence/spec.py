@@ -29,6 +29,8 @@ class EvidenceSpec:
         start_boxes: At work before any box has proved good.
         ripe_after_s: How old a trial is when it counts; None for what past boxes took.
         rolls_back_trials: A halt takes boxes out of their trial, else it waits for them.
+        watches_hours: Hours after the update are judged beside those of boxes that wait; None
+            for where at least 200 boxes come after the first wave.
     """
 
     accepted_share: float | None = None
@@ -38,6 +40,7 @@ class EvidenceSpec:
     start_boxes: int = 20
     ripe_after_s: int | None = None
     rolls_back_trials: bool = True
+    watches_hours: bool | None = None
 
     def __post_init__(self) -> None:
         share = 0.005 if self.accepted_share is None else self.accepted_share

@@ -225,8 +225,8 @@ def test_updated_boxes_that_have_more_bad_hours_than_those_that_wait_halt_everyt
     assert judge(bad).halts_all
     assert judge(bad).halting == ()
     assert harm(bad, ()) == (
-        "the evidence speaks against it: 96 of 24000 hours of updated boxes were bad, "
-        "and 48 of 48000 of those that wait"
+        "the evidence speaks against it: 96 bad in 24,000 device-hours of updated "
+        "boxes, beside 48 in 48,000 of boxes that wait"
     )
 
 
@@ -270,7 +270,9 @@ def test_a_rare_kind_of_bad_hour_is_not_drowned_by_a_common_one() -> None:
     found = of(one(begun=1000, good=1000), hours=rare + common)
 
     assert judge(found).halts_all
-    assert harm(found, ()).startswith("the evidence speaks against it: restart: 96 of 24000 hours")
+    assert harm(found, ()).startswith(
+        "the evidence speaks against it: restart: 96 bad in 24,000 device-hours"
+    )
     assert judge(found).log_e_beside == pytest.approx(
         log_mean([log_e(rare, 1.2), log_e(common, 1.2)])
     )
