@@ -1,0 +1,1 @@
+"""Faults of homes with their labels, to measure how well the playbooks tell them apart."""
