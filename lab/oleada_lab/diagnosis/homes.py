@@ -48,10 +48,12 @@ class Home:
     no_rights: bool = False
     charges: bool = True
     in_package: bool = True
-    keys_missing: bool = False
     dark_days: int = 0
     drm: str = "Enabled"
-    drm_days: int = 400
+    ca: str = "Enabled"
+    error_code: str = ""
+    restarts: int = 0
+    battery: int = 80
     clock_behind: bool = False
     crashes: int = 0
     cold_boots: int = 0
@@ -84,6 +86,7 @@ def healthy(dice: Random) -> Home:
         level=dice.randint(25, 100),
         hours_since_update=dice.uniform(1, 2500),
         silent_s=dice.randint(5, 420),
+        battery=dice.randint(12, 100),
     )
     if dice.random() < 0.02:
         home.line_loss_share = 0.0002
@@ -125,18 +128,20 @@ def _firmware(home: Home, dice: Random) -> None:
 
 
 def _blocked(home: Home, dice: Random) -> None:
-    home.charges, home.no_rights, home.keys_missing = False, True, True
+    home.charges, home.no_rights = False, True
+    home.error_code = dice.choice(("", "", "E14-32"))
     home.drm = dice.choice(("Enabled", "Disabled", "Disabled"))
 
 
 def _keys(home: Home, dice: Random) -> None:
-    home.keys_missing, home.no_rights = True, True
+    home.no_rights, home.ca = True, dice.choice(("Enabled", "Error"))
+    home.error_code = dice.choice(("E19-4", "E19-4", "E19-4", "E14-32"))
     home.dark_days = dice.randint(10, 90)
-    home.drm = dice.choice(("Enabled", "Error"))
 
 
-def _drm_ended(home: Home, dice: Random) -> None:
-    home.drm, home.drm_days = "Error", -dice.randint(1, 200)
+def _card(home: Home, dice: Random) -> None:
+    home.no_rights, home.ca = True, dice.choice(("Error", "Error", "Disabled"))
+    home.error_code = dice.choice(("E04-4", "E05", "E06"))
 
 
 def _drm_broken(home: Home, dice: Random) -> None:
@@ -144,7 +149,7 @@ def _drm_broken(home: Home, dice: Random) -> None:
 
 
 def _player_hung(home: Home, dice: Random) -> None:
-    home.player_dead, home.watchdog_boots = True, dice.choice((0, 0, 1, 2))
+    home.player_dead, home.restarts = True, dice.choice((0, 1, 3, 5))
 
 
 def _cable(home: Home, dice: Random) -> None:
@@ -184,6 +189,7 @@ def _off_network(home: Home, dice: Random) -> None:
 def _remote(home: Home, dice: Random, *, light: bool) -> None:
     home.keys_seen, home.remote_light = False, light
     home.reacts = dice.random() < 0.95
+    home.battery = dice.randint(10, 100) if light else dice.randint(0, 12)
 
 
 def _update_running(home: Home, dice: Random) -> None:
@@ -196,7 +202,7 @@ def _rolled_back(home: Home, dice: Random) -> None:
 
 
 def _crashes(home: Home, dice: Random) -> None:
-    home.crashes = dice.randint(3, 20)
+    home.crashes, home.restarts = dice.randint(3, 20), dice.randint(0, 6)
 
 
 def _full(home: Home, dice: Random) -> None:
@@ -205,6 +211,7 @@ def _full(home: Home, dice: Random) -> None:
 
 def _memory(home: Home, dice: Random) -> None:
     home.memory, home.crashes = dice.uniform(86, 99), dice.randint(1, 7)
+    home.restarts = dice.randint(0, 5)
 
 
 def _hot(home: Home, dice: Random) -> None:
@@ -239,7 +246,7 @@ FAULTS: Final[dict[str, Callable[[Home, Random], None]]] = {
     "region-trouble": _region, "channel-trouble": _channel, "firmware-trouble": _firmware,
     "account-blocked": _blocked, "keys-outdated": _keys, "headend-loss": _headend,
     "not-subscribed": _set(in_package=False, one_channel=True),
-    "drm-ended": _drm_ended, "drm-broken": _drm_broken, "clock-wrong": _set(clock_behind=True),
+    "card-not-read": _card, "drm-broken": _drm_broken, "clock-wrong": _set(clock_behind=True),
     "standby": _set(watching=False), "tv-not-connected": _set(display="None"),
     "hdmi-cable": _cable, "hdcp-refused": _set(hdcp=False), "resolution-unfit": _resolution,
     "player-hung": _player_hung, "muted": _muted, "passthrough": _set(passthrough=True),
@@ -317,13 +324,14 @@ def _picture(home: Home, dice: Random) -> dict[str, Value]:
         f"{STB}Components.HDMI.1.DisplayDevice.Status": home.display,
         f"{STB}Components.HDMI.1.Status": home.hdmi,
         "server:resolution_over_tv": home.over_tv,
-        "X_OLEADA_Standby": not home.watching,
-        "X_OLEADA_PlayerAnswers": not home.player_dead,
+        f"{STB}X_OLEADA_Standby": not home.watching,
+        f"{STB}X_OLEADA_Ready": not home.player_dead,
         f"{STB}Components.DRM.1.Status": home.drm,
-        "server:drm_days_left": home.drm_days,
-        "hour:Device.SmartCardReaders.SmartCardReader.1.DecryptionFailedNoKeyCounter": (
-            dice.randint(5, 500) if home.keys_missing else 0
-        ),
+        f"{STB}Components.CA.1.Status": home.ca,
+        f"{STB}X_OLEADA_LastErrorCode": home.error_code,
+        f"{STB}X_OLEADA_Subscribed": home.charges and home.in_package,
+        f"{STB}X_OLEADA_RemoteBattery": home.battery,
+        f"hour:{STB}X_OLEADA_RestartCount": home.restarts,
         f"{STB}Components.AudioOutput.1.Status": home.audio,
         f"{STB}Components.AudioOutput.1.AudioLevel": home.level,
         f"{STB}Components.SPDIF.1.Passthrough": home.passthrough or dice.random() < 0.04,
@@ -339,8 +347,8 @@ def _picture(home: Home, dice: Random) -> dict[str, Value]:
 def _box(home: Home) -> dict[str, Value]:
     return {
         "Device.DeviceInfo.ProcessStatus.CPUUsage": round(min(100, max(1, home.cpu))),
-        "Device.DeviceInfo.MemoryStatus.MemoryMonitor.MemUtilization": round(home.memory),
-        "Device.DeviceInfo.TemperatureStatus.TemperatureSensor.1.Value": round(home.temperature_c),
+        "server:memory_used_percent": round(home.memory),
+        "server:hottest_c": round(home.temperature_c),
         "X_OLEADA_FreeBytes": home.free_bytes,
         "X_OLEADA_ClockBehindFloor": home.clock_behind,
         "Device.Services.StorageService.1.PhysicalMedium.1.Health": home.storage,

@@ -149,7 +149,8 @@ def spelt(fitted: Mapping[str, Any], seeds: int, homes: int) -> str:
         "version = 1",
     ]
     for name in ["background", *sorted(set(fitted) - {"background"})]:
-        lines += ["", f"[{name}]", *(f"{sign} = {chance}" for sign, chance in fitted[name].items())]
+        chances = fitted.get(name, {}).items()
+        lines += ["", f"[{name}]", *(f"{sign} = {chance}" for sign, chance in chances)]
     return "\n".join(lines) + "\n"
 
 
