@@ -19,6 +19,7 @@ from oleada_wire.topics import Up
 from oleada_wire.words import BootReason
 from sqlalchemy import select
 
+from tests.server.rollouts.fleet import sqlite_only
 from tests.support.fleet import a_health, a_hello, add_device
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -74,6 +75,7 @@ def test_crashes_of_one_hour_are_one_bad_hour_however_often_they_come() -> None:
     assert noted() == [("crash", NOON), ("crash", NOON + HOUR)]
 
 
+@sqlite_only
 def test_a_crash_that_is_heard_late_belongs_to_the_hour_in_which_it_was() -> None:
     crash(1, NOON + 50 * MINUTE, heard_at=NOON + 70 * MINUTE)
 
@@ -81,6 +83,7 @@ def test_a_crash_that_is_heard_late_belongs_to_the_hour_in_which_it_was() -> Non
     assert db.session.scalar(select(TroubleHour.heard_at)) == NOON + 70 * MINUTE
 
 
+@sqlite_only
 def test_a_clock_that_is_known_to_be_wrong_is_put_right_first() -> None:
     db.session.get_one(Device, BOX).clock_ahead_s = -10 * 86_400
     db.session.commit()
@@ -90,6 +93,7 @@ def test_a_clock_that_is_known_to_be_wrong_is_put_right_first() -> None:
     assert noted() == [("crash", NOON)]
 
 
+@sqlite_only
 def test_a_restart_by_the_watchdog_counts_once_for_each_boot() -> None:
     restarts(1, NOON, boot=1, reason=BootReason.POWER_ON)
     restarts(2, NOON + MINUTE, boot=2)
@@ -99,6 +103,7 @@ def test_a_restart_by_the_watchdog_counts_once_for_each_boot() -> None:
     assert noted() == [("restart", NOON)]
 
 
+@sqlite_only
 @pytest.mark.parametrize(
     "reason", [BootReason.POWER_ON, BootReason.UPDATE, BootReason.REBOOT, BootReason.FALLBACK]
 )
@@ -109,12 +114,14 @@ def test_a_restart_that_somebody_asked_for_is_no_trouble(reason: BootReason) -> 
     assert noted() == []
 
 
+@sqlite_only
 def test_the_first_boot_that_is_ever_heard_of_says_nothing() -> None:
     restarts(2, NOON, boot=2)
 
     assert noted() == []
 
 
+@sqlite_only
 def test_restarts_that_were_never_greeted_are_known_by_their_count() -> None:
     healthy(1, NOON, watchdogs=3)
     healthy(1, NOON + HOUR, boot=2, watchdogs=3)
@@ -123,6 +130,7 @@ def test_restarts_that_were_never_greeted_are_known_by_their_count() -> None:
     assert noted() == [("restart", NOON + 2 * HOUR)]
 
 
+@sqlite_only
 def test_a_count_is_judged_by_its_growth_and_begins_anew_with_a_boot() -> None:
     healthy(1, NOON, underruns=100)
     healthy(2, NOON + 5 * MINUTE, underruns=106)
@@ -143,6 +151,7 @@ def test_a_largest_value_counts_when_it_is_new_and_not_for_ever() -> None:
     assert noted() == [("slow_zap", NOON + HOUR), ("slow_zap", NOON + 3 * HOUR)]
 
 
+@sqlite_only
 @pytest.mark.parametrize("value", [True, "9999", "", -1, "NaN"])
 def test_a_value_that_is_no_whole_number_says_nothing(value: object) -> None:
     healthy(1, NOON, zap=value, underruns=value, watchdogs=value)

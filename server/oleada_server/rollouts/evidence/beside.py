@@ -37,6 +37,8 @@ HOURS_MAX: Final = 60 * 24
 """No rollout is watched for longer than two months: its hours are read at every look."""
 WATCHED_MAX: Final = 2500
 HABIT_DAYS: Final = 7
+HABITS_MAX: Final = 1000
+"""More than so many do not fall silent in one hour by habit alone: nobody's is asked then."""
 KINDS: Final = (*Trouble, DARK)
 FIGURE_OF: Final = {
     one.trouble: one.name for one in FIGURES if one.trouble not in (Trouble.CRASH, Trouble.RESTART)
@@ -287,9 +289,9 @@ def _usually_dark(device_ids: Sequence[str], hour: datetime) -> set[str]:
     """Return those of *device_ids* that fall silent at this time of the day on most days.
 
     Of the days of the last week on which a box spoke in the hour before; who has none such
-    has no habit.
+    has no habit. Empty where they are too many to ask.
     """
-    if not device_ids:
+    if not 0 < len(device_ids) <= HABITS_MAX:
         return set()
     spoke: defaultdict[str, int] = defaultdict(int)
     fell: defaultdict[str, int] = defaultdict(int)
