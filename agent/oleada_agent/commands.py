@@ -38,6 +38,10 @@ class Commands:
         self._disk = disk
         self._verbs = verbs
         self._put_result = put_result
+        self._act = act
+        with suppress(StorageError):
+            for path in LAST:
+                self._disk.unlink(f"{path}.tmp")  # of a disk that refused the rest
         copies = [self._read(path) for path in LAST]
         self._last_seq = max(copies)
         if min(copies) < self._last_seq:  # a cut has parted them, and one alone may rot

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from pathlib import Path
 from typing import Any, Final
 
 from oleada_lab.bench.report import command_line, environment
@@ -9,13 +10,15 @@ from oleada_lab.errors import LabError
 from oleada_lab.options import whole
 from oleada_lab.real import cli as real
 from oleada_lab.sim.crash import NAMED, Kept
-from oleada_lab.sweep import faults, patched, power, report, resume
+from oleada_lab.sweep import faults, patched, power, report, resume, ticks
 from oleada_lab.sweep.bugs import BUGS
 from oleada_lab.sweep.faults import Trouble
 from oleada_lab.sweep.power import Double, Mode, Plan
 from oleada_lab.sweep.story import STORIES
 
 FAILED = 1
+SCENARIOS: Final = Path("lab/scenarios")
+TOLD: Final = "stories (TOML); those about evidence, if none is named"
 DRAWS: Final = whole(1)
 VIRTUAL: Final = ("story", "shared", "failures_max", "cut")
 """Options that the sweep with real processes knows nothing of."""
@@ -56,6 +59,50 @@ def add_commands(commands: Any) -> None:
     found.set_defaults(run=_power)
     _add_resume(kinds)
     _add_faults(kinds)
+    _add_ticks(kinds)
+
+
+def _add_ticks(kinds: Any) -> None:
+    found = kinds.add_parser("ticks", help="the server is killed at each commit of its ticks")
+    found.add_argument("files", nargs="*", type=Path, metavar="FILE", help=TOLD)
+    found.add_argument("--seed", type=int, help="instead of a story's own")
+    found.add_argument("--batches", action="store_true", help="at those of its batches too")
+    found.add_argument("--json", action="store_true", help="for programs")
+    found.set_defaults(run=_ticks)
+
+
+def _ticks(options: argparse.Namespace) -> int:
+    files = options.files or sorted(SCENARIOS.glob(ticks.STORIES))
+    if not files:
+        raise LabError("No story is here; name files, or go to the source folder.")
+    say = _quiet if options.json else _tell
+    found = ticks.run_ticks(files, options.seed, batches=options.batches, said=say)
+    failed = sum(bool(one.wrong) for one in found)
+    if options.json:
+        told = {
+            "stories": [one.to_json() for one in found],
+            "kills": sum(one.tally.kills for one in found),
+            "failed": failed,
+            **environment(options.seed or 0, command_line()),
+        }
+        print(json.dumps(told, indent=2))
+    return FAILED if failed else 0
+
+
+def _tell(one: ticks.Found) -> None:
+    """Say at once what became of a story."""
+    print(
+        f"{one.scenario} seed {one.seed}: {one.rollout}, killed {one.tally.kills} times at "
+        f"{one.tally.commits} commits, {one.started} boxes begun, {one.outcomes} outcomes; "
+        + ("as if never killed" if not one.wrong else "WRONG"),
+        flush=True,
+    )
+    for wrong in one.wrong:
+        print(f"  {wrong}", flush=True)
+
+
+def _quiet(_one: ticks.Found) -> None:
+    """Say nothing."""
 
 
 def _add_faults(kinds: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Final
 from oleada_lab.faults import STRIKE, Mend, strike_service
 from oleada_lab.scenario import Chance, Fault
 from oleada_lab.scenario_check import RATE
+from oleada_lab.scenario_shapes import DISK_OP
 from oleada_lab.scene import Scene
 from oleada_lab.sim.box import SimBox
 from oleada_lab.sim.crash import Kept
@@ -47,7 +48,7 @@ class Plant:
         """Return the names of the boxes."""
         scenario = self.stage.scenario
         count = scenario.fleet.count
-        if scenario.explore is not None:
+        if scenario.explore is not None and scenario.explore.axis == DISK_OP:
             count = max(count, OPS_MAX // self._stride * len(scenario.explore.persistence))
         prefix = scenario.fleet.model.replace("-", "")
         return [f"{prefix}{number:05d}" for number in range(1, count + 1)]
@@ -128,7 +129,7 @@ class Plant:
 
     def _plant_cuts(self) -> None:
         scenario, boxes = self.stage.scenario, list(self.stage.boxes.values())
-        if scenario.explore is not None:
+        if scenario.explore is not None and scenario.explore.axis == DISK_OP:
             modes = [Kept(mode) for mode in scenario.explore.persistence]
             for number, box in enumerate(boxes):
                 box.kept = modes[number % len(modes)]

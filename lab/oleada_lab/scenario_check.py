@@ -13,11 +13,21 @@ from oleada_lab.check.watch import chosen
 from oleada_lab.errors import LabError
 from oleada_lab.fault_kinds import KINDS
 from oleada_lab.scenario_read import ScenarioError
-from oleada_lab.scenario_shapes import Chance, Evidence, Fault, Scenario
+from oleada_lab.scenario_shapes import (
+    DISK_OP,
+    SERVER_COMMIT,
+    TICK_COMMIT,
+    Chance,
+    Evidence,
+    Explore,
+    Fault,
+    Scenario,
+)
 from oleada_lab.sim.crash import Kept
 
 BOXES_MAX: Final = 100_000
 DURATION_S_MAX: Final = 400 * 86_400
+AXES: Final = (DISK_OP, TICK_COMMIT, SERVER_COMMIT)
 LEVELS: Final = frozenset({"sim", "proc", "vm", "board"})
 TARGET: Final = re.compile(
     r"all|broker|server|device:[1-9][0-9]{0,5}|(100|[1-9]?[0-9])%|region:[a-z]+"
@@ -97,10 +107,20 @@ def _check_rest(scenario: Scenario) -> None:
     except LabError as error:
         raise ScenarioError(f"expect.invariants: {error}") from error
     if scenario.explore is not None:
-        if scenario.explore.axis != "disk_op":
-            raise ScenarioError(f"explore.axis is {scenario.explore.axis!r}; disk_op was expected.")
-        for mode in scenario.explore.persistence:
-            _check_mode(mode)
+        _check_explore(scenario, scenario.explore)
+
+
+def _check_explore(scenario: Scenario, explore: Explore) -> None:
+    if explore.axis not in AXES:
+        raise ScenarioError(f"explore.axis is {explore.axis!r}; one of {', '.join(AXES)} is read.")
+    for mode in explore.persistence:
+        _check_mode(mode)
+    if explore.axis == DISK_OP:
+        return
+    if not set(explore.persistence) <= {Kept.NONE, Kept.ALL}:
+        raise ScenarioError("explore.persistence: a commit is whole or not; lose_all, keep_all.")
+    if not scenario.has_services or scenario.level != ("sim",):
+        raise ScenarioError(f"explore.axis {explore.axis} needs server = services, level = sim.")
 
 
 def _check_fault(scenario: Scenario, fault: Fault) -> None:

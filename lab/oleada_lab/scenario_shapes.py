@@ -11,6 +11,7 @@ from typing import Final
 from oleada_lab.scenario_read import Duration, Moment, ScenarioError, Size
 
 SERVICES, ROWS = "services", "rows"
+DISK_OP, TICK_COMMIT, SERVER_COMMIT = "disk_op", "tick_commit", "server_commit"
 SERVICES_BOXES_MAX: Final = 50
 """A larger fleet is played with rows unless its story says otherwise: services cost more."""
 HALF_AN_HOUR: Final = Duration(1800)
@@ -192,15 +193,19 @@ class Chance:
 
 @dataclass(frozen=True, slots=True)
 class Explore:
-    """One box for each flash operation and mode; each loses power there.
+    """Something that goes wrong everywhere, each time once.
 
     Attributes:
-        axis: ``disk_op``.
+        axis: ``disk_op``: for each flash operation and mode one box loses power there.
+            ``tick_commit``: at each commit of each tick the server is killed, in each mode,
+            from the same rows; ``server_commit``: at each commit of a batch of messages too.
         persistence: Modes of ``oleada_lab.sim.crash``.
+        once: Of ticks and batches that change the same tables the first alone is killed.
     """
 
     axis: str
     persistence: tuple[str, ...] = ("lose_all",)
+    once: bool = False
 
 
 @dataclass(frozen=True, slots=True)

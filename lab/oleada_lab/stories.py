@@ -24,6 +24,8 @@ from oleada_lab.clock import cpu_s
 from oleada_lab.plant import Plant
 from oleada_lab.scenario import Expect, Line, Plan, Scenario
 from oleada_lab.scenario_check import evidence_spec
+from oleada_lab.scenario_read import ScenarioError
+from oleada_lab.scenario_shapes import DISK_OP
 from oleada_lab.sim.box import SimBox, a_factory_disk
 from oleada_lab.sim.broker import SimBroker
 from oleada_lab.sim.disk import SimDisk
@@ -235,9 +237,13 @@ class Stage:
         """Return the server, and the metadata that boxes had from it before the story."""
         versions = {device_id: kit.factory.version for device_id, kit in kits.items()}
         if not self.scenario.has_services:
+            if (explore := self.scenario.explore) is not None and explore.axis != DISK_OP:
+                raise ScenarioError(f"explore.axis {explore.axis} needs the server's services.")
             return SimServer(self.world, self.broker, self.terms, versions, self.tell), b""
         self._held.enter_context(remembering())
-        found = self._held.enter_context(services(self.street, self.terms, versions))
+        found = self._held.enter_context(
+            services(self.street, self.terms, versions, self.scenario.explore)
+        )
         return found, found.first_meta
 
     def _make_boxes(self, kits: dict[str, Kit], meta: bytes) -> dict[str, SimBox]:

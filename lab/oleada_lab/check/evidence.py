@@ -1,4 +1,4 @@
-"""S11 and S12: what must be so of the evidence of a rollout, judged from boxes' own facts.
+"""S11 to S13: what must be so of the evidence of a rollout, judged from boxes' own facts.
 
 A rollout by limits alone tells nothing of this, and breaks nothing of it.
 """
@@ -80,4 +80,17 @@ class Gate:
         return f"{what} on {self.counted[GOOD]} boxes that proved good, of {needed}"
 
 
-ALL: Final = (CountedOnce, Gate)
+@dataclass(slots=True)
+class KilledAnywhere:
+    """S13: a server that is killed at a commit and starts again leaves what others leave."""
+
+    terms: Terms
+    name: ClassVar[str] = "S13"
+    hears: ClassVar[tuple[type, ...]] = (facts.KilledServer,)
+
+    def see(self, fact: Fact) -> str | None:
+        """Judge one fact."""
+        return fact.what if isinstance(fact, facts.KilledServer) else None
+
+
+ALL: Final = (CountedOnce, Gate, KilledAnywhere)

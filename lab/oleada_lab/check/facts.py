@@ -236,6 +236,13 @@ class ServiceUp:
 
 
 @dataclass(frozen=True, slots=True)
+class KilledServer:
+    """A server that was killed has left something else than one that was not: a sentence."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class FaultsStopped:
     """From now on nothing goes wrong any more: the safety phase is over."""
 
@@ -259,5 +266,5 @@ Fact = (
     | Connected | Disconnected | Unplugged | ClockSet | HealthMade | HealthLost | HealthKept
     | Used | Spoke | WaveOpened | Commanded | LeaseGiven | Counted | StrataHalted | RolloutMoved
     | Shown | HealthCounted
-    | ServiceDown | ServiceUp | FaultsStopped | Settled
+    | ServiceDown | ServiceUp | KilledServer | FaultsStopped | Settled
 )  # fmt: skip

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from flask import current_app
 from oleada_server.messaging import inbox, outbox
@@ -26,9 +26,13 @@ from oleada_server.worker import ack_bytes
 from oleada_wire import messages, topics
 from oleada_wire.topics import DeviceTopic, Down, Up
 
+from oleada_lab.check import facts
+from oleada_lab.scenario_shapes import SERVER_COMMIT, TICK_COMMIT, Explore
 from oleada_lab.sim import services_app
 from oleada_lab.sim.broker import Message
+from oleada_lab.sim.crash import Kept
 from oleada_lab.sim.desk import Desk
+from oleada_lab.sim.killing import BATCH, TICK, Killer
 from oleada_lab.sim.looking import Looking
 from oleada_lab.sim.street import Street
 from oleada_lab.sim.terms import SALT, Terms, members
@@ -43,6 +47,7 @@ ACTOR: Final = "user:lab"
 A_MINUTE_MS: Final = 60_000
 AN_HOUR_MS: Final = 60 * A_MINUTE_MS
 NOTHING: Final = timedelta(0)
+EXPLORED: Final = {TICK_COMMIT: (TICK,), SERVER_COMMIT: (TICK, BATCH)}
 UNSENT: Final = (
     "SELECT EXISTS (SELECT 1 FROM outbox_message) "
     "OR EXISTS (SELECT 1 FROM retained_message WHERE sent_revision < revision)"
@@ -65,11 +70,12 @@ class Services:
     Attributes:
         desk: The worker's place at the broker.
         first_meta: The metadata that boxes were told when they were enrolled.
+        killer: Kills its ticks and batches, where a story explores that.
     """
 
-    def __init__(self, street: Street, terms: Terms, looking: Looking) -> None:
+    def __init__(self, street: Street, terms: Terms, looking: Looking, killer: Killer) -> None:
         self._world, self._broker, self._terms = street.world, street.broker, terms
-        self._looking = looking
+        self._looking, self.killer = looking, killer
         self._rollout_id = 0
         self._health: set[str] = set()
         self._boots = 1
@@ -128,6 +134,10 @@ class Services:
         """Return whether a health message is stored."""
         return message_id in self._health
 
+    def read(self, query: str) -> list[tuple[Any, ...]]:
+        """Return rows of the database, below the services, as somebody does who looks on."""
+        return self._looking.database.execute(query).fetchall()
+
     # -- what a person does ------------------------------------------------------------
 
     def pause(self) -> None:
@@ -178,7 +188,7 @@ class Services:
     def _store_batch(self, batch: list[Message]) -> dict[str, object]:
         now = self._world.now
         found = [inbox.Incoming(one.topic, _bytes_of(one)) for one in batch]
-        stored = inbox.store(found, now)
+        stored = self.killer.play(BATCH, lambda: inbox.store(found, now))
         self._health.update(_health_in(found, stored.counted))
         before = self._looking.boxes
         self._looking.after_batch(now, self._publish())
@@ -193,7 +203,8 @@ class Services:
     # -- the tick ----------------------------------------------------------------------
 
     def _tick(self) -> None:
-        service.tick(self._world.now)
+        now = self._world.now
+        self.killer.play(TICK, lambda: service.tick(now))
         self._settled()
 
     def _settled(self) -> None:
@@ -260,8 +271,12 @@ class Services:
 
 
 @contextmanager
-def services(street: Street, terms: Terms, versions: Mapping[str, str]) -> Iterator[Services]:
+def services(
+    street: Street, terms: Terms, versions: Mapping[str, str], explore: Explore | None = None
+) -> Iterator[Services]:
     """Yield the services with the boxes of *versions* enrolled, in an app context.
+
+    They are killed at each commit that *explore* names.
 
     Raises:
         ScenarioError: a wave covers no box.
@@ -269,7 +284,15 @@ def services(street: Street, terms: Terms, versions: Mapping[str, str]) -> Itera
     members(terms, list(versions))
     with services_app.app(terms.hardware_model, versions) as database:
         looking = Looking(database, street.world, street.tell, terms.in_flight_max)
-        yield Services(street, terms, looking)
+        explored = explore or Explore("")
+        killer = Killer(
+            database,
+            EXPLORED.get(explored.axis, ()),
+            list(map(Kept, explored.persistence)),
+            once=explored.once,
+            tell=lambda what: street.tell(facts.KilledServer(what)),
+        )
+        yield Services(street, terms, looking, killer)
 
 
 def _spec(terms: Terms) -> RolloutSpec:

@@ -97,3 +97,12 @@ def test_a_command_that_can_not_be_remembered_is_not_done(box: Box) -> None:
 
     assert box.pings == 0
     assert box.results[0].status is ResultStatus.ERROR
+
+
+def test_what_a_refusing_disk_left_is_cleared_away_at_the_next_start(box: Box) -> None:
+    for path in LAST:
+        (box.path / f"{path}.tmp").write_bytes(b"5 0000")
+
+    box.start()
+
+    assert not list(box.path.glob("data/*.tmp"))
