@@ -38,7 +38,6 @@ class Commands:
         self._disk = disk
         self._verbs = verbs
         self._put_result = put_result
-        self._act = act
         with suppress(StorageError):
             for path in LAST:
                 self._disk.unlink(f"{path}.tmp")  # of a disk that refused the rest
