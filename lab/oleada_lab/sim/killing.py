@@ -137,8 +137,16 @@ class Killer:
         return False
 
     def _order(self, commits: int) -> list[tuple[int, Kept]]:
-        """Return every kill, the last one another one at each deed."""
-        every = [(at, kept) for at in range(commits) for kept in self._modes]
+        """Return every kill that leaves other rows, the last one another one at each deed.
+
+        A transaction that is lost leaves what the one before it has left.
+        """
+        every = [
+            (at, kept)
+            for at in range(commits)
+            for kept in self._modes
+            if at == 0 or kept is Kept.ALL or Kept.ALL not in self._modes
+        ]
         turn = self.tally.deeds.total() % len(every) if every else 0
         return every[turn:] + every[:turn]
 

@@ -19,7 +19,7 @@ from oleada_lab.sim.services import Services
 
 STORIES: Final = "evidence_*.toml"
 CPU_S_MAX: Final = 3600
-"""Each commit is played five times; a story's own limit is for playing it once."""
+"""Each tick is played a dozen times; a story's own limit is for playing it once."""
 BOXES: Final = "SELECT device_id, state, attempt, reason, counted FROM box_in_wave ORDER BY 1"
 OUTCOMES: Final = (
     "SELECT box.device_id, log.attempt, log.was, log.now FROM box_outcome AS log "

@@ -16,6 +16,7 @@ from oleada_lab.check.facts import (
     HealthLost,
     HealthMade,
     InstallBegan,
+    KilledServer,
     LeaseGiven,
     RolloutMoved,
     ServiceUp,
@@ -199,6 +200,7 @@ def test_a_run_that_is_well_breaks_nothing() -> None:
                 RolloutMoved("finished"),
             ],
         ),
+        ("S13", "box_outcome lacks 1 rows", [KilledServer("box_outcome lacks 1 rows")]),
         ("L4", "has not moved", [ServiceUp("broker"), Settled({}, {})]),
         ("L5", "is not connected", [ClockSet("b1", 9), Settled({}, {})]),
         (
@@ -296,6 +298,6 @@ def test_the_first_bad_step_is_the_first_in_time() -> None:
 
 def test_invariants_are_chosen_by_name_or_pattern() -> None:
     assert chosen(["L2", "S1"]) == ("L2", "S1")
-    assert chosen(["S*"]) == NAMES[:12]
+    assert chosen(["S*"]) == NAMES[:13]
     with pytest.raises(LabError, match="No invariant is called 'S99'"):
         chosen(["S99"])
