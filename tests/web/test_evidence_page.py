@@ -11,8 +11,11 @@ from flask.testing import FlaskClient
 from oleada_server.audit import service as audit
 from oleada_server.clock import now_utc
 from oleada_server.db import db
+from oleada_server.rollouts import service
 from oleada_server.rollouts.errors import IncidentNotFoundError
 from oleada_server.rollouts.evidence import closing
+from oleada_server.rollouts.evidence.counts import Counted
+from oleada_server.rollouts.states import BoxState
 
 from tests.web.evidence_rows import add_evidence
 from tests.web.test_decisions import send
@@ -23,10 +26,12 @@ ROLLOUT = 2
 
 @pytest.fixture
 def weighed(filled_app: Flask) -> Flask:
-    """R-2 of the sample with evidence: 30 boxes began, 25 proved good, 2 failed, 1 is silent."""
+    """R-2 of the sample with evidence: 43 boxes began, 37 proved good, 1 failed, 1 is silent."""
     now = now_utc() - timedelta(hours=2)
     with filled_app.app_context():
-        add_evidence(ROLLOUT, now)
+        found = add_evidence(ROLLOUT, now)
+        waves = service.summary(ROLLOUT)
+        assert sum(wave.states.get(BoxState.UPDATED, 0) for wave in waves) == found[Counted.GOOD]
     return filled_app
 
 
@@ -42,8 +47,8 @@ def test_the_page_draws_the_evidence_and_says_it_in_numbers(
     html = signed_in(weighed, "e.prieto").get("/rollouts/R-2").get_data(as_text=True)
 
     said = words_of(html)
-    assert "at 100 it halts" in said
-    assert "halts at 100" in said
+    assert "at 200 it halts" in said
+    assert "halts at 200" in said
     assert "I-1" in said
     assert "it was too much" in said
     assert re.search(r'<path d="M0 [\d.]+L', html[html.index('id="p-evidence"') :])
@@ -75,9 +80,9 @@ def test_the_gate_shows_what_the_evidence_measures_its_limit_and_its_sample(
     gate = html[html.index('id="p-gate"') :]
     gate = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", gate[: gate.index("</section>")]))
 
-    assert re.search(r"Evidence against it halts at 100; 30 boxes began .*?E [\d.]+", gate)
+    assert re.search(r"Evidence against it halts at 200; 43 boxes began .*?E [\d.]+", gate)
     assert "is proven by 59 good ones and none bad" in gate
-    assert "25 good, 3 bad" in gate
+    assert "37 good, 2 bad" in gate
 
 
 def test_force_is_asked_with_the_number_and_shown_until_it_is_taken_back(
@@ -106,19 +111,40 @@ def test_rest_gives_the_numbers_from_which_anyone_can_recompute_e(
 
     now = found["evidence"]["now"]
     assert {name: now[name] for name in ("begun", "bad", "silent", "good")} == {
-        "begun": 30, "bad": 2, "silent": 1, "good": 25,
+        "begun": 43, "bad": 1, "silent": 1, "good": 37,
     }  # fmt: skip
     last, first = found["moments"][-1], found["moments"][0]
     assert first["begun"] == 0
     assert last["log_e"] == now["log_e"]
     assert {k: last[k] for k in ("begun", "bad", "silent", "good")} == {
-        "begun": 30, "bad": 2, "silent": 1, "good": 25,
+        "begun": 43, "bad": 1, "silent": 1, "good": 37,
     }  # fmt: skip
     assert [moment["bad"] for moment in found["moments"]] == sorted(
         moment["bad"] for moment in found["moments"]
     )
-    assert sum(one["boxes"] for one in now["strata"]) > 30
+    assert sum(one["boxes"] for one in now["strata"]) > 43
     assert found["incidents"][0]["top_fault"] == "health-check"
+
+
+def test_bad_hours_stand_beside_those_of_boxes_that_wait(weighed: Flask, signed_in: SignIn) -> None:
+    client = signed_in(weighed, "e.prieto")
+    html = client.get("/rollouts/R-2").text
+    found = client.get("/api/v1/rollouts/R-2/evidence").get_json()["evidence"]["hours"]
+
+    kinds = {one["kind"]: one for one in found["kinds"]}
+    assert (found["late"], len(kinds)) == (1, 6)
+    assert {name: kinds["dark"][name] for name in kinds["dark"] if name != "log_e"} == {
+        "kind": "dark", "updated_hours": 37, "updated_bad": 2, "waiting_hours": 40,
+        "waiting_bad": 5,
+    }  # fmt: skip
+    said = words_of(html)
+    assert re.search(r"Went dark Updated: bad hours 2 of hours 37 .*? 5 of hours 40 E 0\.\d", said)
+    assert "Lost frames" not in said, "no box has reported them"
+    assert "1 trouble was heard of too late" in said
+    gate = re.sub(r"(<[^>]+>|\s)+", " ", html[html.index('id="p-gate"') :])
+    assert re.search(
+        r"Hours beside boxes that wait \w[^:]*: \d in 37 hours, \d in 40 beside", gate
+    )
 
 
 def test_a_rollout_with_limits_alone_shows_no_evidence(

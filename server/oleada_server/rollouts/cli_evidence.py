@@ -68,7 +68,22 @@ def _text(rollout: str, found: dict[str, Any]) -> str:
     for one in now["strata"]:
         halted = f"; halted: {one['halted']}" if one["halted"] else ""
         lines.append(f"  from {one['version'] or 'unknown'}: {_counts(one)}{halted}")
+    lines += _hours(summary["hours"])
     return "\n".join([*lines, *(f"  {_incident(one)}" for one in found["incidents"])])
+
+
+def _hours(hours: dict[str, Any] | None) -> list[str]:
+    """Return what boxes did after their update, beside those that wait in the same hours."""
+    if hours is None:
+        return ["  no hours are watched beside it"]
+    late = f"; {hours['late']} heard of too late" if hours["late"] else ""
+    lines = [f"  hours beside boxes that wait: E is {hours['e']:g}{late}"]
+    return lines + [
+        f"    {one['kind']}: {one['updated_bad']:,} bad in {one['updated_hours']:,} device-hours, "
+        f"beside {one['waiting_bad']:,} in {one['waiting_hours']:,}"
+        for one in hours["kinds"]
+        if one["updated_hours"]
+    ]
 
 
 def _counts(one: dict[str, Any]) -> str:

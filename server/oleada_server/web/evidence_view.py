@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from oleada_server.rollouts.evidence import history, shown
+from oleada_server.rollouts.evidence import beside, control, history, judge, shown
 from oleada_server.rollouts.evidence.history import Moment, Now
 from oleada_server.rollouts.evidence.models import Incident
 from oleada_server.rollouts.evidence.slow_start import DOUBTFUL
 from oleada_server.rollouts.models import Rollout
-from oleada_server.web import chart, words
+from oleada_server.web import chart, status, words
 from oleada_server.web.words import gettext
 
 LOWEST: Final = math.log(0.1)
@@ -36,6 +36,18 @@ class Stratum:
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """One kind of bad hour in the table: of updated boxes, and of those that wait."""
+
+    what: str
+    updated: int
+    updated_bad: int
+    waiting: int
+    waiting_bad: int
+    e: str
+
+
+@dataclass(frozen=True, slots=True)
 class EvidenceCurve:
     """What the part of the page shows; heights in percent from the top.
 
@@ -43,6 +55,8 @@ class EvidenceCurve:
         wall: E at which it halts; *wall_y* and *doubt_y* are the heights of the two lines.
         lines: (E in words, height) of the lines across.
         rows: Moments for the table that says the same in numbers.
+        beside: Hours after the update beside those of boxes that wait; None where nobody watches.
+        late: Troubles that were heard of too late for it.
     """
 
     now: Now
@@ -57,6 +71,8 @@ class EvidenceCurve:
     lines: list[tuple[str, float]]
     rows: list[tuple[Moment, str]]
     strata: list[Stratum]
+    beside: list[Beside] | None
+    late: int
     incidents: list[Incident]
     next_word: str
 
@@ -67,7 +83,7 @@ def curve(rollout: Rollout, now: datetime) -> EvidenceCurve | None:
     moments = [] if found is None else history.moments(rollout, rollout.ended_at or now)
     if found is None or not moments:
         return None
-    wall = -math.log(found.evidence.terms.alpha)
+    wall = found.evidence.wall
     top = max(wall * 1.25, *(min(one.log_e, history.LOG_E_SHOWN_MAX) for one in moments))
     span = top - LOWEST
     values = [max(min(one.log_e, top) - LOWEST, 0.0) for one in moments]
@@ -84,6 +100,8 @@ def curve(rollout: Rollout, now: datetime) -> EvidenceCurve | None:
         lines=[("1", _height(0.0, span))],
         rows=[(one, spell(one.log_e)) for one in moments[:: max(len(moments) // ROWS, 1)]],
         strata=[_stratum(found, index) for index in range(len(found.evidence.strata))],
+        beside=_beside(found),
+        late=beside.late(rollout.id),
         incidents=list(history.incidents(rollout.id)),
         next_word=next_word(found),
     )
@@ -93,7 +111,7 @@ def next_word(found: Now) -> str:
     """Return what the evidence does next, in one sentence."""
     if found.verdict.asks:
         return gettext("Nobody begins until a person has looked at the silent boxes.")
-    if found.verdict.log_e >= DOUBTFUL:
+    if max(found.verdict.log_e, found.verdict.log_e_beside) >= DOUBTFUL:
         return gettext("Only a trickle goes on until the numbers decide.")
     missing = found.sample_needed - found.evidence.total.good
     if missing > 0:
@@ -115,6 +133,24 @@ def spell(log_e: float) -> str:
         return gettext("more than %(n)s", n=words.number(1_000_000))
     value = shown.e_of(log_e)
     return words.number(round(value)) if value >= 10 else f"{value:.2g}"
+
+
+def _beside(found: Now) -> list[Beside] | None:
+    hours = found.evidence.hours
+    if hours is None:
+        return None
+    return [
+        Beside(
+            status.trouble(one.hour.kind),
+            one.hour.updated,
+            one.hour.updated_bad,
+            one.hour.control,
+            one.hour.control_bad,
+            spell(one.log_e),
+        )
+        for one in control.by_kind(hours, judge.TOLERATED)
+        if one.hour.updated
+    ]
 
 
 def _stratum(found: Now, index: int) -> Stratum:

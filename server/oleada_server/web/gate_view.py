@@ -7,15 +7,15 @@ a test holds the two together.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fractions import Fraction
-from math import log
 
 from markupsafe import Markup
 
+from oleada_server.rollouts.evidence import control, judge
 from oleada_server.rollouts.evidence.history import Now
 from oleada_server.rollouts.evidence.slow_start import DOUBTFUL
 from oleada_server.rollouts.plan import Outcome, exact
 from oleada_server.rollouts.states import WaveState
-from oleada_server.web import words
+from oleada_server.web import status, words
 from oleada_server.web.chart import Bullet, bullet
 from oleada_server.web.evidence_view import spell
 from oleada_server.web.rollout_view import Figures, WaveFigures
@@ -72,8 +72,7 @@ def next_step(found: Figures) -> Markup:
 
 def _judged(figures: WaveFigures, found: Now) -> list[Check]:
     """Return what the evidence must say before the gate opens: nothing against it, and enough."""
-    total, verdict, terms = found.evidence.total, found.verdict, found.evidence.terms
-    wall = -log(terms.alpha)
+    total, verdict, wall = found.evidence.total, found.verdict, found.evidence.wall
     if not total.begun:
         kind = "off"
     elif verdict.log_e >= wall or verdict.asks:
@@ -92,7 +91,34 @@ def _judged(figures: WaveFigures, found: Now) -> list[Check]:
         gettext("E %(e)s", e=spell(verdict.log_e)),
         bullet(max(verdict.log_e, 0.0), wall, max(wall * 1.25, verdict.log_e), FILLS[kind]),
     )  # fmt: skip
-    return [against, _proof(figures, found)]
+    return [against, *_hours(found), _proof(figures, found)]
+
+
+def _hours(found: Now) -> list[Check]:
+    """Return what the hours after the update must not say, beside those of boxes that wait."""
+    hours, log_e, wall = found.evidence.hours, found.verdict.log_e_beside, found.evidence.wall
+    if hours is None:
+        return []
+    heard = [one.hour for one in control.by_kind(hours, judge.TOLERATED) if one.hour.updated]
+    kind, text = "off", gettext("no hour is over yet")
+    if heard:
+        worst = heard[0]
+        kind = "bad" if log_e >= wall else "live" if log_e >= DOUBTFUL else "ok"
+        text = gettext(
+            "%(what)s: %(bad)s in %(hours)s hours, %(usual)s in %(beside)s beside",
+            what=status.trouble(worst.kind), bad=words.number(worst.updated_bad),
+            hours=words.number(worst.updated), usual=words.number(worst.control_bad),
+            beside=words.number(worst.control),
+        )  # fmt: skip
+    return [
+        Check(
+            kind,
+            gettext("Hours beside boxes that wait"),
+            text,
+            gettext("E %(e)s", e=spell(log_e)),
+            bullet(max(log_e, 0.0), wall, max(wall * 1.25, log_e), FILLS[kind]),
+        )
+    ]
 
 
 def _proof(figures: WaveFigures, found: Now) -> Check:

@@ -145,3 +145,16 @@ def reason(code: str | None) -> str:
     if not code or code == "unknown":
         return gettext("No reason was given")
     return spelt.get(code, code)
+
+
+def trouble(kind: str) -> str:
+    """Return in words what makes an hour of a box a bad one; unknown kinds as they are."""
+    spelt = {
+        "crash": gettext("Crashes"),
+        "restart": gettext("Restarts by the watchdog"),
+        "dark": gettext("Went dark"),
+        "slow_zap": gettext("Slow change of channel"),
+        "lost_frames": gettext("Lost frames"),
+        "underruns": gettext("Buffer ran empty"),
+    }
+    return spelt.get(kind, kind)

@@ -55,7 +55,7 @@ def log_e(hours: Sequence[Hour], tolerated: float = 1.0) -> float:
     return log_mean([_log_ratio(heard, ratio, tolerated) for ratio in RATIOS])
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)
 def log_e_of_kinds(hours: tuple[Hour, ...], tolerated: float) -> float:
     """Return ln of the mean E of the kinds in *hours*; 0.0 of no hours.
 
@@ -65,6 +65,30 @@ def log_e_of_kinds(hours: tuple[Hour, ...], tolerated: float) -> float:
     kinds = sorted({hour.kind for hour in hours})
     apart = [log_e([hour for hour in hours if hour.kind == kind], tolerated) for kind in kinds]
     return log_mean(apart) if apart else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class OfKind:
+    """All hours of one kind: *hour* is their sum, *log_e* ln E that updated ones are worse."""
+
+    hour: Hour
+    log_e: float
+
+
+def by_kind(hours: Sequence[Hour], tolerated: float) -> tuple[OfKind, ...]:
+    """Return what *hours* come to for each kind, the one that speaks most against first."""
+    found = []
+    for kind in sorted({hour.kind for hour in hours}):
+        mine = [hour for hour in hours if hour.kind == kind]
+        whole = Hour(
+            sum(hour.updated for hour in mine),
+            sum(hour.updated_bad for hour in mine),
+            sum(hour.control for hour in mine),
+            sum(hour.control_bad for hour in mine),
+            kind,
+        )
+        found.append(OfKind(whole, log_e(mine, tolerated)))
+    return tuple(sorted(found, key=lambda one: -one.log_e))
 
 
 def _log_ratio(hours: Sequence[Hour], ratio: float, tolerated: float) -> float:

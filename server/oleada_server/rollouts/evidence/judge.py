@@ -276,17 +276,11 @@ def harm(evidence: Evidence, names: Sequence[str]) -> str:
 
 def _hours_in_words(hours: Sequence[Hour]) -> str:
     """Return the counts of the kind of hours that speaks most against the release."""
-    kinds = sorted({hour.kind for hour in hours})
-    apart = {kind: [hour for hour in hours if hour.kind == kind] for kind in kinds}
-    worst = max(kinds, key=lambda kind: control.log_e(apart[kind], TOLERATED))
-    updated, bad, waiting, usual = (
-        sum(getattr(hour, name) for hour in apart[worst])
-        for name in ("updated", "updated_bad", "control", "control_bad")
-    )
-    word = f"{worst.replace('_', ' ')}: " if worst else ""
+    worst = control.by_kind(hours, TOLERATED)[0].hour
+    word = f"{worst.kind.replace('_', ' ')}: " if worst.kind else ""
     return (
-        f"{word}{bad:,} bad in {updated:,} device-hours of updated boxes, beside {usual:,} in "
-        f"{waiting:,} of boxes that wait"
+        f"{word}{worst.updated_bad:,} bad in {worst.updated:,} device-hours of updated boxes, "
+        f"beside {worst.control_bad:,} in {worst.control:,} of boxes that wait"
     )
 
 

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from oleada_server.rollouts.evidence import history, ledger
+from oleada_server.rollouts.evidence import beside, control, history, judge, ledger
 from oleada_server.rollouts.evidence.history import Moment, Now
 from oleada_server.rollouts.evidence.judge import Stratum
 from oleada_server.rollouts.evidence.models import Incident
@@ -17,7 +17,11 @@ def summary(rollout: Rollout) -> dict[str, Any] | None:
     if terms is None:
         return None
     found = history.now(rollout)
-    return {"terms": terms, "now": None if found is None else now_json(found)}
+    return {
+        "terms": terms,
+        "now": None if found is None else now_json(found),
+        "hours": None if found is None else hours_json(found, beside.late(rollout.id)),
+    }
 
 
 def now_json(found: Now) -> dict[str, Any]:
@@ -27,7 +31,7 @@ def now_json(found: Now) -> dict[str, Any]:
         **counts_json(found.evidence.total),
         "log_e": round(found.verdict.log_e, 6),
         "e": e_of(found.verdict.log_e),
-        "halts_at": round(1 / found.evidence.terms.alpha, 6),
+        "halts_at": round(math.exp(found.evidence.wall), 6),
         "room": found.verdict.room,
         "is_proven": found.is_proven,
         "sample_needed": found.sample_needed,
@@ -41,6 +45,34 @@ def now_json(found: Now) -> dict[str, Any]:
                 "halted": found.halted.get(one.name),
             }
             for one in found.evidence.strata
+        ],
+    }
+
+
+def hours_json(found: Now, late: int) -> dict[str, Any] | None:
+    """Return the hours of updated boxes beside those that wait; None where nobody watches.
+
+    Args:
+        found: What the evidence says now.
+        late: Troubles of which was heard too late to count.
+    """
+    hours = found.evidence.hours
+    if hours is None:
+        return None
+    return {
+        "log_e": round(found.verdict.log_e_beside, 6),
+        "e": e_of(found.verdict.log_e_beside),
+        "late": late,
+        "kinds": [
+            {
+                "kind": one.hour.kind,
+                "updated_hours": one.hour.updated,
+                "updated_bad": one.hour.updated_bad,
+                "waiting_hours": one.hour.control,
+                "waiting_bad": one.hour.control_bad,
+                "log_e": round(one.log_e, 6),
+            }
+            for one in control.by_kind(hours, judge.TOLERATED)
         ],
     }
 
