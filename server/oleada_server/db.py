@@ -48,6 +48,8 @@ class UtcTime(TypeDecorator[datetime]):
 
 Json = JSON().with_variant(JSONB(), "postgresql")
 """JSON on SQLite, JSONB on PostgreSQL."""
+JsonOrNull = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+"""The same, where None is no value at all and can be asked for as such."""
 
 
 class Base(DeclarativeBase):

@@ -39,6 +39,8 @@ def next_decision(rollout: Rollout, now: datetime) -> plan.Decision:
     """
     if RolloutState(rollout.state) not in plan.MOVING:
         return plan.Wait(f"is {rollout.state}")
+    if rollout.preparing is not None:
+        return plan.Wait("is being prepared")
     try:
         decision, broken = plan.decide(rows.facts(rollout), now), aborts.reason(rollout)
         if broken is not None and not isinstance(decision, plan.Halt):
@@ -52,6 +54,7 @@ def end(rollout: Rollout, state: RolloutState, reason: str | None, now: datetime
     """End *rollout*: its waves are withdrawn and its boxes free; the tick tells them."""
     was_open = RolloutState(rollout.state) in plan.MOVING
     rollout.state, rollout.state_reason, rollout.ended_at = state, reason, now
+    rollout.preparing = None
     if was_open:
         db.session.flush()
         queue_waves(rollout.release.hardware_model, now)

@@ -8,7 +8,7 @@ are found by one walk over the fleet for each such wave.
 import hashlib
 import heapq
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 
 from oleada_wire.cohort import SHARE_PARTS, place
@@ -31,6 +31,20 @@ class Member:
         return self.kind.version or ""
 
 
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """How boxes that are alike stand to the shares, lists and draws of a plan.
+
+    Attributes:
+        under: The least share of the plan that covers their places, in ten-thousandths;
+            more than any where none does.
+        named: The waves, by their places from 0, that list them or have drawn them.
+    """
+
+    under: int
+    named: frozenset[int] = field(default_factory=frozenset)
+
+
 Takes = Callable[[Member], bool]
 Walk = Callable[[], Iterable[Member]]
 """Walks over every box that may have the release, in the order of ids; again at each call."""
@@ -51,6 +65,29 @@ def chooser(waves: Sequence[WaveSpec], salt: str, walk: Walk) -> Callable[[Membe
             drawn = _drawn(wave, wave.count, salt, (m for m in walk() if wave_of(m) is None))
             found.append(lambda member, drawn=drawn: member.device_id in drawn)  # type: ignore[misc] # bound now
     return wave_of
+
+
+def wave_of(waves: Sequence[WaveSpec], kind: BoxKind, marks: Marks) -> int | None:
+    """Return the place, from 0, of the wave that takes boxes of *kind* with *marks*; or None.
+
+    What :func:`chooser` says of each of them.
+    """
+    return next((at for at, wave in enumerate(waves) if _takes(wave, at, kind, marks)), None)
+
+
+def fits(wave: WaveSpec, kind: BoxKind) -> bool:
+    """Return whether the filter of *wave*, if it has one, is true of *kind*."""
+    return wave.where is None or matches(wave.where, kind)
+
+
+def place_prefix(salt: str) -> bytes:
+    """Return what stands before a box's id in what its place is the digest of."""
+    return f"{salt}\x00".encode()
+
+
+def draw_prefix(salt: str) -> bytes:
+    """Return what stands before a box's id in what orders boxes that are drawn by number."""
+    return f"{salt}\x00count\x00".encode()
 
 
 def share_parts(share_until: float | None) -> int:
@@ -81,6 +118,14 @@ def evenest(waves: Sequence[WaveSpec], members: Sequence[Member], salts: Sequenc
     return min(salts, key=unevenness)
 
 
+def _takes(wave: WaveSpec, at: int, kind: BoxKind, marks: Marks) -> bool:
+    if wave.share_until is not None:
+        return marks.under <= share_parts(wave.share_until)
+    if wave.device_ids is not None or wave.count is not None:
+        return at in marks.named and fits(wave, kind)
+    return fits(wave, kind)
+
+
 def _taker(wave: WaveSpec, place_of: Callable[[str], int]) -> Takes:
     if wave.share_until is not None:
         parts = share_parts(wave.share_until)
@@ -101,4 +146,4 @@ def _drawn(wave: WaveSpec, count: int, salt: str, left: Iterable[Member]) -> fro
 
 def _draw(salt: str, device_id: str) -> bytes:
     """Return what orders boxes that are drawn by number; finer than a place, and another order."""
-    return hashlib.sha256(f"{salt}\x00count\x00{device_id}".encode()).digest()
+    return hashlib.sha256(draw_prefix(salt) + device_id.encode()).digest()

@@ -241,7 +241,7 @@ def _print(found: dict[str, Any], as_json: bool) -> None:
 def _text(found: dict[str, Any]) -> str:
     because = f": {found['state_reason']}" if found["state_reason"] else ""
     lines = [
-        f"{found['id']} {found['name']} is {found['state']}{because}",
+        f"{found['id']} {found['name']} is {found['state']}{because}{_preparing(found)}",
         f"  {found['hardware_model']} {found['version']}, {found['size_bytes']} bytes",
     ]
     for wave in found["waves"]:
@@ -272,7 +272,12 @@ def _line(found: dict[str, Any]) -> str:
         states = " ".join(f"{state}={n}" for state, n in wave["states"].items())
         waves.append(f"[{wave['position']} {wave['state']} {states}]")
     because = f": {found['state_reason']}" if found["state_reason"] else ""
-    return f"{found['id']} {found['state']}{because} {' '.join(waves)}"
+    return f"{found['id']} {found['state']}{because}{_preparing(found)} {' '.join(waves)}"
+
+
+def _preparing(found: dict[str, Any]) -> str:
+    done = found["preparing"]
+    return "" if done is None else f", preparing {done['boxes']:,} of {done['of']:,} boxes"
 
 
 def _replay_lines(found: dict[str, Any]) -> list[str]:

@@ -3,28 +3,25 @@
 Takes part in its caller's transaction, except :func:`settled`, which ends it.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from oleada_wire.cohort import merkle_root
+from sqlalchemy import select
 
 from oleada_server.audit import service as audit
 from oleada_server.db import TIME_TEXT, chunks, db, run_on_rows, time_text
 from oleada_server.releases.models import Release, ReleaseState
-from oleada_server.rollouts import preview as previews
-from oleada_server.rollouts import rows, signatures, ticks
+from oleada_server.rollouts import freezing, rows, signatures, ticks
 from oleada_server.rollouts.advance import advance
 from oleada_server.rollouts.choosing import Member
 from oleada_server.rollouts.errors import (
-    EmptyWaveError,
+    BeingPreparedError,
     ReleaseWithdrawnError,
     RolloutStateError,
 )
 from oleada_server.rollouts.evidence import ledger
 from oleada_server.rollouts.models import Rollout, Wave
-from oleada_server.rollouts.reading import spec_of
 from oleada_server.rollouts.states import BoxState, RolloutState
 
 WRITE_AT_ONCE: Final = 5000
@@ -58,21 +55,53 @@ def begin(
 ) -> RolloutState:
     """Freeze which boxes *rollout* covers and let it begin; ends the transaction.
 
-    It runs at once, or is scheduled when its start time has not come.
+    It runs at once, or is scheduled when its start time has not come. One with more boxes
+    than are written down in one transaction is scheduled, and prepared by the scheduler.
 
     Raises:
+        BeingPreparedError: Another rollout of the model is being prepared.
         ReleaseWithdrawnError: The release was withdrawn in the meantime.
         EmptyWaveError: A wave covers no box now.
     """
     was = RolloutState(rollout.state)
     rows.lock_model(rollout.release.hardware_model)
     demand_published(rollout.release)
-    freeze(rollout, previews.Covered(spec_of(rollout), rollout.release, [rollout.salt]), now)
-    ledger.begin(rollout.id)
-    signatures.record_requests(rollout, now)
-    run_or_schedule(rollout, now)
+    demand_none_prepared(rollout.release.hardware_model)
+    freezing.begin(rollout)
+    rollout.state, rollout.state_reason = RolloutState.SCHEDULED, None
+    if freezing.write_part(rollout, now):
+        freezing.complete(rollout)
+        let_go(rollout, now)
     record(rollout, action, actor=actor, reason=reason, was=was, now=now)
     return settled(rollout, now)
+
+
+def let_go(rollout: Rollout, now: datetime) -> None:
+    """Let a *rollout* begin whose boxes are all written down; one that was paused stays so."""
+    ledger.begin(rollout.id)
+    signatures.record_requests(rollout, now)
+    if rollout.state == RolloutState.SCHEDULED:
+        run_or_schedule(rollout, now)
+
+
+def being_prepared(hardware_model: str) -> int | None:
+    """Return the rollout of a model whose boxes are being written down; None if none is."""
+    query = (
+        select(Rollout.id)
+        .join(Rollout.release)
+        .where(Release.hardware_model == hardware_model, Rollout.preparing.is_not(None))
+    )
+    return db.session.scalar(query.order_by(Rollout.id).limit(1))
+
+
+def demand_none_prepared(hardware_model: str) -> None:
+    """Let another rollout of a model begin unless one is being prepared: it has the first choice.
+
+    Raises:
+        BeingPreparedError: One is.
+    """
+    if (rollout_id := being_prepared(hardware_model)) is not None:
+        raise BeingPreparedError(rollout_id)
 
 
 def run_or_schedule(rollout: Rollout, now: datetime) -> None:
@@ -83,30 +112,6 @@ def run_or_schedule(rollout: Rollout, now: datetime) -> None:
     rollout.state_reason = None
     if not is_scheduled:
         rollout.started_at = rollout.started_at or now
-
-
-def freeze(rollout: Rollout, covered: previews.Covered, now: datetime) -> None:
-    """Write down which boxes each wave covers; from here on the fleet may change.
-
-    Boxes are written as they are read: a million of them need no more memory than a few.
-    """
-    waves = list(rollout.waves)
-    listed: dict[int, list[str]] = {
-        at: [] for at, wave in enumerate(waves) if wave.share_until is None
-    }
-    sizes: Counter[int] = Counter()
-    for chunk in chunks(covered.members(), WRITE_AT_ONCE):
-        _write_boxes(rollout, [(waves[at], member) for at, member in chunk], now)
-        sizes.update(at for at, _ in chunk)
-        for at, member in chunk:
-            if at in listed:
-                listed[at].append(member.device_id)
-    for at, wave in enumerate(waves):
-        if not sizes[at]:
-            raise EmptyWaveError(wave.position, wave.name)
-        wave.boxes = sizes[at]
-        if at in listed:
-            wave.merkle_root = merkle_root(listed[at])
 
 
 def add_boxes(rollout: Rollout, wave: Wave, members: Sequence[Member], now: datetime) -> None:

@@ -3,6 +3,7 @@
 ServerError
 ├── ApprovalMissingError    409  a second person has to approve it first
 ├── BadPlanError            400  a field of the plan is not what was expected
+├── BeingPreparedError      409  another rollout of the model is being prepared
 ├── EmptyWaveError          409  a wave would cover no box
 ├── GroupInUseError         409  a rollout that has not ended chooses by the group
 ├── GroupThereError         409  there is a group of that name already
@@ -181,6 +182,18 @@ class EmptyWaveError(ConflictError):
         super().__init__(
             f"Wave {position} ({name}) would cover no box now. Raise its share, name other "
             "boxes, or leave the wave out; the preview says why boxes are left out."
+        )
+
+
+class BeingPreparedError(ConflictError):
+    """Another rollout of the model chooses its boxes; two would choose in no order."""
+
+    code = "being-prepared"
+
+    def __init__(self, rollout_id: int) -> None:
+        super().__init__(
+            f"The boxes of R-{rollout_id} for the same model are being written down; start "
+            "this one when that is done, within a minute or so."
         )
 
 

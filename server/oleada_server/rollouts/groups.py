@@ -5,8 +5,8 @@ by what it says of itself. Every change is audited. Each deed commits.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -177,6 +177,31 @@ def remove(name: str, *, actor: str, now: datetime) -> None:
     db.session.commit()
 
 
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Groups that a plan names: those by rule, and the names of those that list their boxes."""
+
+    rules: Mapping[str, Where] = field(default_factory=dict)
+    lists: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, names: Iterable[str]) -> "Named":
+        """Return the groups of these names.
+
+        Raises:
+            NoSuchGroupError: One of them is not there.
+            BadPlanError: The rule of one can not be read.
+        """
+        found = {name: _row(name).rule for name in sorted(set(names))}
+        rules = {name: where_from(rule) for name, rule in found.items() if rule is not None}
+        return cls(rules, tuple(name for name in found if name not in rules))
+
+    def added(self, kind: BoxKind, listed: Iterable[str]) -> BoxKind:
+        """Return *kind* with its groups, of which *listed* list it."""
+        by_rule = {name for name, rule in self.rules.items() if matches(rule, kind)}
+        return replace(kind, groups=frozenset(by_rule | set(listed)))
+
+
 def reader(named: Iterable[str], device_id: str | None = None) -> Callable[[str, BoxKind], BoxKind]:
     """Return what adds to a box's kind those of *named* groups that it is in.
 
@@ -186,22 +211,16 @@ def reader(named: Iterable[str], device_id: str | None = None) -> Callable[[str,
         NoSuchGroupError: One of *named* is not there.
         BadPlanError: The rule of one can not be read.
     """
-    rules: dict[str, Where] = {}
+    known = Named.of(named)
     listed: dict[str, frozenset[str]] = {}
-    for name in sorted(set(named)):
-        group = _row(name)
-        if group.rule is not None:
-            rules[name] = where_from(group.rule)
-        else:
-            query = select(DeviceGroupMember.device_id).where(DeviceGroupMember.group_name == name)
-            if device_id is not None:
-                query = query.where(DeviceGroupMember.device_id == device_id)
-            listed[name] = frozenset(db.session.scalars(query))
+    for name in known.lists:
+        query = select(DeviceGroupMember.device_id).where(DeviceGroupMember.group_name == name)
+        if device_id is not None:
+            query = query.where(DeviceGroupMember.device_id == device_id)
+        listed[name] = frozenset(db.session.scalars(query))
 
     def with_groups(device_id: str, kind: BoxKind) -> BoxKind:
-        found = {name for name, rule in rules.items() if matches(rule, kind)}
-        found |= {name for name, ids in listed.items() if device_id in ids}
-        return replace(kind, groups=frozenset(found))
+        return known.added(kind, {name for name, ids in listed.items() if device_id in ids})
 
     return with_groups
 

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from oleada_server.db import Base
+from oleada_server.db import Base, JsonOrNull
 from oleada_server.releases.models import Release
 from oleada_server.rollouts.states import BoxState, RolloutState, WaveState
 
@@ -35,6 +35,7 @@ class Rollout(Base):
     asked a second person for approval, *approved_* who gave it. *rules* is JSON that
     ``rules.read`` reads; *newcomers_at* is when boxes that came later were last looked for.
     *is_forced* says that a person lets it disturb boxes that are else left alone.
+    *preparing* says how far its boxes are written down; None when they all are (freezing.py).
     """
 
     __tablename__ = "rollout"
@@ -59,6 +60,7 @@ class Rollout(Base):
     lease_s: Mapped[int]
     rules: Mapped[dict[str, Any] | None]
     newcomers_at: Mapped[datetime | None]
+    preparing: Mapped[dict[str, Any] | None] = mapped_column(JsonOrNull)
     is_forced: Mapped[bool] = mapped_column(default=False, server_default=false())
     needs_approval: Mapped[bool] = mapped_column(default=False, server_default=false())
     asked_at: Mapped[datetime | None]

@@ -8,7 +8,7 @@ from oleada_store import waves
 from oleada_wire.ids import normalise_device_id
 from oleada_wire.messages import Window
 
-from oleada_server.rollouts import approvals
+from oleada_server.rollouts import approvals, freezing
 from oleada_server.rollouts.cover import where_from
 from oleada_server.rollouts.dryrun import Run
 from oleada_server.rollouts.errors import BadPlanError
@@ -206,7 +206,7 @@ def _wave_from(wave: dict[str, Any]) -> WaveSpec:
 
 def rollout_json(rollout: Rollout) -> dict[str, Any]:
     """Return *rollout* as lists and answers show it."""
-    release = rollout.release
+    release, progress = rollout.release, freezing.progress(rollout)
     window = None
     if rollout.window_start_min is not None and rollout.window_end_min is not None:
         window = {
@@ -242,6 +242,7 @@ def rollout_json(rollout: Rollout) -> dict[str, Any]:
         "lease_s": rollout.lease_s,
         "rules": rollout.rules or {},
         "is_forced": rollout.is_forced,
+        "preparing": progress and {"boxes": progress.boxes, "of": progress.of},
     }
 
 

@@ -14,8 +14,7 @@ from sqlalchemy import select, update
 from oleada_server.audit import service as audit
 from oleada_server.db import chunks, db
 from oleada_server.releases.models import Release
-from oleada_server.rollouts import approvals, deeds, presence, rows, ticks
-from oleada_server.rollouts import preview as previews
+from oleada_server.rollouts import approvals, covered, deeds, presence, rows, ticks
 from oleada_server.rollouts.advance import end
 from oleada_server.rollouts.approvals import approve, ask_approval, send_back
 from oleada_server.rollouts.cover import where_json
@@ -120,7 +119,7 @@ def preview(spec: RolloutSpec) -> Preview:
         ReleaseWithdrawnError: It was withdrawn.
     """
     release = _release(spec)
-    return previews.shown(spec, release, _salts())
+    return covered.shown(spec, release, _salts())
 
 
 def dry_run(spec: RolloutSpec, found: Preview, now: datetime) -> Replay | None:
@@ -154,7 +153,7 @@ def create(
         return done
     release = _release(spec)
     demand_opening(spec, now)
-    salt = spec.salt or previews.Covered(spec, release, _salts()).salt
+    salt = covered.salt_of(spec, release, _salts())
     rollout = Rollout(
         release_id=release.id,
         name=spec.name or f"{release.hardware_model} {release.version}",
@@ -191,11 +190,13 @@ def create(
 def start(rollout_id: int, *, actor: str, now: datetime, reason: str | None = None) -> RolloutState:
     """Freeze which boxes the rollout covers and let it begin; return its state.
 
-    It runs at once, or is scheduled when its start time has not come.
+    It runs at once, or is scheduled when its start time has not come, or until all its boxes
+    are written down.
 
     Raises:
         RolloutNotFoundError: There is none.
         RolloutStateError: It is not a draft.
+        BeingPreparedError: Another rollout of the model is being prepared.
         ApprovalMissingError: A second person has to approve it first.
         ReleaseWithdrawnError: The release was withdrawn in the meantime.
         EmptyWaveError: A wave covers no box now.

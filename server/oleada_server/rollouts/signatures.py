@@ -81,7 +81,9 @@ def record_trust(now: datetime) -> None:
     role = keys.wave_role()
     if role is None:
         return
-    query = select(Rollout).where(Rollout.state.in_(OPEN_ROLLOUTS)).order_by(Rollout.id)
+    # Of one that is being prepared nobody was asked yet: its lists are not known.
+    is_whole = Rollout.preparing.is_(None)
+    query = select(Rollout).where(Rollout.state.in_(OPEN_ROLLOUTS), is_whole).order_by(Rollout.id)
     for rollout in db.session.scalars(query):
         changed = [_follow(wave, role, now) for wave in rollout.waves]
         if any(changed):

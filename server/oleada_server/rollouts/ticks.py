@@ -9,11 +9,9 @@ of each step at most: a wave of a million boxes must not keep a halt waiting.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from oleada_wire.cohort import merkle_covers, merkle_proofs
 from oleada_wire.words import Reason
 from sqlalchemy import ColumnElement, Row, and_, case, literal, or_, select, update
 
@@ -29,6 +27,7 @@ from oleada_server.rollouts import (
     permits,
     plan,
     plan_box,
+    proofs,
     rows,
     signatures,
 )  # fmt: skip
@@ -125,10 +124,10 @@ def assign(rollout_id: int, now: datetime) -> int:
         return _committed(0, rollout_id, now)
     rollout, taken = rows.loaded(rollout_id), len(found)
     found = newer.leave_out(rollout, found, now)
-    proofs = _proofs({row.wave_id for row in found})
+    proved = _proofs(found)
     addressees = [
         Addressee(
-            row.id, row.device_id, row.wave_id, row.attempt + 1, proofs.get(row.device_id, ())
+            row.id, row.device_id, row.wave_id, row.attempt + 1, proved.get(row.device_id, ())
         )
         for row in found
     ]
@@ -175,9 +174,9 @@ def queue_again(rollout_id: int, found: Sequence[Any], now: datetime) -> None:
     """
     rollout = rows.loaded(rollout_id)
     found = newer.leave_out(rollout, found, now)
-    proofs = _proofs({row.wave_id for row in found})
+    proved = _proofs(found)
     addressees = [
-        Addressee(row.id, row.device_id, row.wave_id, row.attempt, proofs.get(row.device_id, ()))
+        Addressee(row.id, row.device_id, row.wave_id, row.attempt, proved.get(row.device_id, ()))
         for row in found
     ]
     expires_at = authorise.queue_assignments(rollout, addressees, now)
@@ -333,21 +332,16 @@ def _by_zone(found: Sequence[Any]) -> dict[str, list[int]]:
     return zones
 
 
-def _proofs(wave_ids: Iterable[int]) -> dict[str, tuple[str, ...]]:
-    """Return the proof of each box of those waves that are lists, by device id."""
+def _proofs(found: Sequence[Any]) -> dict[str, tuple[str, ...]]:
+    """Return the proofs of rows (device_id, wave_id) that are in a list, by device id."""
+    by_wave: defaultdict[int, list[str]] = defaultdict(list)
+    for row in found:
+        by_wave[row.wave_id].append(row.device_id)
     query = select(Wave.id, Wave.merkle_root).where(
-        Wave.id.in_(list(wave_ids)), Wave.merkle_root.is_not(None)
+        Wave.id.in_(list(by_wave)), Wave.merkle_root.is_not(None)
     )
-    proofs: dict[str, tuple[str, ...]] = {}
-    for wave_id, root in db.session.execute(query):
-        proofs.update(_proofs_under(root, wave_id))
-    return proofs
-
-
-@lru_cache(maxsize=1)
-def _proofs_under(root: str, wave_id: int) -> dict[str, tuple[str, ...]]:
-    """Return the proofs of a list wave; its boxes are fixed, and *root* stands for them all."""
-    query = select(BoxInWave.device_id).where(BoxInWave.wave_id == wave_id)
-    found = merkle_proofs(list(db.session.scalars(query)))
-    assert merkle_covers(root, *next(iter(found.items()))), "the boxes of a wave are fixed"  # noqa: S101
-    return {device_id: tuple(proof) for device_id, proof in found.items()}
+    proved: dict[str, tuple[str, ...]] = {}
+    for wave_id, root in db.session.execute(query).all():
+        assert root is not None, "asked for"  # noqa: S101
+        proved.update(proofs.of(root, wave_id, by_wave[wave_id]))
+    return proved
