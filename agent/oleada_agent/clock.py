@@ -23,6 +23,16 @@ def steady_ms() -> int:
     return time.monotonic_ns() // 1_000_000
 
 
+def steady_us() -> int:
+    """Return microseconds of a clock that never jumps; only differences mean something."""
+    return time.monotonic_ns() // 1_000
+
+
+def pause_ms(delay_ms: int) -> None:
+    """Return after *delay_ms*; for processes that have nothing else to do."""
+    time.sleep(delay_ms / 1000)
+
+
 def below(limit: int) -> int:
     """Return a number from 0 to *limit* - 1, each as likely as the next."""
     return secrets.randbelow(limit)

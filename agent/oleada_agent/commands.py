@@ -27,6 +27,7 @@ class Commands:
     Args:
         verbs: What may be asked for; each returns a short text.
         put_result: Puts the result into the outbox.
+        act: Takes up a command of the table of actions; returns False for any other.
     """
 
     def __init__(
@@ -34,10 +35,12 @@ class Commands:
         disk: Disk,
         verbs: dict[str, Callable[[], str]],
         put_result: Callable[[Callable[[Header], Result]], None],
+        act: Callable[[Cmd], bool] | None = None,
     ) -> None:
         self._disk = disk
         self._verbs = verbs
         self._put_result = put_result
+        self._act = act
         with suppress(StorageError):
             for path in LAST:
                 self._disk.unlink(f"{path}.tmp")  # of a disk that refused the rest
@@ -57,6 +60,8 @@ class Commands:
             self._report(command, ResultStatus.ERROR, f"The box's disk refuses: {error}")
             return False
         verb = self._verbs.get(command.verb)
+        if verb is None and self._act is not None and self._act(command):
+            return True
         if verb is None or command.arguments:
             known = ", ".join(sorted(self._verbs))
             self._report(

@@ -5,13 +5,16 @@ error. The table of settings is docs/reference/agent-settings.md.
 """
 
 import tomllib
-from dataclasses import MISSING, dataclass, fields
+from contextlib import suppress
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from oleada_wire.ids import is_hardware_model
 
+from oleada_agent import overrides
+from oleada_agent.disk import RealDisk
 from oleada_agent.errors import AgentError
 from oleada_agent.reconnect import CONNECT_SPREAD_S
 
@@ -48,6 +51,10 @@ class Config:
         free_bytes_min: Less, and a new slot's trial fails.
         slot_bytes: The largest image a slot takes.
         download_bytes_per_s_max: Of the household's line; 0 for all of it.
+        profile: ``normal``, or ``frugal`` where every byte is paid for.
+        denied_actions: What this box does for nobody, whoever signs it; ``*`` for all.
+        test_hosts: With which loading and echo tests may be done; none if empty.
+        logs: Files beside the agent's own that ``log_pull`` may read, by whole paths.
     """
 
     serial: str
@@ -68,8 +75,14 @@ class Config:
     free_bytes_min: int = 1 << 20
     slot_bytes: int = 8 << 30
     download_bytes_per_s_max: int = 0
+    profile: str = "normal"
+    denied_actions: tuple[str, ...] = ()
+    test_hosts: tuple[str, ...] = ()
+    logs: tuple[str, ...] = ()
 
 
+LISTS: Final = frozenset({"provides", "denied_actions", "test_hosts", "logs"})
+PROFILES: Final = ("normal", "frugal")
 RANGES: Final = {
     "health_s": (1, 86_400),
     "connect_spread_s": (0, 3_600),
@@ -100,7 +113,26 @@ def load(box: Path) -> Config:
         ) from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not TOML: {error}. Correct the file.") from error
-    return parse(found, str(path))
+    return _with_changes(parse(found, str(path)), box)
+
+
+def check_one(box: Path, name: str, value: int | str) -> None:
+    """Refuse *value* for setting *name* of the box in directory *box*.
+
+    Raises:
+        ConfigError: the box would not take it.
+    """
+    _check(replace(load(box), **{name: _typed(name, value, FILE)}), FILE)
+
+
+def _with_changes(config: Config, box: Path) -> Config:
+    """Return *config* with what was changed from afar, as far as it can be used."""
+    for name, value in overrides.read(RealDisk(box)).items():
+        with suppress(ConfigError):
+            changed = replace(config, **{name: _typed(name, value, overrides.FILE)})
+            _check(changed, overrides.FILE)
+            config = changed
+    return config
 
 
 def parse(found: dict[str, Any], where: str) -> Config:
@@ -124,9 +156,9 @@ def parse(found: dict[str, Any], where: str) -> Config:
 
 
 def _typed(name: str, value: Any, where: str) -> Any:
-    if name == "provides":
+    if name in LISTS:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise ConfigError(f"{where}: 'provides' must be a list of texts.")
+            raise ConfigError(f"{where}: {name!r} must be a list of texts.")
         return tuple(value)
     kind = int if name in RANGES else str
     if type(value) is not kind:
@@ -147,8 +179,24 @@ def _check(config: Config, where: str) -> None:
             f"{where}: 'hardware_model' is {config.hardware_model!r}; a name such as VX-410 "
             "was expected."
         )
+    if config.profile not in PROFILES:
+        raise ConfigError(
+            f"{where}: 'profile' is {config.profile!r}; {' or '.join(PROFILES)} was expected."
+        )
+    _check_denied(config.denied_actions, where)
     check_https("enrol_url", config.enrol_url, where)
     check_zone(config.zone, where)
+
+
+def _check_denied(names: tuple[str, ...], where: str) -> None:
+    """Refuse a name that is no action: misspelt, it would deny nothing."""
+    if not names:
+        return
+    from oleada_wire.action_table import TABLE  # noqa: PLC0415 - few boxes deny anything
+
+    known = {action.name for action in TABLE}
+    if unknown := sorted(set(names) - known - {"*"}):
+        raise ConfigError(f"{where}: 'denied_actions' has {unknown[0]!r}, which is no action.")
 
 
 def check_https(name: str, url: str, where: str) -> None:

@@ -18,11 +18,12 @@ from oleada_wire import messages
 from oleada_wire.messages import LeaseRequest
 from oleada_wire.topics import Up
 
-from oleada_agent import alive, booted, clock, health, identity, memory, renewal
+from oleada_agent import alive, booted, clock, deeds, health, identity, pulse, renewal
 from oleada_agent.boot.control import FileBootControl
 from oleada_agent.commands import Commands
 from oleada_agent.config import Config
 from oleada_agent.dates import Dates
+from oleada_agent.deeds import Deeds
 from oleada_agent.disk import RealDisk
 from oleada_agent.download import Downloader, Ended, Part
 from oleada_agent.errors import AgentError, StorageError
@@ -30,13 +31,15 @@ from oleada_agent.http_range import Patience
 from oleada_agent.inbound import Inbound
 from oleada_agent.journal import has_room
 from oleada_agent.machine_events import DenyListed, Event, Woken
-from oleada_agent.machine_states import Limits, other_slot
+from oleada_agent.machine_states import Idle, Limits, State, other_slot
 from oleada_agent.outbox import DiskOutbox, Stamp
 from oleada_agent.ports import Ports
+from oleada_agent.pulse import Pulse
 from oleada_agent.questions import Questions
 from oleada_agent.reconnect import first_spread_ms, hello_pause_ms
 from oleada_agent.refusals import ToldDisk
 from oleada_agent.renewal import Renewal
+from oleada_agent.said import Said
 from oleada_agent.saying import say
 from oleada_agent.shell import Shell
 from oleada_agent.slots import FileSlots
@@ -49,9 +52,6 @@ from oleada_agent.voice import Voice
 
 REBOOT_CODE: Final = 75
 """Exit code that asks the boot program for a restart."""
-FIRST_HEALTH_MS: Final = 5_000
-GIVE_BACK_MS: Final = 10_000
-GIVE_BACK_AGAIN_MS: Final = 600_000
 ROOM_AGAIN_MS: Final = 60_000
 
 
@@ -60,7 +60,7 @@ class Stop:
     """The box is being switched off."""
 
 
-Message = Connected | Disconnected | Received | Part | Ended | Stop
+Message = Connected | Disconnected | Received | Part | Ended | Said | Stop
 
 
 class Service:
@@ -122,6 +122,7 @@ class Service:
             steady_ms=clock.steady_ms,
             feed=self._feed,
         )
+        self._pulse = Pulse(self._voice, self._authority, self._timers, config, self._state)
         self._inbound = self._make_inbound()
         context = identity.tls_context(box)
         self._dates = Dates(context, self._authority, clock.now_ms)
@@ -132,12 +133,16 @@ class Service:
         self._shell = Shell(self._ports(), Limits(trial_limit_ms=config.trial_s * 1000))
 
     def _make_inbound(self) -> Inbound:
-        verbs = {"ping": lambda: "pong", "report_health": self._report_health}
+        verbs = {"ping": lambda: "pong", "report_health": self._pulse.report}
+        self._deeds = Deeds(
+            self._box, self._disk, self._outbox, self._config, self._timers, now_ms=self.now_ms,
+            post=self._queue.put, may_restart=self._may_restart, reboot=self.reboot,
+        )  # fmt: skip
         return Inbound(
             self._authority,
             self._outbox,
             self._probes,
-            Commands(self._disk, verbs, self._outbox.put_result),
+            Commands(self._disk, verbs, self._outbox.put_result, self._deeds.act),
             self._feed,
             now_ms=self.now_ms,
             steady_ms=clock.steady_ms,
@@ -230,10 +235,11 @@ class Service:
             return 1
         finally:
             self._renewal.stop()
+            self._deeds.stop()
             self._downloader.stop()
             self._flush()
             self._transport.stop()
-        return REBOOT_CODE if self._shell.rebooting else 0
+        return REBOOT_CODE if self._shell.rebooting or self._deeds.is_rebooting else 0
 
     def _begin(self) -> None:
         try:
@@ -253,9 +259,8 @@ class Service:
             self._outbox.put_log([f"journal {path} could not be read and was set aside"])
         if self._authority.denied:
             self._feed(DenyListed(self._authority.denied))
-        first_ms = min(FIRST_HEALTH_MS, self._config.health_s * 1000)
-        self._timers.set("health", clock.below(first_ms + 1))
-        self._timers.set("memory", GIVE_BACK_MS)
+        self._deeds.begin()
+        self._pulse.begin()
         alive.show(self._disk, self._timers)
         say(f"{self._identity.device_id} runs {facts.version} from slot {facts.slot}")
 
@@ -278,6 +283,8 @@ class Service:
                 return False
             case Received(topic, payload):
                 self._hear(topic, payload)
+            case Said():
+                self._deeds.take(message)
             case Part() | Ended():
                 self._downloader.handle(message)
             case Connected():
@@ -311,26 +318,26 @@ class Service:
         acts: dict[str, Callable[[], None]] = {
             renewal.TIMER: self._renewal.look,
             "wake": lambda: self._feed(Woken()),
-            "health": self._put_health_again,
+            pulse.HEALTH_TIMER: self._pulse.again,
             "alive": lambda: alive.show(self._disk, self._timers),
             "look": self._probes.look,
             "hello": self._send_hello,
             "room": self._look_for_room,
             "question": self._questions.ask_again,
             "store": self._inbound.store_again,
-            "memory": self._give_back,
+            pulse.MEMORY_TIMER: self._pulse.give_back,
+            deeds.TIMER: self._deeds.look,
+            deeds.DEED_TIMER: self._deeds.do_deed,
         }
         if name in acts:  # "outbox": the next turn sends what is due
             acts[name]()
 
-    def _put_health_again(self) -> None:
-        self._put_health()
-        period_ms = self._config.health_s * 1000
-        self._timers.set("health", period_ms * 9 // 10 + clock.below(period_ms // 5 + 1))
+    def _state(self) -> State:
+        return self._shell.state
 
-    def _give_back(self) -> None:
-        memory.give_back()
-        self._timers.set("memory", GIVE_BACK_AGAIN_MS)
+    def _may_restart(self) -> bool:
+        is_proven = self._facts.successful or self._shell.state.running.successful
+        return is_proven and isinstance(self._shell.state.stage, Idle)
 
     def _feed(self, event: Event) -> None:
         if self._stands_still:
@@ -389,11 +396,3 @@ class Service:
 
     def _send_question(self, request: LeaseRequest) -> None:
         self._transport.send(Up.LEASE, messages.encode(request))
-
-    def _put_health(self) -> None:
-        is_behind = clock.now_ms() < self._authority.floor.floor_ms
-        self._voice.put_health(self._shell.state, is_clock_behind=is_behind)
-
-    def _report_health(self) -> str:
-        self._put_health()
-        return "a health message is on its way"

@@ -20,7 +20,7 @@ from oleada_agent.status import slot_infos
 from oleada_agent.trust.witness import Witness
 
 AGENT_VERSION: Final = "0.1.0"
-READS: Final = (batch.WORD,)
+READS: Final = (batch.WORD, "actions")
 """What this agent understands of the wire beyond what the first one did."""
 TRIAL_LOG: Final = "data/trial.log"
 TRIAL_LOG_LINES_MAX: Final = 200
@@ -78,6 +78,7 @@ class Voice:
             provides=tuple(sorted(facts.able(self._config))),
             audit_head=self._witness.seen,
             reads=READS,
+            denied=self._config.denied_actions or None,
         )
 
     def put_health(self, state: State, *, is_clock_behind: bool) -> None:

@@ -123,6 +123,7 @@ class Refusal(StrEnum):
     TOO_LATE = "too-late"
     TIMED_OUT = "timed-out"
     TOO_MUCH_MEMORY = "too-much-memory"
+    TOO_MUCH_OUTPUT = "too-much-output"
     DIED = "died"
     MEDIA = "media"
     NOT_RUNNING = "not-running"

@@ -103,6 +103,11 @@ class DoorHandler(http.server.BaseHTTPRequestHandler):
         span = f"bytes {first}-{len(data) - 1}/{len(data)}"
         self._send(206, data[first:], "application/octet-stream", **{"Content-Range": span})
 
+    def do_PUT(self) -> None:
+        """Keep what an action brings."""
+        self.server.uploads[self.path] = self.rfile.read(int(self.headers["Content-Length"]))
+        self._send(201, b"", "text/plain")
+
     def _send(self, status: int, data: bytes, kind: str, **headers: str) -> None:
         self.send_response(status)
         for name, value in {"Content-Type": kind, "Content-Length": len(data), **headers}.items():
@@ -124,6 +129,7 @@ class Door(http.server.ThreadingHTTPServer):
         self.answer = answer
         self.requests: list[dict[str, Any]] = []
         self.artifacts: dict[str, bytes] = {}
+        self.uploads: dict[str, bytes] = {}
         self.ranges: list[int] = []
         self.url = f"https://127.0.0.1:{self.server_port}"
 

@@ -1,9 +1,11 @@
 """A real agent, started by the real boot program out of a real image, in a small house."""
 
+import hashlib
 import os
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,8 @@ from oleada_agent.health import utc
 from oleada_lab.boxes import Box, BoxPlan, make_box
 from oleada_lab.firmware.image import BuiltImage, ImageSpec, build_small_image
 from oleada_wire import topics
-from oleada_wire.messages import Cmd, Health, Hello, LeaseRequest, Log, Report, Result
+from oleada_wire.actions import Value
+from oleada_wire.messages import Cmd, Health, Hello, LeaseRequest, Log, Progress, Report, Result
 from oleada_wire.topics import Down
 from oleada_wire.words import BootReason, Phase, Reason, ResultStatus
 
@@ -174,6 +177,42 @@ def test_commands_are_done_once_and_only_those_of_the_list(
     assert (first.cmd_id, first.status, first.output) == ("C-5", ResultStatus.COMPLETE, "pong")
     assert (second.cmd_id, second.status) == ("C-6", ResultStatus.REFUSED)
     assert "ping, report_health" in second.output
+
+
+def test_actions_run_beside_the_agent_and_outlive_its_connection(desk: Desk, box: Box) -> None:
+    assert "actions" in (desk.wait_for(Hello).reads or ())
+    desk.publish_trust(b"")
+    test = replace(a_command(desk, "self_test", 1), timeout_ms=20_000)
+    desk.send(Down.CMD, test)
+    tested = desk.wait_for(Result)
+    assert (tested.cmd_id, tested.status) == ("C-1", ResultStatus.COMPLETE), tested
+    assert "disk: well" in str((tested.values or {})["Results"])
+
+    pull: dict[str, Value] = {"file": "agent.log", "as_file": True}
+    desk.send(Down.CMD, replace(a_command(desk, "log_pull", 2), arguments=pull))
+    [file] = desk.wait_for(Result).files or ()
+    uploaded = desk.house.door.uploads["/device/v1/uploads/C-2/log.txt"]
+    assert hashlib.sha256(uploaded).hexdigest() == file.sha256
+    assert b"runs 5.8.1 from slot A" in uploaded
+
+    capture: dict[str, Value] = {"interface": "lo", "duration_s": 60}
+    desk.send(Down.CMD, replace(a_command(desk, "packet_capture", 3), arguments=capture))
+    desk.wait_for(Progress)
+    desk.house.kill_broker()
+    desk.house.start_broker()
+    desk.wait_for(Hello)
+    desk.send(Down.CMD, replace(a_command(desk, "cancel", 4), arguments={"cmd_id": "C-3"}))
+    canceled = desk.wait_for(Result, lambda found: found.cmd_id == "C-3")
+    assert canceled.status is ResultStatus.CANCELED
+
+    setting: dict[str, Value] = {"name": "health_s", "value": "3"}
+    desk.send(Down.CMD, replace(a_command(desk, "config_set", 5), arguments=setting))
+    changed = desk.wait_for(Result, lambda found: found.cmd_id == "C-5")
+    assert (changed.values or {})["X_OLEADA_Before"] == "2"
+    desk.wait_for(Hello)
+    desk.send(Down.CMD, a_command(desk, "config_get", 6))
+    told = desk.wait_for(Result, lambda found: found.cmd_id == "C-6").values or {}
+    assert (told["health_s"], told["health_s.X_OLEADA_Changed"]) == ("3", True)
 
 
 def test_garbage_from_the_broker_is_told_of_and_survived(desk: Desk, box: Box) -> None:

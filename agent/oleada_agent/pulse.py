@@ -1,0 +1,67 @@
+"""When a box tells how it is, and when it gives memory back."""
+
+from collections.abc import Callable
+from typing import Final
+
+from oleada_agent import clock, memory
+from oleada_agent.config import Config
+from oleada_agent.machine_states import State
+from oleada_agent.timers import Timers
+from oleada_agent.trust.authority import Authority
+from oleada_agent.voice import Voice
+
+FIRST_HEALTH_MS: Final = 5_000
+GIVE_BACK_MS: Final = 10_000
+GIVE_BACK_AGAIN_MS: Final = 600_000
+HEALTH_TIMER: Final = "health"
+MEMORY_TIMER: Final = "memory"
+
+
+class Pulse:
+    """Puts a health message into the outbox from time to time.
+
+    Args:
+        config: Says how long between two of them, give or take a tenth.
+        state: Returns what the machine is at.
+    """
+
+    def __init__(
+        self,
+        voice: Voice,
+        authority: Authority,
+        timers: Timers,
+        config: Config,
+        state: Callable[[], State],
+    ) -> None:
+        self._voice = voice
+        self._authority = authority
+        self._timers = timers
+        self._period_ms = config.health_s * 1000
+        self._state = state
+
+    def begin(self) -> None:
+        """Begin; a street of boxes that starts at once does not tell it at once."""
+        first_ms = min(FIRST_HEALTH_MS, self._period_ms)
+        self._timers.set(HEALTH_TIMER, clock.below(first_ms + 1))
+        self._timers.set(MEMORY_TIMER, GIVE_BACK_MS)
+
+    def again(self) -> None:
+        """Tell how the box is, and do it again in a while."""
+        self.put()
+        pause_ms = self._period_ms * 9 // 10 + clock.below(self._period_ms // 5 + 1)
+        self._timers.set(HEALTH_TIMER, pause_ms)
+
+    def report(self) -> str:
+        """Tell how the box is because the server asks."""
+        self.put()
+        return "a health message is on its way"
+
+    def put(self) -> None:
+        """Tell how the box is."""
+        is_behind = clock.now_ms() < self._authority.floor.floor_ms
+        self._voice.put_health(self._state(), is_clock_behind=is_behind)
+
+    def give_back(self) -> None:
+        """Give back memory, and do it again in a while."""
+        memory.give_back()
+        self._timers.set(MEMORY_TIMER, GIVE_BACK_AGAIN_MS)
