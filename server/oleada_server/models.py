@@ -1,6 +1,7 @@
 """Every table in one import, for migrations and for tests that create them all."""
 
 from oleada_server.accounts import models as accounts
+from oleada_server.actions import models as actions
 from oleada_server.audit import models as audit
 from oleada_server.devices import models as devices
 from oleada_server.enrolment import models as enrolment
@@ -14,6 +15,7 @@ from oleada_server.telemetry import models as telemetry
 
 __all__ = [
     "accounts",
+    "actions",
     "audit",
     "devices",
     "enrolment",

@@ -25,6 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from oleada_server import alive, clock, outage
 from oleada_server.accounts import second_person
+from oleada_server.actions import ticks as actions
 from oleada_server.audit import heads
 from oleada_server.db import db
 from oleada_server.devices import history
@@ -61,6 +62,7 @@ TICKS: Final = (
     Tick("online metadata", 60, releases.refresh_online_metadata),
     Tick("changes", 300, live.prune),
     Tick("telemetry", 3600, telemetry.prune),
+    Tick("actions", 3600, actions.prune),
     Tick("fleet over time", 60, history.tick),
     Tick("audit heads", 60, heads.tick),
     Tick("asked deeds", 600, second_person.tick),

@@ -33,6 +33,10 @@ OTHER = {
     "/tuf/<name>": ("both doors", "a file of the TUF metadata, such as `timestamp.json`"),
     "/tuf/targets/<hardware_model>/<name>": ("both doors", "an image by its TUF path"),
     "/artifacts/<sha256>": ("both doors", "an image by its digest; Range, never changes"),
+    "/device/v1/uploads/<order_id>/<name>": (
+        "device door",
+        "a file that an action was asked for, once, with the box's certificate",
+    ),
     "/device/v1/enrol": ("both doors", "enrolment of a box by its claim token"),
     "/.well-known/est/cacerts": ("both doors", "EST: the service CA and the device CA"),
     "/.well-known/est/simpleenroll": (

@@ -28,7 +28,7 @@ NO_ROLE = "none"
 """The door opens to a box's claim token or certificate, and to no person."""
 VIEWER, OPERATOR, APPROVER = Role.VIEWER, Role.OPERATOR, Role.APPROVER
 AUDITOR, SIGNER, USERS = Role.AUDITOR, Role.RELEASE_SIGNER, Role.USER_ADMIN
-DEVICE_CA = Role.DEVICE_CA_ADMIN
+DEVICE_CA, SUPPORT = Role.DEVICE_CA_ADMIN, Role.SUPPORT
 REASON = {"reason": "a reason"}
 NO_WAVES = {"format": "oleada.waves/1", "rollout": "R-999", "threshold": 2, "may_sign": [],
             "waves": []}  # fmt: skip
@@ -63,6 +63,7 @@ MATRIX = [
     Row("GET", "/tuf/targets/VX-410/aa.1.0.0.img", ANYBODY),
     Row("GET", "/artifacts/" + "0" * 64, ANYBODY),
     Row("POST", "/device/v1/enrol", ANYBODY, {"token": "x", "serial": "y", "csr_pem": "z"}),
+    Row("PUT", "/device/v1/uploads/none/log.txt", NO_ROLE),
     Row("GET", "/.well-known/est/cacerts", ANYBODY),
     Row("POST", "/.well-known/est/simpleenroll", NO_ROLE),
     Row("POST", "/.well-known/est/simplereenroll", NO_ROLE),
@@ -184,6 +185,12 @@ MATRIX = [
     Row("GET", "/api/v1/devices", VIEWER),
     Row("GET", "/api/v1/devices/AAAA00000000", VIEWER),
     Row("POST", "/api/v1/devices/AAAA00000000/revoke", DEVICE_CA, REASON),
+    Row("GET", "/api/v1/actions", VIEWER),
+    Row("POST", "/api/v1/devices/AAAA00000000/actions", SUPPORT, {"action": "ping", **REASON}),
+    Row("GET", "/api/v1/devices/AAAA00000000/actions", VIEWER),
+    Row("GET", "/api/v1/actions/none", VIEWER),
+    Row("POST", "/api/v1/actions/none/cancel", SUPPORT),
+    Row("GET", "/api/v1/actions/none/files/log.txt", SUPPORT),
     Row("GET", "/api/v1/releases", VIEWER),
     Row("POST", "/api/v1/releases", SIGNER, bundle=True),
     Row("POST", "/api/v1/releases/check", SIGNER, bundle=True),

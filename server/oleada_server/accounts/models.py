@@ -17,6 +17,7 @@ class Role(StrEnum):
     """What a person may do; which includes which stands in ``rights.INCLUDES``."""
 
     VIEWER = "viewer"
+    SUPPORT = "support"
     AUDITOR = "auditor"
     RELEASE_SIGNER = "release-signer"
     OPERATOR = "operator"

@@ -13,10 +13,13 @@ from typing import Final
 from oleada_server.accounts.errors import RoleMissingError, ScopeMissingError
 from oleada_server.accounts.models import Role
 
-_OPERATOR: Final = frozenset({Role.VIEWER, Role.RELEASE_SIGNER, Role.OPERATOR})
+_OPERATOR: Final = frozenset(
+    {Role.VIEWER, Role.SUPPORT, Role.RELEASE_SIGNER, Role.OPERATOR}
+)
 
 INCLUDES: Final[Mapping[Role, frozenset[Role]]] = {
     Role.VIEWER: frozenset({Role.VIEWER}),
+    Role.SUPPORT: frozenset({Role.VIEWER, Role.SUPPORT}),
     Role.AUDITOR: frozenset({Role.VIEWER, Role.AUDITOR}),
     Role.RELEASE_SIGNER: frozenset({Role.VIEWER, Role.RELEASE_SIGNER}),
     Role.OPERATOR: _OPERATOR,
@@ -28,7 +31,8 @@ INCLUDES: Final[Mapping[Role, frozenset[Role]]] = {
 """Each role, and every role whose rights it has.
 
 An operator may carry a bundle to the server as a release signer does, because what counts
-is in its signatures; neither reads who the users are. An administrator has every right and
+is in its signatures; neither reads who the users are. Whoever supports subscribers acts on
+one box at a time and plans nothing. An administrator has every right and
 is still one person: the rules of a second person make no exception.
 """
 
@@ -40,6 +44,10 @@ GUARDED: Final = frozenset(
 SCOPES: Final[Mapping[str, Role]] = {
     "accounts:read": Role.AUDITOR,
     "accounts:write": Role.USER_ADMIN,
+    "actions:change": Role.SUPPORT,
+    "actions:destroy": Role.OPERATOR,
+    "actions:read": Role.SUPPORT,
+    "actions:run": Role.SUPPORT,
     "audit:export": Role.AUDITOR,
     "audit:read": Role.VIEWER,
     "audit:settle": Role.AUDITOR,

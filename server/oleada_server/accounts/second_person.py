@@ -33,6 +33,7 @@ KINDS: Final[Mapping[str, str]] = {
     "key.owner": "oleada_server.releases.owners",
     "user.role": "oleada_server.accounts.rights_given",
     "factor.reset": "oleada_server.accounts.rights_given",
+    "device.act": "oleada_server.actions.service",
     "device.revoke-many": "oleada_server.enrolment.mass_revocation",
 }
 """By action: the module that does it, imported when it is done."""

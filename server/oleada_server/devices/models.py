@@ -30,7 +30,8 @@ class Device(Base):
     clock; *health* holds the latest TR-181 parameters, *health_at* their age.
     *clock_ahead_s* is how far the box's clock was ahead at its newest message. What a box
     says after *revoked_at* is not heard; a new claim token makes it one of ours again.
-    *reads_batches* is whether its agent understands a signature over a batch of messages.
+    *reads_batches* is whether its agent understands a signature over a batch of messages,
+    *reads_actions* whether actions; *denied_actions* are those that its settings deny.
     """
 
     __tablename__ = "device"
@@ -69,6 +70,8 @@ class Device(Base):
     assignment_seq: Mapped[int] = mapped_column(BigInteger, default=0)
     cmd_seq: Mapped[int] = mapped_column(BigInteger, default=0)
     reads_batches: Mapped[bool] = mapped_column(default=False, server_default=false())
+    reads_actions: Mapped[bool] = mapped_column(default=False, server_default=false())
+    denied_actions: Mapped[list[str] | None]
 
 
 class DeviceGroup(Base):

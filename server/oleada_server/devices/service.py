@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
-from oleada_wire import batch
+from oleada_wire import actions, batch
 from oleada_wire.messages import Header, Health, Hello, SlotInfo
 from sqlalchemy import ColumnElement, and_, case, func, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute
@@ -103,6 +103,8 @@ def record_hello(device_id: str, hello: Hello, now: datetime) -> bool:
         Device.agent_version: hello.agent_version,
         Device.provides: list(hello.provides),
         Device.reads_batches: batch.WORD in (hello.reads or ()),
+        Device.reads_actions: actions.WORD in (hello.reads or ()),
+        Device.denied_actions: list(hello.denied) if hello.denied is not None else None,
         Device.assignment_seq: _at_least(Device.assignment_seq, hello.assignment_seq),
     }
     if (mac := normalise_mac(hello.mac or "")) is not None:

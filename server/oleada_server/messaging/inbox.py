@@ -31,6 +31,7 @@ from oleada_wire.topics import DeviceTopic, Up
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from oleada_server import outage
+from oleada_server.actions import answers
 from oleada_server.audit import witnessed
 from oleada_server.db import db
 from oleada_server.devices import service as devices
@@ -244,7 +245,12 @@ def _call_service(item: Item, now: datetime) -> None:
             rollouts.record_lease_request(item.device_id, item.message, now)
         case Up.REPORT:
             rollouts.record_report(item.device_id, item.message, now)
-        case Up.RESULT | Up.PROGRESS | Up.LOG | Up.CRASH:
+        case Up.PROGRESS:
+            answers.record_progress(item.device_id, item.message, now)
+        case Up.RESULT:
+            answers.record_result(item.device_id, item.message, now)
+            telemetry.record_event(item.device_id, str(item.kind), item.message, now)
+        case Up.LOG | Up.CRASH:
             telemetry.record_event(item.device_id, str(item.kind), item.message, now)
         case Up.HEALTH:
             raise AssertionError("health is stored in bulk")

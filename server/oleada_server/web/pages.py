@@ -21,6 +21,7 @@ def home() -> ResponseReturnValue:
     """
     starts = {
         Role.VIEWER: "device_pages.index",
+        Role.SUPPORT: "device_pages.index",
         Role.AUDITOR: "audit_pages.index",
         Role.RELEASE_SIGNER: "firmware_pages.index",
         Role.OPERATOR: "fleet_pages.index",

@@ -249,6 +249,7 @@ def role_means() -> dict[str, str]:
     """Return what each role may do, in a sentence."""
     return {
         Role.VIEWER: gettext("sees everything, changes nothing"),
+        Role.SUPPORT: gettext("also checks and mends one box at a time, with the subscriber"),
         Role.AUDITOR: gettext("also sees the users, exports and checks the audit trail"),
         Role.RELEASE_SIGNER: gettext("signs releases; publishes and withdraws firmware"),
         Role.OPERATOR: gettext("plans, starts, pauses and stops; publishes firmware"),

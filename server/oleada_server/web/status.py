@@ -105,6 +105,7 @@ def role(found: str) -> str:
     """Return the word for a role."""
     words = {
         Role.VIEWER: gettext("Viewer"),
+        Role.SUPPORT: gettext("Support"),
         Role.AUDITOR: gettext("Auditor"),
         Role.RELEASE_SIGNER: gettext("Release signer"),
         Role.OPERATOR: gettext("Operator"),

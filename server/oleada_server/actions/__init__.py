@@ -1,0 +1,1 @@
+"""Actions: what people let one box do from afar, and what it answered."""
