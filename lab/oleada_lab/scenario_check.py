@@ -46,6 +46,7 @@ def evidence_spec(found: Evidence) -> EvidenceSpec:
         bad_share_max=found.bad_share_max,
         start_boxes=found.start_boxes,
         ripe_after_s=found.ripe_after,
+        watches_hours=found.watches_hours,
     )
 
 

@@ -114,12 +114,15 @@ class Evidence:
         bad_share_max: A wave passes when more bad boxes than this are ruled out.
         start_boxes: At work before any box has proved good.
         ripe_after: How old a trial is when it counts.
+        watches_hours: Hours after the update are judged beside those of boxes that wait; only
+            the real services do that. None: where at least 200 boxes come after the first wave.
     """
 
     accepted_share: float = 0.005
     bad_share_max: float = 0.05
     start_boxes: int = 20
     ripe_after: Duration = QUARTER_OF_AN_HOUR
+    watches_hours: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

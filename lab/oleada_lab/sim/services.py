@@ -59,9 +59,11 @@ DUE: Final = (
     "(SELECT MIN(datetime(soak_from, '+' || soak_s || ' seconds')) FROM wave "
     "WHERE state = 'soaking'), "
     "(SELECT MIN(datetime(looked_at, '+1 minutes')) FROM evidence_terms "
-    "WHERE EXISTS (SELECT 1 FROM box_in_wave WHERE counted = 'open'))"
+    "WHERE EXISTS (SELECT 1 FROM box_in_wave WHERE counted = 'open')), "
+    "(SELECT MIN(datetime(hours_to, '+75 minutes')) FROM evidence_terms WHERE watches_hours = 1)"
 )
-"""While trials are open the boxes beside are looked at: a server that does not was away."""
+"""While trials are open the boxes beside are looked at: a server that does not was away. An hour
+is closed a quarter of an hour after its end."""
 
 
 class Services:
@@ -221,7 +223,7 @@ class Services:
         if self.is_over():
             return None
         (found,) = self._looking.database.execute(DUE)
-        early = (NOTHING, ASSIGNMENT_RENEW, WAVE_RENEW, NOTHING, NOTHING)
+        early = (NOTHING, ASSIGNMENT_RENEW, WAVE_RENEW, NOTHING, NOTHING, NOTHING)
         moments = [
             datetime.fromisoformat(f"{at}+00:00") - before
             for at, before in zip(found, early, strict=True)
