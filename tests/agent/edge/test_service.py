@@ -13,10 +13,10 @@ from oleada_agent import clock
 from oleada_agent.health import utc
 from oleada_lab.boxes import Box, BoxPlan, make_box
 from oleada_lab.firmware.image import BuiltImage, ImageSpec, build_small_image
-from oleada_wire import topics
+from oleada_wire import messages, topics
 from oleada_wire.actions import Value
 from oleada_wire.messages import Cmd, Health, Hello, LeaseRequest, Log, Progress, Report, Result
-from oleada_wire.topics import Down
+from oleada_wire.topics import Down, Up
 from oleada_wire.words import BootReason, Phase, Reason, ResultStatus
 
 from tests.agent.edge.house import DEVICE, HOUR_MS, Desk, House
@@ -179,14 +179,24 @@ def test_commands_are_done_once_and_only_those_of_the_list(
     assert "ping, report_health" in second.output
 
 
+def found_by(desk: Desk, cmd_id: str) -> dict[str, Value]:
+    """Return everything that the action *cmd_id* tells until it is complete."""
+    found: dict[str, Value] = {}
+    while True:
+        kind, data = desk.heard.get(timeout=60)
+        if kind is Up.PROGRESS and (part := messages.decode(Progress, data)).cmd_id == cmd_id:
+            found |= part.values
+        if kind is Up.RESULT and (last := messages.decode(Result, data)).cmd_id == cmd_id:
+            assert last.status is ResultStatus.COMPLETE, last
+            return found | (last.values or {})
+
+
 def test_actions_run_beside_the_agent_and_outlive_its_connection(desk: Desk, box: Box) -> None:
     assert "actions" in (desk.wait_for(Hello).reads or ())
     desk.publish_trust(b"")
     test = replace(a_command(desk, "self_test", 1), timeout_ms=20_000)
     desk.send(Down.CMD, test)
-    tested = desk.wait_for(Result)
-    assert (tested.cmd_id, tested.status) == ("C-1", ResultStatus.COMPLETE), tested
-    assert "disk: well" in str((tested.values or {})["Results"])
+    assert "disk: well" in str(found_by(desk, "C-1")["Results"])
 
     pull: dict[str, Value] = {"file": "agent.log", "as_file": True}
     desk.send(Down.CMD, replace(a_command(desk, "log_pull", 2), arguments=pull))
@@ -207,11 +217,10 @@ def test_actions_run_beside_the_agent_and_outlive_its_connection(desk: Desk, box
 
     setting: dict[str, Value] = {"name": "health_s", "value": "3"}
     desk.send(Down.CMD, replace(a_command(desk, "config_set", 5), arguments=setting))
-    changed = desk.wait_for(Result, lambda found: found.cmd_id == "C-5")
-    assert (changed.values or {})["X_OLEADA_Before"] == "2"
+    assert found_by(desk, "C-5")["X_OLEADA_Before"] == "2"
     desk.wait_for(Hello)
     desk.send(Down.CMD, a_command(desk, "config_get", 6))
-    told = desk.wait_for(Result, lambda found: found.cmd_id == "C-6").values or {}
+    told = found_by(desk, "C-6")
     assert (told["health_s"], told["health_s.X_OLEADA_Changed"]) == ("3", True)
 
 
