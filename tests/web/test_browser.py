@@ -1,8 +1,6 @@
 """The console in Debian's Chromium: what a person does, sees and can not see."""
 
-import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,13 +8,12 @@ from oleada_server.clock import now_utc
 from oleada_server.db import db
 from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect
 
+from tests.web import gallery
 from tests.web.conftest import Console
 from tests.web.sample import move_one
 
 pytestmark = pytest.mark.browser
 
-AXE = Path(__file__).parents[1] / "vendor" / "axe.min.js"
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 PAGES = [
     "/rollouts",
     "/rollouts/R-1",
@@ -263,28 +260,21 @@ def test_a_style_attribute_would_be_noticed(console: Console, inside: SignedIn) 
 
 @pytest.mark.parametrize(("look", "width"), [("light", 390), ("dark", 1440)])
 def test_axe_finds_nothing(console: Console, inside: SignedIn, look: str, width: int) -> None:
-    # So high that nothing lies under the bar at the bottom, which scrolling would solve.
-    shape = {"width": width, "height": 16_000}
+    shape = {"width": width, "height": gallery.HIGH}
     context = inside(color_scheme=look, viewport=shape, bypass_csp=True)
     page = context.new_page()
     found = []
 
     for path in PAGES:
         page.goto(console.address + path)
-        found += violations_of(page, path)
+        found += violations_of(page, path, width)
     context.clear_cookies()
     page.goto(f"{console.address}/sign-in")
-    found += violations_of(page, "/sign-in")
+    found += violations_of(page, "/sign-in", width)
 
     assert found == []
 
 
-def violations_of(page: Page, path: str) -> list[str]:
-    page.add_script_tag(path=AXE)
-    options = {"runOnly": {"type": "tag", "values": RULES}}
-    result = page.evaluate(f"axe.run(document, {json.dumps(options)})")
-    return [
-        f"{path}: {found['id']} {node['html'][:120]}"
-        for found in result["violations"]
-        for node in found["nodes"]
-    ]
+def violations_of(page: Page, path: str, width: int) -> list[str]:
+    gallery.open_to_its_end(page, width)
+    return [f"{path}: {found}" for found in gallery.violations_of(page)]

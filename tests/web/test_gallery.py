@@ -14,7 +14,7 @@ from sqlalchemy import update
 
 from tests.support.releases import hold_ceremony, some_info
 from tests.web.conftest import Console
-from tests.web.gallery import HIGH, Watched, violations_of
+from tests.web.gallery import HIGH, Watched, open_to_its_end, violations_of
 
 pytestmark = pytest.mark.browser
 Inside = Callable[..., BrowserContext]
@@ -55,24 +55,16 @@ def paths_of(console: Console, is_admin: bool) -> list[str]:
     "shown", [("m.novak", 1440, "dark"), ("l.ruiz", 320, "light"), ("v.dvorak", 390, "dark")]
 )
 def test_a_page_fits_is_quiet_and_can_be_read_by_everybody(
-    console: Console, browser: Browser, inside: Inside, shown: tuple[str, int, str]
+    console: Console, inside: Inside, shown: tuple[str, int, str]
 ) -> None:
     name, width, look = shown
-    context = inside(name, width, look)
-    watched = Watched(context)
-    state = context.storage_state()
-    for_axe = browser.new_context(
-        viewport={"width": width, "height": HIGH}, color_scheme=look,  # type: ignore[arg-type]  # as above
-        storage_state=state, bypass_csp=True,
-    )  # fmt: skip
-    page = for_axe.new_page()
+    watched = Watched(inside(name, width, look))
     wrong = []
 
     for path in paths_of(console, name == "m.novak"):
         wrong += [f"{path}: {text}" for text in watched.open(console.address + path)]
-        page.goto(console.address + path)
-        wrong += [f"{path}: {text}" for text in violations_of(page)]
-    for_axe.close()
+        open_to_its_end(watched.page, width)
+        wrong += [f"{path}: {text}" for text in violations_of(watched.page)]
 
     assert wrong == []
 
