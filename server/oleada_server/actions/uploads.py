@@ -59,19 +59,19 @@ def keep(
     half = folder / f".{name}.{secrets.token_hex(4)}"
     try:
         digest = _copy(stream, half, size_bytes)
+        made = ActionFile(
+            order_id=order_id, name=name, size_bytes=size_bytes, sha256=digest, uploaded_at=now
+        )
+        db.session.add(made)
+        live.touch(f"device:{device_id}", now)
+        db.session.flush()  # of two at once, one ends here, before it could replace the other
         half.rename(folder / name)
-    finally:
-        half.unlink(missing_ok=True)
-    made = ActionFile(
-        order_id=order_id, name=name, size_bytes=size_bytes, sha256=digest, uploaded_at=now
-    )
-    db.session.add(made)
-    live.touch(f"device:{device_id}", now)
-    try:
         db.session.commit()
     except IntegrityError as error:
         db.session.rollback()
         raise UploadRefusedError(f"{name} of action {order_id} is there already.") from error
+    finally:
+        half.unlink(missing_ok=True)
     return made
 
 
