@@ -41,8 +41,12 @@ class LimitsAlone:
         return self._rows.others_in_flight(row, now), self._terms.in_flight_max
 
     def has_place(self, row: Row, now: datetime) -> bool:
-        """Return whether *row* is one of those that are at work."""
-        return row.state in IN_FLIGHT and row.lease_until is not None and row.lease_until > now
+        """Return whether *row* was given a place and still has it."""
+        return row.was_given and self.is_at_work(row, now)
+
+    def is_at_work(self, row: Row, now: datetime) -> bool:
+        """Return whether *row* counts beside others, with a place or without."""
+        return row.state in IN_FLIGHT and plan_box.keeps_place(row.lease_until, now)
 
     def patience(self, row: Row) -> timedelta:
         """Return how long *row* may say nothing."""
@@ -147,17 +151,24 @@ class Proof(LimitsAlone):
     def places(self, row: Row, now: datetime) -> tuple[int, int]:
         """Return how many others hold a lease or are in a trial that is not ripe; and the room."""
         others = sum(
-            self.has_place(self._rows.by_id[name], now)
+            self.is_at_work(self._rows.by_id[name], now)
             for name in self._open
             if name != row.device_id
         )
         return others, min(judge.judge(self.evidence()).room, self._terms.in_flight_max)
 
     def has_place(self, row: Row, now: datetime) -> bool:
+        """Return whether *row* was given a place, or is in a trial that is not ripe."""
+        return super().has_place(row, now) or self._is_on_trial(row, now)
+
+    def is_at_work(self, row: Row, now: datetime) -> bool:
         """Return whether *row* holds a lease, or is in a trial that is not ripe."""
+        return super().is_at_work(row, now) or self._is_on_trial(row, now)
+
+    def _is_on_trial(self, row: Row, now: datetime) -> bool:
         trial = self._trials[row.device_id]
         is_unripe = trial.ripe_at is not None and trial.ripe_at > now
-        return super().has_place(row, now) or (trial.counted is Counted.OPEN and is_unripe)
+        return trial.counted is Counted.OPEN and is_unripe
 
     def patience(self, row: Row) -> timedelta:
         """Return how long *row* may say nothing: in a trial as long as trials take to count."""

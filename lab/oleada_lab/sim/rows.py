@@ -18,6 +18,7 @@ class Row:
     Attributes:
         verdicts: Attempts that have ended.
         number: Of the newest assignment that was retained for it.
+        was_given: The place that it has, if it has one; else it works on without.
         has_assignment: The broker holds one for it.
     """
 
@@ -29,6 +30,7 @@ class Row:
     reason: str | None = None
     deadline_at: datetime | None = None
     lease_until: datetime | None = None
+    was_given: bool = False
     verdicts: set[int] = field(default_factory=set)
     number: int = 0
     has_assignment: bool = False
@@ -78,7 +80,7 @@ class Rows:
         row.state, row.reason = state, reason
         self._counts[row.wave, state, reason] += 1
         if state not in IN_FLIGHT:
-            row.lease_until = None
+            row.lease_until, row.was_given = None, False
             self._at_work.pop(row.device_id, None)
         self.due[row] = None
 

@@ -218,6 +218,7 @@ class SimServer:
             if row.state not in IN_FLIGHT:
                 self.rows.move(row, BoxState.LEASED, row.reason)
             self.rows.set_lease(row, answer.expires_at)
+            row.was_given = True
             self._proof.granted(row, asked.phase, now)
             self._push_deadline(row)
         elif answer.reason not in ("stopped", "denied"):
@@ -235,15 +236,16 @@ class SimServer:
         moved = plan_box.on_report(box, said, self._terms.image.version)
         if not isinstance(moved, Moved):
             return
-        row.step = moved.step
+        now, row.step = self._world.now, moved.step
         self.rows.move(row, moved.state, moved.reason)
-        self._proof.moved(row, moved, self._world.now)
+        self._proof.moved(row, moved, now)
         self._tell(facts.Shown(row.device_id, str(moved.state), report.version))
         if moved.state in VERDICTS or moved.assign_again:
             self.rows.set_deadline(row, None)
             row.verdicts.add(row.attempt)
         elif moved.push_deadline:
-            self.rows.set_lease(row, self._world.now + self._terms.lease)
+            row.was_given = row.was_given and plan_box.keeps_place(row.lease_until, now)
+            self.rows.set_lease(row, now + self._terms.lease)
             self._push_deadline(row)
 
     def _push_deadline(self, row: Row) -> None:

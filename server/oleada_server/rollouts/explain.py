@@ -52,6 +52,7 @@ class RuleName(StrEnum):
     TIME = "time-to-begin"
     LEFT_ALONE = "not-left-alone"
     IN_FLIGHT = "in-flight"
+    SLOW_START = "slow-start"
     RATE = "rate"
     REGION = "in-flight-region"
     BANDWIDTH = "bandwidth"
@@ -79,6 +80,7 @@ CHANGES: Final[dict[RuleName, str]] = {
     RuleName.TIME: "Wait: it may begin from {wanted} on.",
     RuleName.LEFT_ALONE: "Wait until that is over, or force the rollout.",
     RuleName.IN_FLIGHT: "Another box has to finish, or the limit of {wanted} has to be raised.",
+    RuleName.SLOW_START: "A box at work has to prove good: each lets one more begin.",
     RuleName.RATE: "Wait a minute: the rate is {wanted} a minute now.",
     RuleName.REGION: "Another box of its region has to finish; the limit is {wanted}.",
     RuleName.BANDWIDTH: "Another box has to finish loading; {wanted} may load at one time.",
@@ -120,7 +122,11 @@ class RolloutFacts:
 
     Attributes:
         ref: What people call it, ``R-7``.
-        in_flight: Other boxes of it that hold a lease.
+        in_flight: Other boxes of it that are at work, or in a trial that does not count yet.
+        in_flight_max: So many the plan lets be at work.
+        room: So many the evidence does, by now; None where limits alone count.
+        has_place: The box was let begin and its lease has not run out since, or it is in a
+            trial that does not count yet; one at work that has none waits for a place to arm.
         left_alone: Why the box is left alone; empty if it is not, or if that is forced over.
     """
 
@@ -135,6 +141,8 @@ class RolloutFacts:
     traffic: Traffic
     in_flight: int
     in_flight_max: int
+    room: int | None = None
+    has_place: bool = False
     left_alone: str = ""
 
 
@@ -254,12 +262,17 @@ def _time(facts: Facts, rollout: RolloutFacts, now: datetime) -> Rule:
 
 
 def _pace(rollout: RolloutFacts, mine: InWave) -> Iterator[Rule]:
-    """Yield the limits of pace; a box that is at work, or done, is not held by them."""
+    """Yield the limits of pace; a box that is done, or has its place, is not held by them."""
     traffic, caps = rollout.traffic, rollout.caps
     waits = mine.box_state in PENDING - IN_FLIGHT
     hit = set(pace.met(rollout.rate, caps, traffic)) if waits else set()
-    is_full = waits and rollout.in_flight >= rollout.in_flight_max
-    yield Rule(RuleName.IN_FLIGHT, not is_full, str(rollout.in_flight), str(rollout.in_flight_max))
+    wants_place = mine.box_state in PENDING and not rollout.has_place
+    for name, most in (
+        (RuleName.IN_FLIGHT, rollout.in_flight_max), (RuleName.SLOW_START, rollout.room)
+    ):  # fmt: skip
+        if most is not None:
+            is_full = wants_place and rollout.in_flight >= most
+            yield Rule(name, not is_full, str(rollout.in_flight), str(most))
     rate = None
     if rollout.rate is not None:
         rate = pace.per_minute(rollout.rate, traffic.notified, traffic.succeeded)

@@ -68,8 +68,10 @@ def _decide(box: BoxInWave, request: LeaseRequest, now: datetime) -> Granted | N
     match answer:
         case Granted(expires_at):
             if box.state not in IN_FLIGHT:
-                box.state, box.leased_at = BoxState.LEASED, now
+                box.state = BoxState.LEASED
                 box.ended_at = box.detail = None
+            if not facts.has_place:
+                box.leased_at = now
             box.lease_expires_at = expires_at
             trials.record_grant(box, request.phase, now)
             push_deadline(box, rollout, zone, now)

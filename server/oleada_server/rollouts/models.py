@@ -129,7 +129,8 @@ class BoxInWave(Base):
     """One box in one wave: its assignment, its lease and what it last reported.
 
     *assignment_id* is ``AS-<id>``; *attempt* rises with each retry; *step* is the
-    highest report counted in this attempt; *deadline_at* is when silence counts.
+    highest report counted in this attempt; *deadline_at* is when silence counts. *leased_at* is
+    when it was given its place; None once it has lost that, even if it works on.
     *counted* is what this attempt stands for in the evidence so far (evidence/models.py);
     *armed_at* is when it was let into its trial, *ripe_at* when that is old enough to count.
     """

@@ -249,6 +249,15 @@ def _may_work(facts: LeaseFacts, attempt: int) -> bool:
     )
 
 
+def keeps_place(lease_until: datetime | None, now: datetime) -> bool:
+    """Return whether a box that works on at *now* still has the place that it was given.
+
+    One whose lease ran out has lost it: it is at work and counts, so that nobody else begins
+    in its place, but it waits for one before it arms.
+    """
+    return lease_until is not None and lease_until > now
+
+
 def tally_of(states: Sequence[tuple[BoxState, str | None, int]]) -> dict[Outcome, int]:
     """Return how many boxes have each outcome, from (state, reason, how many) rows."""
     found = dict.fromkeys(Outcome, 0)

@@ -139,6 +139,8 @@ def _move(box: BoxInWave, rollout: Rollout, report: Report, moved: Moved, now: d
     if moved.state in PENDING and not moved.assign_again:
         box.ended_at = None
         if moved.push_deadline:
+            if not plan_box.keeps_place(box.lease_expires_at, now):
+                box.leased_at = None
             lease_until = now + seconds(rollout.lease_s)
             box.lease_expires_at = max(box.lease_expires_at or lease_until, lease_until)
             zone = db.session.scalar(select(Device.zone).where(Device.id == box.device_id))

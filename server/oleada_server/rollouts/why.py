@@ -98,9 +98,17 @@ def _rollout_facts(rollout: Rollout, box: Candidate, now: datetime) -> RolloutFa
         caps=found.caps,
         traffic=permits.traffic(rollout.id, row, found, now) if row else permits.NO_TRAFFIC,
         in_flight=trials.in_flight(rollout.id, -1 if row is None else row.id, now),
-        in_flight_max=min(rollout.in_flight_max, ledger.room(rollout.id, rollout.in_flight_max)),
+        in_flight_max=rollout.in_flight_max,
+        room=_room(rollout),
+        has_place=row is not None and trials.has_place(row, now),
         left_alone=_left_alone(rollout, box.device_id, now),
     )
+
+
+def _room(rollout: Rollout) -> int | None:
+    if ledger.terms_of(rollout.id) is None:
+        return None
+    return ledger.room(rollout.id, rollout.in_flight_max)
 
 
 def _left_alone(rollout: Rollout, device_id: str, now: datetime) -> str:

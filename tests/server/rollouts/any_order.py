@@ -46,9 +46,14 @@ class Box:
     step: int = 0
     deadline_at: datetime | None = None
     lease_until: datetime | None = None
+    was_given: bool = False
     counted: Counted | None = None
     is_armed: bool = False
     ripe_at: datetime | None = None
+
+    def has_place(self, now: datetime) -> bool:
+        """Return whether it was given a place and still has it."""
+        return self.is_on_trial(now) or (self.was_given and self.holds_lease(now))
 
     def holds_lease(self, now: datetime) -> bool:
         """Return whether it may be at work."""
@@ -117,7 +122,7 @@ class Server:
             wave_state=WaveState.HALTED if box.part in self.halted else wave_state,
             box_state=box.state,
             attempt=box.attempt,
-            has_place=box.holds_lease(self.now) or box.is_on_trial(self.now),
+            has_place=box.has_place(self.now),
             in_flight=self.at_work(but=box),
             in_flight_max=min(slow_start.left(self.room, self.kept_by_bad()), TERMS.in_flight_max),
             lease=LEASE,
@@ -129,7 +134,7 @@ class Server:
         if isinstance(answer, Granted):
             if box.state not in IN_FLIGHT:
                 box.state = BoxState.LEASED
-            box.lease_until = answer.expires_at
+            box.lease_until, box.was_given = answer.expires_at, True
             self._note(box, Counted.OPEN)
             if phase is LeasePhase.ARM:
                 box.is_armed, box.ripe_at = True, self.now + RIPE_AFTER
@@ -151,6 +156,7 @@ class Server:
             elif box.state is not BoxState.UPDATED and box.counted in (Counted.BAD, Counted.VOID):
                 box.ripe_at = None
         if moved.state in PENDING and not moved.assign_again:
+            box.was_given = box.was_given and plan_box.keeps_place(box.lease_until, self.now)
             box.lease_until = max(box.lease_until or self.now, self.now + LEASE)
             self._push_deadline(box)
         else:

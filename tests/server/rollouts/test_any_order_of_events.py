@@ -62,6 +62,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.ends: dict[tuple[int, int], ReportFacts] = {}
         self.verdicts: dict[tuple[int, int], tuple[ReportFacts, datetime]] = {}
         self.works_until: dict[int, datetime] = {}
+        self.given_until: dict[int, datetime] = {}
         self.tries_until: dict[tuple[int, int], datetime] = {}
         self.soaks_from: dict[int, datetime] = {}
         self.passed: set[int] = set()
@@ -82,7 +83,7 @@ class AnyOrder(RuleBasedStateMachine):
             self.end(some, ENDS[0])
             self.pass_time(16 * MINUTE, ticks=True)
 
-    @rule(some=SOME, said=st.sampled_from(ENDS), by=JUMPS)
+    @rule(some=SOME, said=st.sampled_from((ENDS[1], *ENDS)), by=JUMPS)
     def all_ends(self, some: list[int], said: tuple[Phase, Reason | None], by: timedelta) -> None:
         """Whoever may goes on trial, and all of them end alike."""
         self.go_on_trial(some)
@@ -159,7 +160,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     def _asked(self, box: Box, attempt: int, phase: LeasePhase) -> None:
         server, key = self.server, (box.number, box.attempt)
-        is_news = not self._is_at_work(box.number)
+        is_news = not self._has_place(box.number)
         others = sum(self._is_at_work(one.number) for one in server.boxes if one is not box)
         good = sum(now_is is Counted.GOOD for *_, now_is in server.log.changes)
         wide = min(TERMS.start_boxes + good, TERMS.in_flight_max)
@@ -170,7 +171,7 @@ class AnyOrder(RuleBasedStateMachine):
         assert attempt == box.attempt, f"(b) started for attempt {attempt}: {box}"
         assert key not in self.verdicts, f"(b) started after its verdict: {box}"
         self.begun.add(key)
-        self.works_until[box.number] = server.now + LEASE
+        self.works_until[box.number] = self.given_until[box.number] = server.now + LEASE
         if phase is LeasePhase.ARM:
             self.tries_until[key] = server.now + RIPE_AFTER
         reached["started"] += is_news
@@ -184,9 +185,22 @@ class AnyOrder(RuleBasedStateMachine):
         if report.phase.is_final:
             self.verdicts[key] = (report, self.tries_until.get(key, self.server.now))
             self.works_until.pop(box.number, None)
+            self.given_until.pop(box.number, None)
             reached["verdict"] += 1
+            return
+        now, again = self.server.now, self.server.now + LEASE
+        if box.state != "silent" and self.given_until.get(box.number, now) > now:
+            self.given_until[box.number] = again
         else:
-            self.works_until[box.number] = self.server.now + LEASE
+            reached["works without a place"] += 1
+        self.works_until[box.number] = again
+
+    def _has_place(self, at: int) -> bool:
+        """Return whether a box was let begin and has never let that run out since."""
+        now, key = self.server.now, (at, self.server.boxes[at].attempt)
+        tries = self.server.boxes[at].counted is Counted.OPEN
+        is_given = self._is_at_work(at) and self.given_until.get(at, now) > now
+        return is_given or (tries and self.tries_until.get(key, now) > now)
 
     def _is_at_work(self, at: int) -> bool:
         """Return whether a box may be at work or is in a trial, by what it was told."""
@@ -296,5 +310,13 @@ def test_whatever_happens_in_whatever_order_bounds_counts_and_gates_hold() -> No
 
     run_state_machine_as_test(AnyOrder, settings=TRIED)
 
-    for what in ("started", "verdict", "PassWave", "HoldWave", "Halt", "Finish"):
+    for what in (
+        "started",
+        "works without a place",
+        "verdict",
+        "PassWave",
+        "HoldWave",
+        "Halt",
+        "Finish",
+    ):
         assert reached[what] > 0, f"no order came to {what}: {reached}"

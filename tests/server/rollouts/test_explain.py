@@ -27,6 +27,7 @@ from oleada_server.rollouts.pace import Caps, Constant, Traffic
 from oleada_server.rollouts.rules import rules_from
 from oleada_server.rollouts.schedule import ALWAYS, Schedule, parse_windows
 from oleada_server.rollouts.states import BoxState, RolloutState, WaveState
+from oleada_wire.words import LeasePhase, Phase
 
 from tests.server.rollouts.fleet import (
     ANA,
@@ -37,6 +38,7 @@ from tests.server.rollouts.fleet import (
     a_plan,
     a_release,
     ask,
+    say,
     sqlite_only,
     started,
 )
@@ -75,6 +77,7 @@ READY = Facts(
         traffic=Traffic(),
         in_flight=0,
         in_flight_max=10,
+        room=20,
     ),
 )
 
@@ -114,6 +117,7 @@ BROKEN: dict[RuleName, Facts] = {
     RuleName.TIME: of(times=EVENING),
     RuleName.LEFT_ALONE: of(left_alone="recording until 2026-11-21T13:00:00+00:00"),
     RuleName.IN_FLIGHT: of(in_flight=10),
+    RuleName.SLOW_START: of(in_flight=5, room=5),
     RuleName.RATE: of(traffic=Traffic(begun=10)),
     RuleName.REGION: of(traffic=Traffic(in_flight_region=5)),
     RuleName.BANDWIDTH: of(traffic=Traffic(loading=10)),
@@ -153,8 +157,11 @@ def test_a_box_at_work_is_not_held_by_a_limit_that_it_fills_itself() -> None:
     full = mine(box_state=BoxState.DOWNLOADING)
     assert full.rollout is not None
     full = replace(full, rollout=replace(full.rollout, in_flight=10, traffic=Traffic(begun=10)))
+    assert full.rollout is not None
 
-    assert explain(full, NOON).failed == ()
+    assert [rule.name for rule in explain(full, NOON).failed] == [RuleName.IN_FLIGHT]
+    has_place = replace(full, rollout=replace(full.rollout, has_place=True))
+    assert explain(has_place, NOON).failed == (), "its lease has not run out"
 
 
 def test_why_no_wave_takes_a_box_is_said_wave_by_wave() -> None:
@@ -209,8 +216,27 @@ def test_the_slow_start_is_the_limit_that_the_explanation_names(fleet: list[str]
     found = why.of_rollout(fleet[3], rollout_id, NOON)
 
     assert granted == [True, True, False, False]
-    assert failing(found) == [RuleName.IN_FLIGHT]
+    assert failing(found) == [RuleName.SLOW_START]
     assert (found.failed[0].seen, found.failed[0].wanted) == ("2", "2")
+    assert found.failed[0].change.startswith("A box at work has to prove good")
+
+
+@sqlite_only
+def test_a_box_whose_lease_ran_out_waits_for_a_place_and_is_told_so(fleet: list[str]) -> None:
+    rollout_id = started(a_plan(in_flight_max=1, lease_s=600))
+    assert ask(fleet[0]).granted
+    assert failing(why.of_rollout(fleet[0], rollout_id, NOON)) == []
+    late = NOON + timedelta(minutes=11)
+    assert ask(fleet[1], now=late).granted
+
+    say(fleet[0], Phase.DOWNLOADING, now=late)
+
+    found = why.of_rollout(fleet[0], rollout_id, late)
+    assert failing(found) == [RuleName.IN_FLIGHT]
+    assert found.failed[0].change == (
+        "Another box has to finish, or the limit of 1 has to be raised."
+    )
+    assert ask(fleet[0], now=late, phase=LeasePhase.ARM).reason == "full"
 
 
 @sqlite_only

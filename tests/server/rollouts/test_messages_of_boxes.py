@@ -140,6 +140,36 @@ def test_a_lease_that_ran_out_frees_its_place_unless_progress_renews_it() -> Non
     assert ask(boxes[1], now=NOON + 20 * MINUTE).granted
 
 
+def test_who_works_on_after_its_lease_ran_out_counts_but_arms_only_when_there_is_room() -> None:
+    boxes = a_fleet(4)
+    a_release()
+    started(a_plan(in_flight_max=2, lease_s=600))
+    late = NOON + 11 * MINUTE
+    assert [ask(box).granted for box in boxes[:2]] == [True, True]
+    assert [ask(box, now=late).granted for box in boxes[2:]] == [True, True]
+
+    for box in boxes[:2]:
+        say(box, Phase.DOWNLOADING, now=late)  # late, and both places are taken
+
+    assert [ask(box, now=late, phase=LeasePhase.ARM).reason for box in boxes[:2]] == ["full"] * 2
+    for box in boxes[2:]:
+        say(box, Phase.UPDATED, now=late)
+    assert ask(boxes[0], now=late, phase=LeasePhase.ARM).granted
+    assert ask(boxes[1], now=late, phase=LeasePhase.ARM).granted
+
+
+def test_nobody_begins_beside_a_box_that_works_on_without_a_place() -> None:
+    boxes = a_fleet(3)
+    a_release()
+    started(a_plan(in_flight_max=1, lease_s=600))
+    late = NOON + 11 * MINUTE
+    assert ask(boxes[0]).granted
+    say(boxes[0], Phase.DOWNLOADING, now=late)
+
+    assert ask(boxes[1], now=late).reason == "full"
+    assert ask(boxes[0], now=late, phase=LeasePhase.ARM).granted, "its place is still there"
+
+
 def test_a_box_that_is_told_to_wait_for_its_window_is_not_silent() -> None:
     (box,) = a_fleet(1)
     a_release()

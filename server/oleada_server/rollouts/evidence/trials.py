@@ -99,9 +99,13 @@ def patience(box: BoxInWave, rollout: Rollout) -> timedelta:
 
 
 def has_place(box: BoxInWave, now: datetime) -> bool:
-    """Return whether *box* is one of those that :func:`in_flight` counts beside others."""
+    """Return whether *box* was given a place and still has it; such a box may arm.
+
+    :func:`in_flight` counts those too that have lost theirs and are at work all the same.
+    """
     until, ripe_at = box.lease_expires_at, box.ripe_at
-    holds = box.state in IN_FLIGHT and until is not None and until > now
+    is_given = box.leased_at is not None and box.state in IN_FLIGHT
+    holds = is_given and until is not None and until > now
     return holds or (box.counted == Counted.OPEN and ripe_at is not None and ripe_at > now)
 
 
