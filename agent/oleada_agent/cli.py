@@ -1,14 +1,13 @@
 """``oleada-agent``: run the agent, enrol the box, look at it, or use its trust by hand."""
 
-import argparse
 import json
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from oleada_agent import clock, config, identity
 from oleada_agent.alone import alone
@@ -16,6 +15,9 @@ from oleada_agent.backoff import Backoff
 from oleada_agent.disk import RealDisk
 from oleada_agent.errors import AgentError
 from oleada_agent.renewal import REFUSED_CODE
+
+if TYPE_CHECKING:  # what reads command lines is loaded when there is one to read
+    from argparse import ArgumentParser, Namespace
 
 BACKOFF_MS: Final = 2_000
 BACKOFF_MAX_MS: Final = 600_000
@@ -49,18 +51,27 @@ Exit codes: 0 trusted, 1 refused.
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if words[:2] == ["run", "--box"] and len(words) == 3:
+        # As the boot program starts it: no parser lies in the box's memory all day.
+        return _guarded(lambda: _live(Path(words[2])))
+    options = _parser().parse_args(words)
+    return _guarded(lambda: options.act(options))
+
+
+def _guarded(act: Callable[[], int]) -> int:
     try:
-        code: int = options.act(options)
+        return act()
     except (AgentError, OSError) as error:
         sys.stderr.write(f"oleada-agent: {error}\n")
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED_CODE
-    return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> "ArgumentParser":
+    import argparse  # noqa: PLC0415 - see TYPE_CHECKING above
+
     shape = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
         prog="oleada-agent",
@@ -103,17 +114,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: "Namespace") -> int:
+    return _live(options.box)
+
+
+def _live(box: Path) -> int:
     os.environ.setdefault("PYTHONTZPATH", ZONES)
-    settings = config.load(options.box)
-    if not identity.is_enrolled(RealDisk(options.box)):
-        _enrol_patiently(options.box, settings)
+    settings = config.load(box)
+    if not identity.is_enrolled(RealDisk(box)):
+        _enrol_patiently(box, settings)
         # A new start of the same program: what only enrolment needs leaves the memory.
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
     from oleada_agent import service  # noqa: PLC0415 - the other commands do without it
 
-    with alone(options.box):
-        return service.Service(options.box, settings).run()
+    with alone(box):
+        return service.Service(box, settings).run()
 
 
 def _enrol_patiently(box: Path, settings: config.Config) -> None:
@@ -145,7 +160,7 @@ def _enrol_patiently(box: Path, settings: config.Config) -> None:
             return
 
 
-def _enrol(options: argparse.Namespace) -> int:
+def _enrol(options: "Namespace") -> int:
     from oleada_agent import enrol  # noqa: PLC0415 - needed once in the life of a box
 
     found = enrol.enrol(RealDisk(options.box), config.load(options.box))
@@ -153,7 +168,7 @@ def _enrol(options: argparse.Namespace) -> int:
     return 0
 
 
-def _renew(options: argparse.Namespace) -> int:
+def _renew(options: "Namespace") -> int:
     from oleada_agent import renew  # noqa: PLC0415 - needed every few weeks
 
     try:
@@ -165,7 +180,7 @@ def _renew(options: argparse.Namespace) -> int:
     return 0
 
 
-def _status(options: argparse.Namespace) -> int:
+def _status(options: "Namespace") -> int:
     from oleada_agent import overview  # noqa: PLC0415 - the other commands do without it
 
     found = overview.look(options.box)
@@ -177,7 +192,7 @@ def _status(options: argparse.Namespace) -> int:
     return 0
 
 
-def _trust(options: argparse.Namespace) -> int:
+def _trust(options: "Namespace") -> int:
     from oleada_agent import trusted  # noqa: PLC0415 - the other commands do without it
 
     found = list(trusted.look(options.box))
@@ -189,7 +204,7 @@ def _trust(options: argparse.Namespace) -> int:
     return 1 if any(words == trusted.NONE for _, words in found) else 0
 
 
-def _tuf(options: argparse.Namespace) -> int:
+def _tuf(options: "Namespace") -> int:
     from oleada_agent.trust import command  # noqa: PLC0415 - the other commands do without it
 
     return command.run(options)

@@ -1,6 +1,5 @@
 """The agent's way to its actions, which are loaded only while one waits or runs."""
 
-import gc
 import os
 import sys
 from collections.abc import Callable
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from oleada_wire.messages import Cmd
 
-from oleada_agent import clock
+from oleada_agent import clock, memory
 from oleada_agent.config import Config
 from oleada_agent.errors import AgentError
 from oleada_agent.outbox import DiskOutbox
@@ -141,4 +140,4 @@ class Deeds:
             self._actions = None
             for name in UNLOADED:
                 sys.modules.pop(name, None)
-            gc.collect()
+            memory.give_back()

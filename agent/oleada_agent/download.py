@@ -51,6 +51,8 @@ class Ended:
 
 @dataclass(slots=True)
 class _Fetch:
+    """What is being fetched."""
+
     number: int
     assignment: Assignment
     slot: str

@@ -39,6 +39,8 @@ WATCH_MS: Final = 5_000
 
 @dataclass(slots=True)
 class _Trial:
+    """What is on trial, and since when."""
+
     assignment_id: str
     attempt: int
     since_ms: int

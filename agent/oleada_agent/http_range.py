@@ -134,14 +134,14 @@ class Stream:
         finally:
             connection.close()
 
-    def _connect(self, host: str, port: int | None) -> http.client.HTTPConnection:
+    def _connect(self, host: str, port: int | None) -> "http.client.HTTPConnection":
         if self.context is not None:
             return http.client.HTTPSConnection(
                 host, port, timeout=self.patience.timeout_s, context=self.context
             )
         return http.client.HTTPConnection(host, port, timeout=self.patience.timeout_s)
 
-    def _check(self, response: http.client.HTTPResponse) -> None:
+    def _check(self, response: "http.client.HTTPResponse") -> None:
         """Return if the body is exactly the range that was asked for."""
         if response.status not in (200, 206):
             raise RetryError(
@@ -179,7 +179,7 @@ class Stream:
         if first != self.offset:
             raise RetryError(f"The server sent from byte {first}; {self.offset} was asked for.")
 
-    def _read(self, response: http.client.HTTPResponse) -> None:
+    def _read(self, response: "http.client.HTTPResponse") -> None:
         window_at, window_bytes = self.steady_ms(), 0
         while self.offset < self.size_bytes and not self.stopping.is_set():
             part = response.read1(min(PART_BYTES, self.size_bytes - self.offset))

@@ -20,7 +20,7 @@ EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 _MAIN: Final = """\
 import sys
 
-from oleada_agent.cli import main
+from oleada_agent.start import main
 
 sys.exit(main())
 """
