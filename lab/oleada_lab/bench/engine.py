@@ -1,12 +1,14 @@
 """The engine of rollouts at size, on a real PostgreSQL: a wave, a tick, a halt, the memory.
 
-Boxes are rows made by SQL, but every figure is of the shipped functions: the preview, the
-start that writes down a million boxes, ticks with nothing and with news, newcomers, and the
-way from a bad verdict to the halt. A figure is the whole of what it says; of ticks it is
-the slowest one. Seconds are those of the clock on the wall; beside them stand those of the
-processor, of this process and the database together, which a busy machine leaves alone.
+Boxes are rows made by SQL, but every figure is of the shipped functions: the preview and the
+dry run, the start that writes down a million boxes part after part, ticks that assign, with
+nothing and with news, newcomers, and the way from a bad verdict to the halt. A figure is the
+whole of what it says; of ticks it is the slowest one. Seconds are those of the clock on the
+wall; beside them stand those of the processor, of this process and the database together,
+which a busy machine leaves alone, and the load of the machine before and after.
 """
 
+import os
 import resource
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +26,7 @@ from oleada_server.db import db
 from oleada_server.devices.models import Device
 from oleada_server.devices.service import record_model
 from oleada_server.releases.models import Release, ReleaseState
-from oleada_server.rollouts import newcomers, service, ticks
+from oleada_server.rollouts import newcomers, preparing, service, ticks
 from oleada_server.rollouts.evidence import folding
 from oleada_server.rollouts.evidence.spec import EvidenceSpec
 from oleada_server.rollouts.models import BoxInWave
@@ -48,7 +50,17 @@ ACTOR: Final = "user:bench"
 TICKS: Final = 5
 NEWS: Final = 200
 """Boxes that become good between two ticks that are measured."""
-GOAL_START_S, GOAL_TICK_S, GOAL_HALT_S = 60.0, 1.0, 1.0
+IN_FLIGHT: Final = 2000
+ISSUED_PER_TICK: Final = ticks.CHUNK_BOXES * ticks.CHUNKS_A_TICK
+GOALS: Final = {
+    "preview_s": 5.0,
+    "start_s": 60.0,
+    "start_cpu_s": 30.0,
+    "tick_idle_s_max": 1.0,
+    "tick_news_s_max": 1.0,
+    "verdict_to_halt_s": 1.0,
+}
+"""Seconds; on a machine that is busy otherwise those of the wall say less than the processor's."""
 GOAL_GROWTH_BYTES: Final = 256 * 1024 * 1024
 """What a million boxes may cost of memory beside what a small rollout needs: no list of objects."""
 ABORT: Final = {"on": "failed", "share_max": 0.5, "sample_min": 10, "last": 20}
@@ -81,42 +93,84 @@ def measure(home: Path, boxes: int = BOXES, news: int = NEWS) -> dict[str, Any]:
 
 def _measured(boxes: int, news: int, now: datetime) -> dict[str, Any]:
     _fill(boxes, now)
-    found: dict[str, Any] = {"boxes": boxes, "news": news}
+    found: dict[str, Any] = {"boxes": boxes, "news": news, "load_before": os.getloadavg()[0]}
     before = _peak_bytes()
     with _timed(found, "preview"):
         preview = service.preview(_plan())
+    with _timed(found, "dry_run"):
+        service.dry_run(_plan(), preview, now)
     spec = replace(_plan(), salt=preview.salt)
     rollout_id = service.create(spec, actor=ACTOR, now=now)
     with _timed(found, "start"):
-        service.start(rollout_id, actor=ACTOR, now=now)
+        found |= _started(rollout_id, now)
     found["boxes_in_waves"] = sum(wave.boxes for wave in service.get(rollout_id).waves)
     found["grown_bytes"] = _peak_bytes() - before
-    _advance(rollout_id, now)
+    _advance(rollout_id, min(IN_FLIGHT, boxes // 10), now)
     folding.fold(rollout_id, 1)
     found["log_rows"] = db.session.scalar(text("SELECT count(*) FROM box_outcome"))
     now += MINUTE
     with _timed(found, "first_tick"):
         ticks.tick(now)
+    found |= _issued(rollout_id, now)
     found |= _slowest("tick_idle", lambda at: None, now)
     found |= _slowest("tick_news", lambda at: _good_news(rollout_id, news, at), now)
     with _timed(found, "newcomers"):
         newcomers.tick(now + 20 * MINUTE)
     found |= _halt(rollout_id, now + 21 * MINUTE)
     found["grown_bytes_in_all"] = _peak_bytes() - before
-    found["goals"] = {
-        "start_s": GOAL_START_S,
-        "tick_s": GOAL_TICK_S,
-        "halt_s": GOAL_HALT_S,
-        "grown_bytes": GOAL_GROWTH_BYTES,
-    }
-    slowest = max(found["tick_idle_s_max"], found["tick_news_s_max"])
-    found["met"] = (
-        found["start_s"] <= GOAL_START_S
-        and slowest <= GOAL_TICK_S
-        and found["verdict_to_halt_s"] <= GOAL_HALT_S
-        and found["grown_bytes_in_all"] <= GOAL_GROWTH_BYTES
-    )
-    return found
+    found["load_after"] = os.getloadavg()[0]
+    found["grown_bytes_per_box"] = round(found["grown_bytes_in_all"] / boxes, 1)
+    return found | judged(found)
+
+
+def judged(found: dict[str, Any]) -> dict[str, Any]:
+    """Return the goals, each figure as a share of its goal, and whether all are met."""
+    goals = {**GOALS, "grown_bytes_in_all": GOAL_GROWTH_BYTES}
+    shares = {name: round(found[name] / goal, 3) for name, goal in goals.items()}
+    return {"goals": goals, "of_goal": shares, "met": max(shares.values()) <= 1}
+
+
+def _started(rollout_id: int, now: datetime) -> dict[str, Any]:
+    """Start the rollout, and do as the scheduler does until all its boxes are written down."""
+    found: dict[str, Any] = {}
+    with _timed(found, "start_request"):
+        service.start(rollout_id, actor=ACTOR, now=now)
+    parts = []
+    while service.get(rollout_id).preparing is not None:
+        one: dict[str, Any] = {}
+        with _timed(one, "tick"):
+            preparing.tick(now)
+        parts.append(one["tick_s"])
+    return {**found, "start_ticks": len(parts), "start_tick_s_max": max(parts, default=0.0)}
+
+
+def _issued(rollout_id: int, now: datetime) -> dict[str, Any]:
+    """Let a tick assign to as many boxes as it may, which have agents of today; how long?
+
+    They read a signature over a batch.
+    """
+    last = {"wave": service.get(rollout_id).waves[-1].id, "most": 2 * ISSUED_PER_TICK}
+    for statement in (
+        "UPDATE box_in_wave SET state = 'queued', assignment_expires_at = NULL,"
+        " deadline_at = NULL WHERE id IN (SELECT id FROM box_in_wave"
+        " WHERE wave_id = :wave AND state = 'assigned' LIMIT :most)",
+        "UPDATE device SET reads_batches = true FROM box_in_wave AS box"
+        " WHERE device_id = device.id AND wave_id = :wave AND box.state = 'queued'",
+    ):
+        names = {name: value for name, value in last.items() if f":{name}" in statement}
+        db.session.execute(text(statement), names)
+    db.session.commit()
+    before, found = _assigned(rollout_id), dict[str, Any]()
+    with _timed(found, "issue_tick"):
+        ticks.tick(now)
+    return {"issued_per_tick": _assigned(rollout_id) - before, **found}
+
+
+def _assigned(rollout_id: int) -> int:
+    query = text("SELECT count(*) FROM box_in_wave WHERE rollout_id = :id AND state = 'assigned'")
+    found = db.session.scalar(query, {"id": rollout_id})
+    db.session.rollback()
+    return int(found or 0)
 
 
 def _plan() -> RolloutSpec:
@@ -128,7 +182,7 @@ def _plan() -> RolloutSpec:
         hardware_model=MODEL,
         version=VERSION,
         waves=waves,
-        in_flight_max=2000,
+        in_flight_max=IN_FLIGHT,
         evidence=EvidenceSpec(accepted_share=0.005, ripe_after_s=900),
         rules=rules_from({"newcomers": True, "abort": [ABORT]}),
     )
@@ -173,10 +227,10 @@ def _fill(boxes: int, now: datetime) -> None:
     _analyse()
 
 
-def _advance(rollout_id: int, now: datetime) -> None:
+def _advance(rollout_id: int, trials: int, now: datetime) -> None:
     """Bring the rollout to where it is longest: most boxes are good, each with its log rows.
 
-    The last wave is open; 2,000 of it are at work, the rest holds an assignment.
+    The last wave is open; so many *trials* of it are at work, the rest holds an assignment.
     """
     last = service.get(rollout_id).waves[-1].id
     statements = (
@@ -191,7 +245,7 @@ def _advance(rollout_id: int, now: datetime) -> None:
         " WHERE rollout_id = :rollout AND (wave_id <> :last OR id % 10 < 6)",
         "UPDATE box_in_wave SET state = 'checking', counted = 'open', armed_at = :at,"
         " lease_expires_at = :later WHERE id IN (SELECT id FROM box_in_wave WHERE"
-        " rollout_id = :rollout AND state = 'assigned' ORDER BY id LIMIT 2000)",
+        " rollout_id = :rollout AND state = 'assigned' ORDER BY id LIMIT :trials)",
         "INSERT INTO box_outcome (rollout_id, stratum_id, box_id, attempt, was, now, at)"
         " SELECT b.rollout_id, s.id, b.id, 1, NULL, 'open', :at FROM box_in_wave b JOIN stratum s"
         " ON s.rollout_id = b.rollout_id AND s.version = b.version_before"
@@ -201,7 +255,13 @@ def _advance(rollout_id: int, now: datetime) -> None:
         " ON s.rollout_id = b.rollout_id AND s.version = b.version_before"
         " WHERE b.rollout_id = :rollout AND b.counted = 'good'",
     )
-    values = {"at": now, "later": now + timedelta(days=7), "rollout": rollout_id, "last": last}
+    values = {
+        "at": now,
+        "later": now + timedelta(days=7),
+        "rollout": rollout_id,
+        "last": last,
+        "trials": trials,
+    }
     for statement in statements:
         names = {name: value for name, value in values.items() if f":{name}" in statement}
         db.session.execute(text(statement), names)
@@ -258,7 +318,8 @@ def _watched(into: dict[str, Any], rollout_id: int) -> Iterator[None]:
 
     The tick goes on: it takes assignments back from the first boxes.
     """
-    begun_s, state = monotonic_s(), text("SELECT state FROM rollout WHERE id = :id")
+    begun_s, before_s = monotonic_s(), _cpu_s()
+    state = text("SELECT state FROM rollout WHERE id = :id")
 
     def look(_session: object) -> None:
         if "verdict_to_halt_s" in into:
@@ -266,6 +327,7 @@ def _watched(into: dict[str, Any], rollout_id: int) -> Iterator[None]:
         with db.engine.connect() as connection:
             if connection.scalar(state, {"id": rollout_id}) == RolloutState.HALTED:
                 into["verdict_to_halt_s"] = round(monotonic_s() - begun_s, 3)
+                into["verdict_to_halt_cpu_s"] = round(_cpu_s() - before_s, 3)
 
     event.listen(db.session, "after_commit", look)
     try:

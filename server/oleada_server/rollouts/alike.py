@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Select, Text, case, cast, func, literal, n
 
 from oleada_server import digests
 from oleada_server.db import db, listed
-from oleada_server.devices.models import Device, DeviceGroupMember
+from oleada_server.devices.models import Device
 from oleada_server.rollouts import groups
 from oleada_server.rollouts.choosing import Marks, draw_prefix, place_prefix, share_parts
 from oleada_server.rollouts.cover import BoxKind
@@ -146,7 +146,7 @@ def _key(asked: Questions, claimed_by: ColumnElement[Any]) -> ColumnElement[str]
         claimed_by,
         _flag(Device.revoked_at.is_not(None)),
         _band(asked),
-        *(_flag(Device.id.in_(_members(name))) for name in asked.named.lists),
+        *(_flag(groups.holds(name)) for name in asked.named.lists),
         *(_flag(_mark(asked, at)) for at in asked.marked),
     ]
     return cast(made(*parts), Text)
@@ -164,10 +164,6 @@ def _band(asked: Questions) -> ColumnElement[int]:
 def _first_behind(parts: int) -> bytes:
     """Return the first digest whose place is no less than *parts*: 0 to 9 999."""
     return (-(-(parts << 8 * PLACE_BYTES) // SHARE_PARTS)).to_bytes(PLACE_BYTES, "big")
-
-
-def _members(group: str) -> Select[str]:
-    return select(DeviceGroupMember.device_id).where(DeviceGroupMember.group_name == group)
 
 
 def _mark(asked: Questions, at: int) -> ColumnElement[bool]:

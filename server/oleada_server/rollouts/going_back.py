@@ -11,18 +11,19 @@ kept, because boxes would refuse it and should.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
 from typing import Final
 
 from oleada_wire.version import is_version, version_key
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from oleada_server.audit import service as audit
-from oleada_server.db import chunks, db, read_only
+from oleada_server.db import db, read_only
 from oleada_server.errors import ServerError
 from oleada_server.releases.models import Release, ReleaseState
-from oleada_server.rollouts import rows, service
+from oleada_server.rollouts import groups, rows, service
 from oleada_server.rollouts.advance import ACTOR
+from oleada_server.rollouts.cover import Where
+from oleada_server.rollouts.errors import BeingPreparedError
 from oleada_server.rollouts.evidence.halting import IN_TRIAL
 from oleada_server.rollouts.evidence.spec import EvidenceSpec
 from oleada_server.rollouts.models import BoxInWave, GoneBack, Rollout
@@ -30,32 +31,32 @@ from oleada_server.rollouts.once import Once
 from oleada_server.rollouts.rules import Rules
 from oleada_server.rollouts.spec import (
     BESIDE_EVIDENCE,
-    LIST_BOXES_MAX,
     NAME_CHARS_MAX,
-    WAVES_MAX,
     RolloutSpec,
     WaveSpec,
 )
 from oleada_server.rollouts.states import BoxState, RolloutState
 
 ENDED: Final = (RolloutState.HALTED, RolloutState.STOPPED)
+DRAWN_FIRST: Final = 10_000
+"""So many boxes make a wave of their own before all the others, where there are twice as many."""
 PATIENCE: Final = timedelta(hours=1)
 """So long boxes in their trial are waited for; who ends it later is left to a person."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leaving:
-    """Boxes of one rollout that have kept its release *leaving*, and ran *version* before."""
+    """So many boxes of one rollout have kept its release *leaving*, and ran *version* before."""
 
     rollout_id: int
     model: str
     leaving: str
     version: str
-    boxes: Sequence[str]
+    boxes: int
 
     @classmethod
-    def of(cls, rollout: Rollout, version: str, boxes: Sequence[str]) -> "Leaving":
-        """Return the *boxes* of *rollout* that ran *version*."""
+    def of(cls, rollout: Rollout, version: str, boxes: int) -> "Leaving":
+        """Return so many *boxes* of *rollout* that ran *version*."""
         release = rollout.release
         return cls(rollout.id, release.hardware_model, release.version, version, boxes)
 
@@ -80,7 +81,11 @@ def settle(rollout_id: int, now: datetime) -> bool:
     refusals = {one.version: refusal(rollout.release, one.version) for one in found}
     db.session.rollback()
     # Each is begun once, however often this runs; what became of it is written down together.
-    notes = [_begun(one, refusals[one.version], now) for one in found]
+    try:
+        notes = [_begun(one, refusals[one.version], now) for one in found]
+    except BeingPreparedError:  # one at a time chooses its boxes
+        db.session.rollback()
+        return False
     if not notes:
         why = "no box runs the release"
         notes = [GoneBack(rollout_id=rollout_id, version="", boxes=0, refused=why, at=now)]
@@ -120,18 +125,14 @@ def of(rollout_id: int) -> Sequence[GoneBack]:
 
 def _begun(one: Leaving, why: str | None, now: datetime) -> GoneBack:
     """Plan and start the rollout back; what can not start stays a plan that people see."""
-    note = GoneBack(rollout_id=one.rollout_id, version=one.version, boxes=len(one.boxes), at=now)
+    note = GoneBack(rollout_id=one.rollout_id, version=one.version, boxes=one.boxes, at=now)
     if why is not None:
         note.refused = why
         return note
-    lists = list(islice(chunks(one.boxes, LIST_BOXES_MAX), WAVES_MAX))
     key = f"back-{one.rollout_id}-{one.version}"
-    back_id = service.create(
-        _plan(one, lists), actor=ACTOR, now=now, once=Once.of(key, key.encode())
+    note.back_id = back_id = service.create(
+        _plan(one), actor=ACTOR, now=now, once=Once.of(key, key.encode())
     )
-    note.back_id, note.boxes = back_id, sum(map(len, lists))
-    if note.boxes < len(one.boxes):
-        note.refused = f"{len(one.boxes) - note.boxes} boxes more than one rollout takes stay"
     if (reason := _start(back_id, one.rollout_id, now)) is not None:
         note.refused = reason
     elif taken := sum(wave.boxes for wave in service.get(back_id).waves):
@@ -139,14 +140,17 @@ def _begun(one: Leaving, why: str | None, now: datetime) -> GoneBack:
     return note
 
 
-def _plan(one: Leaving, lists: Sequence[Sequence[str]]) -> RolloutSpec:
+def _plan(one: Leaving) -> RolloutSpec:
+    """Return the plan to take those boxes back; many of them after some that are drawn."""
+    kept = Where(group=(groups.kept(one.rollout_id, one.version),))
+    first = [] if one.boxes <= 2 * DRAWN_FIRST else [DRAWN_FIRST]
     return RolloutSpec(
         hardware_model=one.model,
         version=one.version,
         name=f"{one.model} back from {one.leaving}"[:NAME_CHARS_MAX],
         waves=tuple(
-            WaveSpec(name=f"Back {n}", device_ids=tuple(part), soak_s=0, **BESIDE_EVIDENCE)
-            for n, part in enumerate(lists, start=1)
+            WaveSpec(name=f"Back {n}", count=count, where=kept, soak_s=0, **BESIDE_EVIDENCE)
+            for n, count in enumerate([*first, None], start=1)
         ),
         rules=Rules(back_from=one.leaving),
         evidence=EvidenceSpec(),
@@ -163,6 +167,8 @@ def _start(back_id: int, rollout_id: int, now: datetime) -> str | None:
             service.ask_approval(back_id, because, actor=ACTOR, now=now)
         else:
             service.start(back_id, actor=ACTOR, now=now, reason=because)
+    except BeingPreparedError:
+        raise
     except ServerError as error:
         db.session.rollback()
         return str(error)
@@ -184,12 +190,11 @@ def _has_trials(rollout_id: int) -> bool:
     return db.session.scalar(query.limit(1)) is not None
 
 
-def _to_go(rollout: Rollout) -> dict[str, list[str]]:
-    """Return the boxes that have kept the release, by what they ran before."""
-    query = select(BoxInWave.version_before, BoxInWave.device_id).where(
+def _to_go(rollout: Rollout) -> dict[str, int]:
+    """Return how many boxes have kept the release, by what they ran before."""
+    version = func.coalesce(BoxInWave.version_before, "")
+    query = select(version, func.count()).where(
         BoxInWave.rollout_id == rollout.id, BoxInWave.state == BoxState.UPDATED
     )
-    found: dict[str, list[str]] = {}
-    for version, device_id in db.session.execute(query.order_by(BoxInWave.device_id)):
-        found.setdefault(version or "", []).append(device_id)
-    return found
+    found = db.session.execute(query.group_by(version).order_by(version))
+    return {row[0]: row[1] for row in found}

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final
 
 from oleada_wire.ids import is_device_id
-from sqlalchemy import delete, func, select
+from sqlalchemy import ColumnElement, delete, func, select
 
 from oleada_server.audit import service as audit
 from oleada_server.db import chunks, db, insert
@@ -23,10 +23,11 @@ from oleada_server.rollouts.errors import (
     GroupThereError,
     NoSuchGroupError,
 )
-from oleada_server.rollouts.models import Rollout, Wave
-from oleada_server.rollouts.states import RolloutState
+from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
+from oleada_server.rollouts.states import BoxState, RolloutState
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+KEPT: Final = re.compile(r"kept:R-(?P<rollout>[1-9][0-9]{0,8}):(?P<version>[0-9][0-9.]{0,39})")
 NOTE_CHARS_MAX: Final = 200
 BOXES_MAX: Final = 10_000
 GROUPS_MAX: Final = 1000
@@ -192,7 +193,7 @@ class Named:
             NoSuchGroupError: One of them is not there.
             BadPlanError: The rule of one can not be read.
         """
-        found = {name: _row(name).rule for name in sorted(set(names))}
+        found = {name: None if _kept(name) else _row(name).rule for name in sorted(set(names))}
         rules = {name: where_from(rule) for name, rule in found.items() if rule is not None}
         return cls(rules, tuple(name for name in found if name not in rules))
 
@@ -214,15 +215,44 @@ def reader(named: Iterable[str], device_id: str | None = None) -> Callable[[str,
     known = Named.of(named)
     listed: dict[str, frozenset[str]] = {}
     for name in known.lists:
-        query = select(DeviceGroupMember.device_id).where(DeviceGroupMember.group_name == name)
+        query = select(Device.id).where(holds(name))
         if device_id is not None:
-            query = query.where(DeviceGroupMember.device_id == device_id)
+            query = query.where(Device.id == device_id)
         listed[name] = frozenset(db.session.scalars(query))
 
     def with_groups(device_id: str, kind: BoxKind) -> BoxKind:
         return known.added(kind, {name for name, ids in listed.items() if device_id in ids})
 
     return with_groups
+
+
+def kept(rollout_id: int, version: str) -> str:
+    """Return the name of a group that nobody has to make, and no one can change.
+
+    In it are the boxes that have kept the release of a rollout and ran *version* before.
+    """
+    return f"kept:R-{rollout_id}:{version}"
+
+
+def holds(name: str) -> ColumnElement[bool]:
+    """Return in SQL whether the group *name*, which lists its boxes, has a device."""
+    found = _kept(name)
+    if found is None:
+        listed = select(DeviceGroupMember.device_id).where(
+            DeviceGroupMember.group_name == name, DeviceGroupMember.device_id == Device.id
+        )
+        return listed.correlate(Device).exists()
+    by_rollout = select(BoxInWave.id).where(
+        BoxInWave.rollout_id == int(found["rollout"]),
+        BoxInWave.device_id == Device.id,
+        BoxInWave.state == BoxState.UPDATED,
+        BoxInWave.version_before == found["version"],
+    )
+    return by_rollout.correlate(Device).exists()
+
+
+def _kept(name: str) -> re.Match[str] | None:
+    return KEPT.fullmatch(name)
 
 
 def _row(name: str) -> DeviceGroup:

@@ -99,6 +99,10 @@ class Moved:
     push_deadline: bool = False
 
 
+JUDGED_BY_REASON: Final = frozenset({BoxState.DECLINED, BoxState.FAILED, BoxState.ROLLED_BACK})
+"""States whose outcome depends on the reason."""
+
+
 def outcome(state: BoxState, reason: str | None) -> Outcome:
     """Return what *state*, reached for *reason*, means for the limits."""
     match state:

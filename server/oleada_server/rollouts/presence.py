@@ -118,12 +118,13 @@ def _as_replayed(hours: set[tuple[int, int]], days: list[int]) -> tuple[bool, ..
 
 def _sample(hardware_model: str) -> dict[str, tuple[str, datetime | None]]:
     """Return some boxes of a model, evenly over their ids: zone, and when last heard."""
-    query = select(Device.id).where(
-        Device.hardware_model == hardware_model, Device.last_seen_at.is_not(None)
-    )
-    ids = db.session.scalars(query.order_by(Device.id)).all()
-    step = max(len(ids) // SAMPLE_BOXES, 1)
-    chosen = ids[::step][:SAMPLE_BOXES]
+    heard = (Device.hardware_model == hardware_model, Device.last_seen_at.is_not(None))
+    boxes = db.session.scalar(select(func.count()).select_from(Device).where(*heard)) or 0
+    place = (func.row_number().over(order_by=Device.id) - 1).label("place")
+    each = select(Device.id, place).where(*heard).subquery()
+    is_chosen = each.c.place % max(boxes // SAMPLE_BOXES, 1) == 0
+    query = select(each.c.id).where(is_chosen).order_by(each.c.place)
+    chosen = db.session.scalars(query.limit(SAMPLE_BOXES)).all()
     rows = db.session.execute(
         select(Device.id, Device.zone, Device.last_seen_at).where(Device.id.in_(chosen))
     )

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, func, select, text
+from sqlalchemy import ColumnElement, String, cast, func, null, select, text, union_all
 from sqlalchemy.orm import joinedload, selectinload
 
 from oleada_server.db import db
@@ -26,7 +26,7 @@ from oleada_server.rollouts.plan import (
     Tally,
     WaveFacts,
 )
-from oleada_server.rollouts.plan_box import tally_of
+from oleada_server.rollouts.plan_box import JUDGED_BY_REASON, tally_of
 from oleada_server.rollouts.spec import seconds
 from oleada_server.rollouts.states import BoxState, RolloutState, WaveState
 
@@ -85,17 +85,23 @@ def touch(rollout_id: int, now: datetime) -> None:
 def counts(rollout_id: int, which: ColumnElement[bool] | None = None) -> Counts:
     """Return how many boxes of each wave are in which state for which reason; one query.
 
-    *which* leaves out boxes of which it is not true.
+    Reasons are told apart where the outcome depends on them, else None. *which* leaves out
+    boxes of which it is not true.
     """
-    query = (
-        select(BoxInWave.wave_id, BoxInWave.state, BoxInWave.reason, func.count())
-        .where(BoxInWave.rollout_id == rollout_id)
-        .group_by(BoxInWave.wave_id, BoxInWave.state, BoxInWave.reason)
-    )
-    if which is not None:
-        query = query.where(which)
+    mine = BoxInWave.wave_id.in_(select(Wave.id).where(Wave.rollout_id == rollout_id))
+    is_judged = BoxInWave.state.in_(JUDGED_BY_REASON)
+    # Nearly all boxes are in the first part, which an index answers without a look at them.
+    parts = [
+        select(BoxInWave.wave_id, BoxInWave.state, reason, func.count())
+        .where(mine, is_part, *([] if which is None else [which]))
+        .group_by(BoxInWave.wave_id, BoxInWave.state, *by)
+        for reason, is_part, by in (
+            (cast(null(), String), ~is_judged, ()),
+            (BoxInWave.reason, is_judged, (BoxInWave.reason,)),
+        )
+    ]
     found: dict[int, list[tuple[BoxState, str | None, int]]] = {}
-    for wave_id, state, reason, boxes in db.session.execute(query):
+    for wave_id, state, reason, boxes in db.session.execute(union_all(*parts)):
         found.setdefault(wave_id, []).append((BoxState(state), reason, boxes))
     return found
 

@@ -16,5 +16,15 @@ def test_a_start_ticks_and_a_halt_are_measured_in_one_rollout(tmp_path: Path) ->
     assert found["grown_bytes_in_all"] <= engine.GOAL_GROWTH_BYTES
     assert 0 < found["verdict_to_halt_s"] <= found["verdict_to_boxes_told_s"]
     assert {name for name in found if name.endswith("_s")} >= {
-        "preview_s", "start_s", "first_tick_s", "newcomers_s"
+        "preview_s", "dry_run_s", "start_s", "start_request_s", "first_tick_s", "newcomers_s"
     }  # fmt: skip
+    assert 0 < found["issued_per_tick"] <= engine.ISSUED_PER_TICK
+    assert set(found["of_goal"]) == set(found["goals"])
+
+
+def test_one_figure_beyond_its_goal_is_a_goal_that_is_not_met() -> None:
+    fine = {**engine.GOALS, "grown_bytes_in_all": 0}
+
+    assert engine.judged(fine)["met"]
+    for name in engine.GOALS:
+        assert not engine.judged({**fine, name: 1.01 * engine.GOALS[name]})["met"]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from oleada_server.db import db
 from oleada_server.releases.models import Release, ReleaseState
-from oleada_server.rollouts import going_back, service
+from oleada_server.rollouts import freezing, going_back, preparing, service
 from oleada_server.rollouts.models import BoxInWave, GoneBack
 from oleada_server.rollouts.rules import rules_from
 from oleada_server.rollouts.states import RolloutState
@@ -140,3 +140,51 @@ def test_a_halt_sends_them_back_too() -> None:
     assert service.get(rollout_id).state == RolloutState.HALTED
     assert [note[:2] for note in notes()] == [("1.0.0", 2)]
     assert db.session.scalar(select(Release.state).where(Release.version == "1.0.0"))
+
+
+def all_keep_it(*versions: str) -> int:
+    """Let boxes that ran *versions* keep release 1.1.0, and stop its rollout; return it."""
+    boxes = a_fleet(len(versions))
+    for version in sorted(set(versions)):
+        a_release(version)
+    a_release()
+    for box, version in zip(boxes, versions, strict=True):
+        set_of(box, version=version)
+    rollout_id = started(
+        a_plan(replace(EVERYBODY, failed_share_max=1.0), rules=rules_from({"goes_back": True}))
+    )
+    for box in boxes:
+        ask(box)
+        say(box, Phase.UPDATED)
+        set_of(box, version="1.1.0")
+    service.stop(rollout_id, "colours are wrong", actor=ANA, now=NOON)
+    return rollout_id
+
+
+def test_many_go_back_after_some_that_are_drawn_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(going_back, "DRAWN_FIRST", 2)
+    all_keep_it(*["1.0.0"] * 5)
+
+    going_back.tick(LATER)
+
+    ((_, boxes, back_id, refused),) = notes()
+    assert (boxes, refused) == (5, None)
+    assert back_id is not None
+    assert [wave.boxes for wave in service.get(back_id).waves] == [2, 3]
+
+
+def test_while_the_boxes_of_one_version_are_written_down_those_of_the_next_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    all_keep_it("1.0.0", "1.0.0", "1.0.1", "1.0.1", "1.0.1")
+    monkeypatch.setattr(freezing, "PART_BOXES", 2)
+
+    assert going_back.tick(LATER) == 0
+    assert notes() == []
+    preparing.tick(LATER)
+    assert going_back.tick(LATER) == 1
+    preparing.tick(LATER)
+
+    assert [note[:2] for note in notes()] == [("1.0.0", 2), ("1.0.1", 3)]
+    states = {one.state for one in service.list_rollouts()}
+    assert states == {RolloutState.STOPPED, RolloutState.RUNNING}

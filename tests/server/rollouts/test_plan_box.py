@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oleada_server.rollouts.plan import Outcome
 from oleada_server.rollouts.plan_box import (
+    JUDGED_BY_REASON,
     BoxFacts,
     Granted,
     History,
@@ -27,6 +28,7 @@ from oleada_server.rollouts.plan_box import (
 from oleada_server.rollouts.states import (
     IN_FLIGHT,
     PENDING,
+    REVOKED,
     VERDICTS,
     BoxState,
     RolloutState,
@@ -290,3 +292,10 @@ def test_the_window_is_that_of_the_boxes_own_zone() -> None:
     assert asked(window=lunch, now=NOON - timedelta(minutes=30)) == NotNow("window", 1800)
     assert asked(window=lunch, now=NOON - timedelta(seconds=1)) == NotNow("window", 15)
     assert asked(window=lunch, zone=ZoneInfo("UTC")) == NotNow("window", 3600)
+
+
+def test_only_where_the_reason_decides_are_boxes_counted_by_it() -> None:
+    reasons = [None, REVOKED, *map(str, Reason)]
+    by_reason = {s for s in BoxState for r in reasons if outcome(s, r) != outcome(s, None)}
+
+    assert by_reason == JUDGED_BY_REASON

@@ -12,7 +12,7 @@ from oleada_server.releases import denying
 from oleada_server.rollouts.evidence import judge, ledger
 from oleada_server.rollouts.evidence.judge import Evidence
 from oleada_server.rollouts.evidence.models import Incident, StratumRow
-from oleada_server.rollouts.models import BoxInWave, Rollout
+from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
 from oleada_server.rollouts.states import OPEN_ROLLOUTS, BoxState
 
 IN_TRIAL = (BoxState.RESTARTING, BoxState.CHECKING)
@@ -106,9 +106,11 @@ def _open_incident(
 def _top_fault(rollout_id: int, version: str | None) -> tuple[str | None, int]:
     """Return why most boxes ended badly, and how many did for that."""
     why = func.coalesce(BoxInWave.reason, "silent")
+    waves = select(Wave.id).where(Wave.rollout_id == rollout_id)
     query = (
         select(why, func.count())
-        .where(BoxInWave.rollout_id == rollout_id, BoxInWave.state.in_(ENDED_BADLY))
+        # by wave, since an index has the boxes of a wave by their states
+        .where(BoxInWave.wave_id.in_(waves), BoxInWave.state.in_(ENDED_BADLY))
         .group_by(why)
         .order_by(func.count().desc(), why)
         .limit(1)
