@@ -30,6 +30,7 @@ FEATURES: Final = (
     "oleada_server.audit.api",
     "oleada_server.devices.api",
     "oleada_server.actions.api",
+    "oleada_server.diagnosis.api",
     "oleada_server.enrolment.api",
     "oleada_server.enrolment.est",
     "oleada_server.releases.api",

@@ -23,7 +23,10 @@ COMMANDS: Final = {
     "audit": ("oleada_server.audit.cli:audit_group", "The audit trail: verify it, export heads."),
     "backup": ("oleada_server.backup.cli:backup", "Write everything into one file."),
     "db": ("oleada_server.cli_run:db_group", "The database: upgrade, show its revision."),
-    "device": ("oleada_server.devices.cli:device_group", "Devices: list, show, claim, revoke."),
+    "device": (
+        "oleada_server.actions.cli:device_group",
+        "Devices: list, show, claim, act, revoke.",
+    ),
     "doctor": ("oleada_server.system.cli:doctor", "Say what of this server needs a person."),
     "door": ("oleada_server.cli_run:door", "Run the device door (HTTPS)."),
     "group": ("oleada_server.rollouts.cli_groups:group_group", "Groups of boxes to choose by."),

@@ -4,6 +4,7 @@ from oleada_server.accounts import models as accounts
 from oleada_server.actions import models as actions
 from oleada_server.audit import models as audit
 from oleada_server.devices import models as devices
+from oleada_server.diagnosis import models as diagnosis
 from oleada_server.enrolment import models as enrolment
 from oleada_server.live import models as live
 from oleada_server.messaging import models as messaging
@@ -18,6 +19,7 @@ __all__ = [
     "actions",
     "audit",
     "devices",
+    "diagnosis",
     "enrolment",
     "evidence",
     "live",

@@ -29,6 +29,7 @@ from oleada_server.actions import ticks as actions
 from oleada_server.audit import heads
 from oleada_server.db import db
 from oleada_server.devices import history
+from oleada_server.diagnosis import service as diagnosis
 from oleada_server.live import service as live
 from oleada_server.messaging import leader
 from oleada_server.releases import service as releases
@@ -63,6 +64,7 @@ TICKS: Final = (
     Tick("changes", 300, live.prune),
     Tick("telemetry", 3600, telemetry.prune),
     Tick("actions", 3600, actions.prune),
+    Tick("complaints", 3600, diagnosis.prune),
     Tick("fleet over time", 60, history.tick),
     Tick("audit heads", 60, heads.tick),
     Tick("asked deeds", 600, second_person.tick),

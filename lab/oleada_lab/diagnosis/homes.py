@@ -215,7 +215,7 @@ def _memory(home: Home, dice: Random) -> None:
 
 
 def _hot(home: Home, dice: Random) -> None:
-    home.temperature_c, home.watchdog_boots = dice.uniform(88, 105), dice.choice((0, 0, 2))
+    home.temperature_c, home.watchdog_boots = dice.uniform(91, 108), dice.choice((0, 0, 2))
     home.cpu += 10
 
 

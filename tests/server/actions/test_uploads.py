@@ -38,7 +38,7 @@ def sent(order_id: str, name: str = "log.txt", body: bytes = TEXT, **changes: An
         order_id,
         name,
         io.BytesIO(body),
-        **said,  # type: ignore[arg-type]
+        **said,
     )
 
 
