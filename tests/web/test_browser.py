@@ -9,7 +9,7 @@ from oleada_server.db import db
 from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect
 
 from tests.web import gallery
-from tests.web.conftest import Console
+from tests.web.conftest import Console, let_in
 from tests.web.sample import move_one
 
 pytestmark = pytest.mark.browser
@@ -45,11 +45,7 @@ def inside(browser: Browser, console: Console) -> Iterator[SignedIn]:
         options.setdefault("viewport", {"width": 1440, "height": 900})
         context = browser.new_context(**options)
         opened.append(context)
-        page = context.new_page()
-        page.goto(f"{console.address}/sign-in/link/{console.tokens[name]}")
-        page.locator("main button").click()
-        page.wait_for_url("**/password")
-        page.close()
+        let_in(context, console, name)
         return context
 
     yield open_browser

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, expect
 from sqlalchemy import update
 
 from tests.support.releases import hold_ceremony, some_info
-from tests.web.conftest import Console
+from tests.web.conftest import Console, let_in
 from tests.web.gallery import HIGH, Watched, open_to_its_end, violations_of
 
 pytestmark = pytest.mark.browser
@@ -29,11 +29,7 @@ def inside(browser: Browser, console: Console) -> Iterator[Inside]:
         shape = {"width": width, "height": HIGH}
         context = browser.new_context(viewport=shape, color_scheme=look)  # type: ignore[arg-type]  # as the test says
         opened.append(context)
-        page = context.new_page()
-        page.goto(f"{console.address}/sign-in/link/{console.tokens[name]}")
-        page.locator("main button").click()
-        page.wait_for_url("**/password")
-        page.close()
+        let_in(context, console, name)
         return context
 
     yield open_browser
@@ -47,7 +43,7 @@ def paths_of(console: Console, is_admin: bool) -> list[str]:
              "/releases/VX-410/5.8.2", "/audit", "/audit?object=R-2", "/audit/chain",
              "/search?q=VX41", "/search?q=nothing", "/settings"]  # fmt: skip
     of_admins = ["/users", "/users/a.torres", "/releases/VX-410/5.8.2/withdraw",
-                 f"/devices/{box[6]}/revoke"]  # fmt: skip
+                 f"/devices/{box[6]}/revoke", f"/devices/{box[6]}/left-alone"]  # fmt: skip
     return shown + of_admins if is_admin else shown
 
 

@@ -18,7 +18,7 @@ from oleada_server.rollouts.models import BoxInWave, Wave
 from oleada_server.rollouts.states import PENDING, BoxState, WaveState
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
-from tests.web.conftest import Console
+from tests.web.conftest import Console, let_in
 from tests.web.sample import ANA
 
 pytestmark = pytest.mark.browser
@@ -51,11 +51,7 @@ def inside(browser: Browser, console: Console) -> Iterator[SignedIn]:
     def open_browser(name: str, **options: Any) -> BrowserContext:
         context = browser.new_context(viewport={"width": 1440, "height": 900}, **options)
         opened.append(context)
-        page = context.new_page()
-        page.goto(f"{console.address}/sign-in/link/{console.tokens[name]}")
-        page.locator("main button").click()
-        page.wait_for_url("**/password")
-        page.close()
+        let_in(context, console, name)
         return context
 
     yield open_browser

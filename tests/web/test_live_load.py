@@ -21,7 +21,7 @@ from oleada_wire.topics import Up
 from oleada_wire.words import Phase
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.web.conftest import Console
+from tests.web.conftest import Console, let_in
 
 pytestmark = pytest.mark.browser
 TABS, REPORTS, BATCH, WAIT_MS = 7, 2000, 100, 60_000
@@ -64,12 +64,9 @@ def seven_tabs(console: Console, context: BrowserContext) -> list[Page]:
     """Return seven tabs of one browser on the rollout, of which the last is looked at."""
     context.add_init_script(SEEN)
     tabs: list[Page] = []
-    first = context.new_page()
-    first.goto(f"{console.address}/sign-in/link/{console.tokens['a.torres']}")
-    first.locator("main button").click()
-    first.wait_for_url("**/password")
+    let_in(context, console, "a.torres")
     for _ in range(TABS):
-        tab = context.new_page() if tabs else first
+        tab = context.new_page()
         tabs.append(tab)
         tab.goto(f"{console.address}/rollouts/R-2")
         expect(tab.locator(NUMBER)).to_be_visible(timeout=WAIT_MS)
