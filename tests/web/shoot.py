@@ -62,6 +62,7 @@ def pages(sample: Sample, asked_id: int, held_id: int) -> dict[str, str]:
         "silent": f"/devices/{device_ids[22]}",
         "never": f"/devices/{device_ids[7]}",
         "revoke": f"/devices/{device_ids[6]}/revoke",
+        "left-alone": f"/devices/{device_ids[6]}/left-alone",
         "firmware": "/releases",
         "release": "/releases/VX-410/5.8.2",
         "withdraw": "/releases/VX-410/5.8.2/withdraw",

@@ -69,7 +69,8 @@ def note(
         statement.on_conflict_do_update(index_elements=["device_id", "kind"], set_=said)
     )
     after = {"because": str(because), "until": until.isoformat(), "ref": ref}
-    audit.record(actor, "device.leave_alone", f"device:{device_id}", now=now, after=after)
+    about, reason = f"device:{device_id}", ref or None
+    audit.record(actor, "device.leave_alone", about, now=now, reason=reason, after=after)
     live.touch(f"device:{device_id}", now)
     db.session.commit()
 

@@ -20,7 +20,7 @@ from oleada_server.enrolment import service as enrolment
 from oleada_server.live import service as live
 from oleada_server.messaging.excess import excess_of
 from oleada_server.releases import service as releases
-from oleada_server.rollouts import of_device
+from oleada_server.rollouts import left_alone, of_device
 from oleada_server.telemetry import reading as telemetry
 from oleada_server.telemetry import service as events
 from oleada_server.web import (
@@ -29,6 +29,7 @@ from oleada_server.web import (
     device_events,
     device_lanes,
     device_view,
+    left_alone_pages,
     status,
     words,
 )
@@ -80,6 +81,10 @@ def load(device_id: str, span: str = RANGE_USUAL) -> dict[str, Any]:
         "deed_word": activity.deed_word,
         "reason_word": status.reason,
         "boot_word": device_events.boot_word,
+        "because_word": left_alone_pages.because_word,
+        "alone_form": left_alone_pages.offered(now),
+        "ref_chars_max": left_alone.REF_CHARS_MAX,
+        "left_alone": (),
         "now": now,
     }
     silent_after = timedelta(seconds=config.current().silent_after_s)
@@ -111,6 +116,7 @@ def _places(device: Device, silent_after: timedelta, now: datetime) -> dict[str,
     last = places[0] if places else None
     return {
         "places": places,
+        "left_alone": left_alone.of(device.id, now),
         "wanted": wanted,
         "verdict": device_view.verdict(device, wanted, last, silent_after, now),
         "troubles": troubles(

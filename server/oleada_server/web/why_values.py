@@ -11,7 +11,7 @@ from typing import Final
 
 from oleada_server.rollouts.left_alone import Because
 from oleada_server.rollouts.states import BoxState, RolloutState, WaveState
-from oleada_server.web import status, words
+from oleada_server.web import left_alone_pages, status, words
 from oleada_server.web.words import gettext
 
 
@@ -66,10 +66,7 @@ def _tried(found: re.Match[str]) -> str:
 
 
 def _left_alone(found: re.Match[str]) -> str:
-    because = {
-        Because.RECORDING: gettext("it records"),
-        Because.CRITICAL_CASE: gettext("its case is critical"),
-    }[Because(found[1])]
+    because = left_alone_pages.because_word(found[1])
     until = words.moment(datetime.fromisoformat(found[2]))
     return gettext("%(why)s, until %(when)s", why=because, when=until)
 
