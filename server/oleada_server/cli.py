@@ -89,7 +89,7 @@ class LazyGroup(click.Group):
         """Run the command; an error of ours is its sentence, not a traceback."""
         try:
             return super().invoke(ctx)
-        except click.UsageError:  # with the usage, and quoted by click
+        except (click.UsageError, click.exceptions.Exit):  # quoted by click; after --help
             raise
         except click.ClickException as error:
             raise click.ClickException(_shown(error.message)) from error

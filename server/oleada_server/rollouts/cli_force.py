@@ -7,16 +7,17 @@ from typing import Any, Final
 import click
 
 from oleada_server.client import connect, path_of
-from oleada_server.rollouts.left_alone import Because
 
 ROLLOUTS: Final = "/api/v1/rollouts"
 LEFT_ALONE: Final = "/api/v1/left-alone"
+KINDS: Final = ("recording", "critical-case")
+"""Those of ``left_alone.Because``, whose module brings the database along: half of a start."""
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON as the API answers.")
 because = click.option(
     "--for",
     "because",
-    type=click.Choice([str(one) for one in Because]),
+    type=click.Choice(KINDS),
     required=True,
     help="What goes on there.",
 )

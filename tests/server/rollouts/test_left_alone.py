@@ -6,7 +6,7 @@ import pytest
 from oleada_server.audit.models import AuditEvent
 from oleada_server.db import db
 from oleada_server.errors import BadInputError
-from oleada_server.rollouts import left_alone, service
+from oleada_server.rollouts import cli_force, left_alone, service
 from oleada_server.rollouts.errors import BadPlanError, MiscountedError, RolloutStateError
 from oleada_server.rollouts.left_alone import Because
 from oleada_server.rollouts.rules import Rules
@@ -30,6 +30,10 @@ from tests.server.rollouts.fleet import (
 )
 
 pytestmark = [pytest.mark.usefixtures("app"), sqlite_only]
+
+
+def test_the_command_line_knows_every_kind() -> None:
+    assert list(cli_force.KINDS) == list(Because)
 
 
 def keep_off(box: str, because: Because = Because.RECORDING, until: timedelta = HOUR) -> None:
