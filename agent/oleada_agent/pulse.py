@@ -6,6 +6,7 @@ from typing import Final
 from oleada_agent import clock, memory
 from oleada_agent.config import Config
 from oleada_agent.machine_states import State
+from oleada_agent.senses.gathering import HUNG, PATIENCE_MS, Gathered, Senses
 from oleada_agent.timers import Timers
 from oleada_agent.trust.authority import Authority
 from oleada_agent.voice import Voice
@@ -14,6 +15,7 @@ FIRST_HEALTH_MS: Final = 5_000
 GIVE_BACK_MS: Final = 10_000
 GIVE_BACK_AGAIN_MS: Final = 600_000
 HEALTH_TIMER: Final = "health"
+HUNG_TIMER: Final = "senses"
 MEMORY_TIMER: Final = "memory"
 
 
@@ -22,6 +24,7 @@ class Pulse:
 
     Args:
         config: Says how long between two of them, give or take a tenth.
+        senses: Asked before each message.
         state: Returns what the machine is at.
     """
 
@@ -31,13 +34,17 @@ class Pulse:
         authority: Authority,
         timers: Timers,
         config: Config,
+        senses: Senses,
+        *,
         state: Callable[[], State],
     ) -> None:
         self._voice = voice
         self._authority = authority
         self._timers = timers
         self._period_ms = config.health_s * 1000
+        self._senses = senses
         self._state = state
+        self._is_asking = False
 
     def begin(self) -> None:
         """Begin; a street of boxes that starts at once does not tell it at once."""
@@ -47,21 +54,39 @@ class Pulse:
 
     def again(self) -> None:
         """Tell how the box is, and do it again in a while."""
-        self.put()
+        self._ask()
         pause_ms = self._period_ms * 9 // 10 + clock.below(self._period_ms // 5 + 1)
         self._timers.set(HEALTH_TIMER, pause_ms)
 
     def report(self) -> str:
         """Tell how the box is because the server asks."""
-        self.put()
+        self._ask()
         return "a health message is on its way"
 
-    def put(self) -> None:
-        """Tell how the box is."""
-        is_behind = clock.now_ms() < self._authority.floor.floor_ms
-        self._voice.put_health(self._state(), is_clock_behind=is_behind)
+    def take(self, gathered: Gathered) -> None:
+        """Tell what the senses have said; what comes too late was told of."""
+        if self._is_asking:
+            self._put(dict(gathered.parameters))
+
+    def tell_hung(self) -> None:
+        """Tell that a sense does not come back, and how the box is without it."""
+        if self._is_asking:
+            self._put({HUNG: True})
 
     def give_back(self) -> None:
         """Give back memory, and do it again in a while."""
         memory.give_back()
         self._timers.set(MEMORY_TIMER, GIVE_BACK_AGAIN_MS)
+
+    def _ask(self) -> None:
+        if self._senses.begin():
+            self._is_asking = True
+            self._timers.set(HUNG_TIMER, PATIENCE_MS)
+        elif not self._is_asking:
+            self._put({HUNG: True})
+
+    def _put(self, parameters: dict[str, bool | int | str]) -> None:
+        self._is_asking = False
+        self._timers.set(HUNG_TIMER, None)
+        is_behind = clock.now_ms() < self._authority.floor.floor_ms
+        self._voice.put_health(self._state(), parameters, is_clock_behind=is_behind)

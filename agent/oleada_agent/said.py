@@ -1,4 +1,4 @@
-"""What a process of an action says, on its way to the agent's thread."""
+"""News for the agent's thread: from the process of an action, and from the switch."""
 
 from dataclasses import dataclass
 
@@ -14,3 +14,8 @@ class Said:
     cmd_id: str
     line: bytes | None
     is_flood: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The box is being switched off."""

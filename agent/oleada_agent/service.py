@@ -8,11 +8,10 @@ in one order that the journal can follow.
 import signal
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 from oleada_wire import messages
 from oleada_wire.messages import LeaseRequest
@@ -39,8 +38,9 @@ from oleada_agent.questions import Questions
 from oleada_agent.reconnect import first_spread_ms, hello_pause_ms
 from oleada_agent.refusals import ToldDisk
 from oleada_agent.renewal import Renewal
-from oleada_agent.said import Said
+from oleada_agent.said import Said, Stop
 from oleada_agent.saying import say
+from oleada_agent.senses.gathering import Gathered, Senses
 from oleada_agent.shell import Shell
 from oleada_agent.slots import FileSlots
 from oleada_agent.timers import Timers
@@ -55,12 +55,7 @@ REBOOT_CODE: Final = 75
 ROOM_AGAIN_MS: Final = 60_000
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """The box is being switched off."""
-
-
-Message = Connected | Disconnected | Received | Part | Ended | Said | Stop
+Message = Connected | Disconnected | Received | Part | Ended | Said | Gathered | Stop
 
 
 class Service:
@@ -105,15 +100,9 @@ class Service:
         self._authority.ask_time = self._questions.ask_time
         self._authority.is_listening = False
         self._voice = Voice(
-            box=box,
-            config=config,
-            identity=self._identity,
-            facts=self._facts,
-            disk=self._disk,
-            slots=self._slots,
-            outbox=self._outbox,
-            witness=self._authority.witness,
-        )
+            config=config, identity=self._identity, facts=self._facts, disk=self._disk,
+            slots=self._slots, outbox=self._outbox, witness=self._authority.witness,
+        )  # fmt: skip
         self._probes = health.BoxProbes(
             box,
             config,
@@ -122,17 +111,26 @@ class Service:
             steady_ms=clock.steady_ms,
             feed=self._feed,
         )
-        self._pulse = Pulse(self._voice, self._authority, self._timers, config, self._state)
         self._inbound = self._make_inbound()
         context = identity.tls_context(box)
         self._dates = Dates(context, self._authority, clock.now_ms)
         self._dates.judge()
         self._downloader = self._make_downloader(context)
+        self._ears: dict[type, Callable[[Any], None]] = {
+            Said: self._deeds.take,
+            Gathered: self._pulse.take,
+            Part: self._downloader.handle,
+            Ended: self._downloader.handle,
+        }
         self._transport = self._make_transport(context)
         self._renewal = self._make_renewal()
         self._shell = Shell(self._ports(), Limits(trial_limit_ms=config.trial_s * 1000))
 
     def _make_inbound(self) -> Inbound:
+        senses = Senses(self._box, self._facts, self._queue.put)
+        self._pulse = Pulse(
+            self._voice, self._authority, self._timers, self._config, senses, state=self._state
+        )
         verbs = {"ping": lambda: "pong", "report_health": self._pulse.report}
         self._deeds = Deeds(
             self._box, self._disk, self._outbox, self._config, self._timers, now_ms=self.now_ms,
@@ -283,10 +281,8 @@ class Service:
                 return False
             case Received(topic, payload):
                 self._hear(topic, payload)
-            case Said():
-                self._deeds.take(message)
-            case Part() | Ended():
-                self._downloader.handle(message)
+            case Said() | Gathered() | Part() | Ended():
+                self._ears[type(message)](message)
             case Connected():
                 self._authority.is_listening = True
                 self._questions.connected()
@@ -325,6 +321,7 @@ class Service:
             "room": self._look_for_room,
             "question": self._questions.ask_again,
             "store": self._inbound.store_again,
+            pulse.HUNG_TIMER: self._pulse.tell_hung,
             pulse.MEMORY_TIMER: self._pulse.give_back,
             deeds.TIMER: self._deeds.look,
             deeds.DEED_TIMER: self._deeds.do_deed,

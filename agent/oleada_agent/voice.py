@@ -2,7 +2,6 @@
 
 import importlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 from oleada_wire import batch
@@ -31,7 +30,6 @@ class Voice:
     """Puts facts into messages; decides nothing.
 
     Args:
-        box: Its directory, whose free space is told of.
         facts: Of this boot.
         slots: Read for what they hold.
         witness: Asked for the head of the audit trail to say back.
@@ -40,7 +38,6 @@ class Voice:
     def __init__(
         self,
         *,
-        box: Path,
         config: Config,
         identity: Identity,
         facts: BootFacts,
@@ -49,7 +46,6 @@ class Voice:
         outbox: DiskOutbox,
         witness: Witness,
     ) -> None:
-        self._box = box
         self._config = config
         self._identity = identity
         self._facts = facts
@@ -81,9 +77,11 @@ class Voice:
             denied=self._config.denied_actions or None,
         )
 
-    def put_health(self, state: State, *, is_clock_behind: bool) -> None:
-        """Put a health message into the outbox."""
-        parameters = telemetry.read(self._box)
+    def put_health(
+        self, state: State, parameters: telemetry.Parameters, *, is_clock_behind: bool
+    ) -> None:
+        """Put a health message with *parameters* into the outbox."""
+        parameters = dict(parameters)
         if is_clock_behind:
             parameters[telemetry.CLOCK_FLOOR] = True
         head = self._witness.take_news()

@@ -37,6 +37,8 @@ SYSTEM: Final = (
     Field("X_OLEADA_FreeBytes", int, "bytes"),
     Field("X_OLEADA_TotalBytes", int, "bytes"),
     Field("X_OLEADA_ClockBehindFloor", bool),
+    Field("X_OLEADA_SensesFailed", str),
+    Field("X_OLEADA_SensesHung", bool),
 )
 NETWORK: Final = (
     Field("Device.Ethernet.Interface.1.Status", str),

@@ -32,7 +32,7 @@ OS_WRITES = {"open", "replace", "rename", "unlink", "remove", "mkdir", "write", 
 
 BY_THEMSELVES = {
     # run/ does not survive a power cut, so nothing in it can be lost to one.
-    "actions/mediasocket.py": "nothing: it opens a folder to reach the socket in it",
+    "senses/mediasocket.py": "nothing: it opens a folder to reach the socket in it",
     "actions/selftest.py": "a probe that is removed again, and holds nothing",
     "alone.py": "the lock of an agent, in run/",
     "boot/system.py": "run/, which it empties and fills for each boot, and the lock of the power",

@@ -10,8 +10,8 @@ from oleada_wire.actions import FILE_BYTES_MAX, Field, Value
 from oleada_wire.readings import STB, field_of
 from oleada_wire.words import Refusal, ResultStatus
 
-from oleada_agent.actions.mediasocket import Conversation, MediaError, is_there, talk
 from oleada_agent.actions.order import ActionError, Order, Teller, refused
+from oleada_agent.senses.mediasocket import Conversation, MediaError, is_there, talk
 
 LINES_MAX: Final = 200
 """Of one answer; a player that never ends is ended."""

@@ -7,8 +7,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from oleada_agent import clock, telemetry
-from oleada_agent.actions.mediasocket import is_there
 from oleada_agent.actions.order import Order, Teller
+from oleada_agent.senses.mediasocket import is_there
 
 PROBE: Final = "data/self-test.tmp"
 PROBE_BYTES: Final = 64 * 1024

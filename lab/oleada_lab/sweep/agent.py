@@ -8,7 +8,6 @@ the network (immediate), the media player, and the clock.
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 from oleada_agent import alive, booted, enrol, identity
 from oleada_agent.boot.choice import Behaviour
@@ -95,7 +94,6 @@ class Agent:
         )
         self._authority.ask_time = self._questions.ask_time
         self._voice = Voice(
-            box=Path(),
             config=CONFIG,
             identity=found,
             facts=self._facts,
