@@ -45,7 +45,6 @@ __all__ = [
     "model_counts",
     "normalise_mac",
     "parameters_of",
-    "record_connected",
     "record_health",
     "record_hello",
     "record_model",
@@ -148,14 +147,6 @@ def record_health(items: Sequence[tuple[str, Health]], now: datetime) -> None:
         run_on_rows(_WRITE_LATE_HEALTH, _HEALTH_TYPES, rows)
     _seen(newest, now)  # those of which nothing was news
     live.touch("devices", now)
-
-
-def record_connected(device_id: str, connected: bool, now: datetime) -> None:
-    """Write whether the broker has a connection of this box."""
-    change = update(Device).where(Device.id == device_id, Device.connected != connected)
-    changed: Any = db.session.execute(change.values(connected=connected), **_IN_PLACE)
-    if changed.rowcount:
-        live.touch(f"device:{device_id}", now)
 
 
 def slots_by_name(slots: Iterable[SlotInfo]) -> dict[str, Any]:
