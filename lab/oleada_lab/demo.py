@@ -26,8 +26,8 @@ NEXT: Final = "1.1.0"
 WATCH_S: Final = 1.0
 ADMIN: Final = "admin"
 SYSTEM_BYTES: Final = 6 * 1024 * 1024
-HEALTH_S: Final = 15
-SOAK_S: Final = 20
+HEALTH_S: Final = 8
+SOAK_S: Final = 10
 TRIAL_S: Final = 15
 WAVES: Final = (("Canary", 1), ("Early", 2), ("Everyone", 3))
 """Name and number of boxes: small enough to see each one, in three steps."""
