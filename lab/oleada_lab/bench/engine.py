@@ -55,12 +55,12 @@ ISSUED_PER_TICK: Final = ticks.CHUNK_BOXES * ticks.CHUNKS_A_TICK
 GOALS: Final = {
     "preview_s": 5.0,
     "start_s": 60.0,
-    "start_cpu_s": 30.0,
     "tick_idle_s_max": 1.0,
     "tick_news_s_max": 1.0,
     "verdict_to_halt_s": 1.0,
 }
-"""Seconds; on a machine that is busy otherwise those of the wall say less than the processor's."""
+"""Seconds of the wall. What they are on a machine with nothing else to do, those of the
+processor say better: they are compared with the same goals."""
 GOAL_GROWTH_BYTES: Final = 256 * 1024 * 1024
 """What a million boxes may cost of memory beside what a small rollout needs: no list of objects."""
 ABORT: Final = {"on": "failed", "share_max": 0.5, "sample_min": 10, "last": 20}
@@ -124,10 +124,26 @@ def _measured(boxes: int, news: int, now: datetime) -> dict[str, Any]:
 
 
 def judged(found: dict[str, Any]) -> dict[str, Any]:
-    """Return the goals, each figure as a share of its goal, and whether all are met."""
+    """Return the goals, each figure as a share of its goal, and whether all are met.
+
+    The same of the processor's seconds: no machine is faster than these.
+    """
     goals = {**GOALS, "grown_bytes_in_all": GOAL_GROWTH_BYTES}
     shares = {name: round(found[name] / goal, 3) for name, goal in goals.items()}
-    return {"goals": goals, "of_goal": shares, "met": max(shares.values()) <= 1}
+    by_cpu = {_cpu_name(name): round(found[_cpu_name(name)] / s, 3) for name, s in GOALS.items()}
+    return {
+        "goals": goals,
+        "of_goal": shares,
+        "met": max(shares.values()) <= 1,
+        "of_goal_by_cpu": by_cpu,
+        "met_by_cpu": max(by_cpu.values()) <= 1,
+    }
+
+
+def _cpu_name(name: str) -> str:
+    """Return under which name the processor's seconds stand beside those of the wall."""
+    stem, unit, rest = name.rpartition("_s")
+    return f"{stem}_cpu{unit}{rest}"
 
 
 def _started(rollout_id: int, now: datetime) -> dict[str, Any]:
@@ -149,7 +165,7 @@ def _issued(rollout_id: int, now: datetime) -> dict[str, Any]:
 
     They read a signature over a batch.
     """
-    last = {"wave": service.get(rollout_id).waves[-1].id, "most": 2 * ISSUED_PER_TICK}
+    last = {"wave": service.get(rollout_id).waves[-1].id, "most": ISSUED_PER_TICK}
     for statement in (
         "UPDATE box_in_wave SET state = 'queued', assignment_expires_at = NULL,"
         " deadline_at = NULL WHERE id IN (SELECT id FROM box_in_wave"
