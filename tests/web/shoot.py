@@ -59,6 +59,7 @@ def pages(sample: Sample, asked_id: int, held_id: int) -> dict[str, str]:
     return {
         "fleet": "/fleet",
         "box": f"/devices/{device_ids[6]}",
+        "diagnosis": f"/devices/{device_ids[6]}/diagnosis?symptom=buffering",
         "silent": f"/devices/{device_ids[22]}",
         "never": f"/devices/{device_ids[7]}",
         "revoke": f"/devices/{device_ids[6]}/revoke",

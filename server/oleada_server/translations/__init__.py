@@ -21,6 +21,7 @@ _METHODS: Final = [
     ("system/**.py", "python"),
     ("web/**.py", "python"),
     ("templates/**.html", "jinja2"),
+    ("diagnosis/playbooks/**.toml", "oleada_server.translations.playbooks:extract"),
 ]
 _OPTIONS: Final = {"templates/**.html": {"extensions": "jinja2.ext.do", "silent": "false"}}
 _KEYWORDS: Final = {**DEFAULT_KEYWORDS, "say": None, "say_n": (1, 2)}

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from flask import Blueprint, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 from markupsafe import Markup
+from oleada_wire.ids import group_device_id
 
 from oleada_server.accounts import second_person
 from oleada_server.accounts.access import identity, require_role, steps_up
 from oleada_server.accounts.models import AskedDeed, Role
 from oleada_server.clock import now_utc
 from oleada_server.db import read_only
-from oleada_server.web import activity, status
+from oleada_server.web import activity, diagnosis_view, status
 from oleada_server.web.words import gettext, say, say_n
 
 BOXES_SHOWN = 12
@@ -82,6 +83,10 @@ def _what(deed: AskedDeed) -> Markup:
             owner = body["user"] or gettext("nobody")
             return say("%(who)s asks: key %(key)s belongs to %(owner)s",
                        who=who, key=body["key_id"][:16], owner=owner)  # fmt: skip
+        case "device.act":
+            return say("%(who)s asks: %(action)s of box %(id)s", who=who,
+                       action=diagnosis_view.action_title(body["action"]),
+                       id=group_device_id(body["device_id"]))  # fmt: skip
         case _:
             count = len(body["device_ids"].split())
             return say_n("%(who)s asks: revoke %(n)s box", "%(who)s asks: revoke %(n)s boxes",

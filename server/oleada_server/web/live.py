@@ -27,7 +27,15 @@ from oleada_server.devices import service as devices
 from oleada_server.live import service as live
 from oleada_server.rollouts import service as rollouts
 from oleada_server.spells import spell
-from oleada_server.web import badges, device_page, fleet, rollout_list, rollout_page, words
+from oleada_server.web import (
+    badges,
+    device_page,
+    diagnosis_page,
+    fleet,
+    rollout_list,
+    rollout_page,
+    words,
+)
 from oleada_server.web.parts import Parts
 
 POLL_S: Final = 0.25
@@ -167,6 +175,22 @@ def device(device_id: str) -> ResponseReturnValue:
         return device_page.load(device_id, "1h")
 
     return _answer(Watched(refs, "devices/parts", DEVICE_PARTS, load, DEVICE_PAUSE_S))
+
+
+@blueprint.get("/live/devices/<device_id>/diagnosis")
+@require_role(Role.VIEWER)
+def diagnosis(device_id: str) -> ResponseReturnValue:
+    """Stream the parts of a diagnosis, with the complaint and the answers of its page."""
+    read_only()
+    devices.get(device_id)
+    db.session.remove()
+    asked = diagnosis_page.read(request.args)
+
+    def load() -> dict[str, Any]:
+        return diagnosis_page.load(device_id, asked, now_utc())
+
+    refs = (f"device:{device_id}",)
+    return _answer(Watched(refs, diagnosis_page.FOLDER, diagnosis_page.PARTS, load))
 
 
 def _answer(watched: Watched) -> Response:

@@ -1,0 +1,199 @@
+"""The page for the person on the phone: one click to the verdict, checks, sentence, consent."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from oleada_server.accounts.models import Role
+from oleada_server.actions.models import ActionOrder
+from oleada_server.clock import now_utc
+from oleada_server.db import db
+from oleada_server.devices.models import Device
+from oleada_server.diagnosis import checking
+from oleada_server.diagnosis.models import Complaint
+from oleada_server.messaging.models import OutboxMessage
+from sqlalchemy import func, select, update
+
+from tests.web.forms import csrf_of, use_link
+from tests.web.sample import add_named
+
+SignIn = Callable[..., FlaskClient]
+SIGNAL = "Device.WiFi.EndPoint.1.Stats.SignalStrength"
+BAD_WIFI = {SIGNAL: -84, "Device.WiFi.EndPoint.1.Stats.Retransmissions": 45}
+
+
+def a_box(app: Flask, **columns: Any) -> str:
+    """Return the id of a box of the sample, changed."""
+    with app.app_context():
+        box = db.session.scalars(
+            select(Device.id).where(Device.version.is_not(None)).order_by(Device.id)
+        ).first()
+        assert box is not None
+        said = {
+            "reads_actions": True, "last_seen_at": now_utc(), "health_at": now_utc(), **columns
+        }  # fmt: skip
+        db.session.execute(update(Device).where(Device.id == box).values(said))
+        db.session.commit()
+        db.session.remove()
+    return box
+
+
+def support(app: Flask, role: Role = Role.SUPPORT, language: str = "en") -> FlaskClient:
+    with app.app_context():
+        link = add_named({"desk": ("Des K", role, language, "UTC")}, now_utc())["desk"]
+        db.session.remove()
+    client = app.test_client()
+    use_link(client, link)
+    return client
+
+
+def post(client: FlaskClient, path: str, **data: Any) -> str:
+    token = csrf_of(client.get("/settings").text)
+    answer = client.post(path, data={"csrf_token": token, **data}, follow_redirects=True)
+    assert answer.status_code == 200
+    return answer.text
+
+
+def orders(app: Flask) -> list[str]:
+    with app.app_context():
+        found = list(db.session.scalars(select(ActionOrder.action).order_by(ActionOrder.cmd_seq)))
+        db.session.remove()
+    return found
+
+
+def test_one_click_on_the_complaint_says_the_cause_and_begins_what_nobody_notices(
+    filled_app: Flask,
+) -> None:
+    box = a_box(filled_app, health=BAD_WIFI)
+
+    page = post(support(filled_app), f"/devices/{box}/diagnosis", symptom="buffering", channel="")
+
+    assert "Most likely: The Wi-Fi of the box is weak" in page
+    assert "-84 dBm" in page
+    assert "under -70 dBm" in page
+    begun = orders(filled_app)
+    assert begun[:2] == ["media_status", "self_test"]
+    assert all(checking.is_safe(name) for name in begun)
+    assert page.count("waits for the box") == len(begun)
+    with filled_app.app_context():
+        assert db.session.scalar(select(func.count(OutboxMessage.id))) == len(begun)
+        assert db.session.scalars(select(Complaint.symptom)).all() == ["buffering"]
+        db.session.remove()
+
+
+def test_what_was_begun_a_moment_ago_is_not_begun_again(filled_app: Flask) -> None:
+    box, client = a_box(filled_app, health=BAD_WIFI), support(filled_app)
+    post(client, f"/devices/{box}/diagnosis", symptom="buffering")
+    begun = orders(filled_app)
+
+    post(client, f"/devices/{box}/diagnosis", symptom="buffering")
+
+    assert orders(filled_app) == begun
+
+
+@pytest.mark.parametrize(
+    ("language", "title"),
+    [
+        ("es", "Lo más probable: El Wi-Fi del equipo es débil"),
+        ("cs", "Nejspíš: Wi-Fi boxu je slabá"),
+    ],
+)
+def test_the_verdict_is_in_the_readers_language_and_the_sentence_in_all(
+    filled_app: Flask, language: str, title: str
+) -> None:
+    box = a_box(filled_app, health=BAD_WIFI)
+
+    page = support(filled_app, language=language).get(
+        f"/devices/{box}/diagnosis?symptom=buffering"
+    ).text  # fmt: skip
+
+    assert title in page
+    said = re.findall(r'<p class="say" lang="(\w+)">', page)
+    assert said[0] == language
+    assert set(said) == {"en", "es", "cs"}
+    assert "El Wi-Fi llega débil a su equipo" in page
+
+
+def test_an_answer_moves_the_verdict_and_can_be_taken_back(filled_app: Flask) -> None:
+    box, client = a_box(filled_app, health={}), support(filled_app)
+    address = f"/devices/{box}/diagnosis?symptom=channel-missing"
+
+    before = client.get(address).text
+    after = client.get(f"{address}&asked=in-package:no").text
+
+    assert "Is the channel in the subscriber&#39;s package?" in before
+    assert "Most likely" not in before
+    assert "Most likely: The channel is not in the package" in after
+    assert "Take back" in after
+
+
+def test_what_can_be_noticed_needs_the_tick(filled_app: Flask) -> None:
+    box, client = a_box(filled_app, health={}), support(filled_app)
+
+    refused = post(client, f"/devices/{box}/diagnosis/run", action="restart_app")
+    assert "Somebody may be watching." in refused
+    assert orders(filled_app) == []
+
+    post(client, f"/devices/{box}/diagnosis/run", action="restart_app", consent="viewer")
+    assert orders(filled_app) == ["restart_app"]
+
+
+def test_a_viewer_reads_and_begins_nothing(filled_app: Flask) -> None:
+    box, client = a_box(filled_app, health=BAD_WIFI), support(filled_app, Role.VIEWER)
+
+    page = client.get(f"/devices/{box}/diagnosis?symptom=buffering").text
+    token = csrf_of(client.get("/settings").text)
+    answer = client.post(f"/devices/{box}/diagnosis", data={"csrf_token": token})
+
+    assert "Most likely: The Wi-Fi of the box is weak" in page
+    assert "Find out</button>" not in page
+    assert answer.status_code == 403
+
+
+def test_an_older_agent_is_told_as_such_and_diagnosed_all_the_same(filled_app: Flask) -> None:
+    box = a_box(filled_app, health=BAD_WIFI, reads_actions=False)
+
+    page = post(support(filled_app), f"/devices/{box}/diagnosis", symptom="buffering")
+
+    assert "The agent of this box is too old for checks" in page
+    assert "Most likely: The Wi-Fi of the box is weak" in page
+    assert orders(filled_app) == []
+
+
+def test_a_box_stands_beside_one_like_it_that_is_well(filled_app: Flask) -> None:
+    box = a_box(filled_app, health=BAD_WIFI)
+    with filled_app.app_context():
+        here = db.session.get_one(Device, box)
+        other = db.session.scalars(
+            select(Device).where(Device.hardware_model == here.hardware_model, Device.id != box)
+        ).first()
+        assert other is not None
+        other.version, other.health = here.version, {SIGNAL: -50}
+        other.last_seen_at = other.health_at = now_utc()
+        db.session.commit()
+        db.session.remove()
+
+    page = support(filled_app).get(f"/devices/{box}/diagnosis?symptom=buffering").text
+
+    assert "Beside a healthy box" in page
+    assert re.search(rf"{re.escape(SIGNAL)}</td><td>-84 dBm</td><td>-50 dBm", page)
+
+
+def test_what_a_box_says_is_text_and_never_markup(filled_app: Flask) -> None:
+    evil = "<script>alert(1)</script>"
+    box = a_box(filled_app, health={"Device.Services.STBService.1.X_OLEADA_LastErrorCode": evil})
+
+    page = (
+        support(filled_app).get(f"/devices/{box}/diagnosis?symptom=drm-error&channel={evil}").text
+    )
+
+    assert evil not in page
+
+
+def test_the_page_of_a_box_leads_there(filled_app: Flask, signed_in: SignIn) -> None:
+    box = a_box(filled_app)
+
+    assert f'href="/devices/{box}/diagnosis"' in signed_in(filled_app).get(f"/devices/{box}").text
