@@ -54,6 +54,7 @@ LOG_PULL: Final = Action(
         Field("VendorLogFile.{i}.Name", str),
         Field("VendorLogFile.{i}.X_OLEADA_SizeBytes", int, "bytes"),
         Field("VendorLogFile.{i}.X_OLEADA_Lines", int),
+        Field("VendorLogFile.{i}.X_OLEADA_Truncated", bool),
     ),
     timeout_ms=20_000,
     is_safe_while_watching=True,

@@ -16,6 +16,8 @@ OWN: Final = ("run/agent.log", "run/player.log", "data/trial.log")
 READ_BYTES_MAX: Final = 2 * 1024 * 1024
 """Of the end of one file."""
 LINE_CHARS_MAX: Final = 1_000
+TEXT_CHARS_MAX: Final = 160 * 1024
+"""Of all logs, when they come as text: the newest lines count."""
 FILE: Final = "log.txt"
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?")
 
@@ -35,12 +37,15 @@ def log_pull(order: Order, teller: Teller) -> None:
         logs = {asked["file"]: logs[asked["file"]]}
     after_ms = clock.now_ms() - asked["since_s"] * 1000 if asked["since_s"] else None
     texts: list[str] = []
+    chars_max = READ_BYTES_MAX if asked["as_file"] else TEXT_CHARS_MAX // max(1, len(logs))
     for number, (name, path) in enumerate(sorted(logs.items()), start=1):
-        size_bytes, lines = _tail(path, asked["lines"], after_ms)
+        size_bytes, wanted = _tail(path, asked["lines"], after_ms)
+        lines = _newest(wanted, chars_max)
         teller.say({
             f"VendorLogFile.{number}.Name": name,
             f"VendorLogFile.{number}.X_OLEADA_SizeBytes": size_bytes,
             f"VendorLogFile.{number}.X_OLEADA_Lines": len(lines),
+            f"VendorLogFile.{number}.X_OLEADA_Truncated": len(lines) < len(wanted),
         })  # fmt: skip
         texts.append("".join([f"== {name}\n", *(f"{line}\n" for line in lines)]))
     if asked["as_file"]:
@@ -67,6 +72,17 @@ def _tail(path: Path, lines_max: int, after_ms: int | None) -> tuple[int, list[s
     if after_ms is not None:
         lines = _since(lines, after_ms)
     return size_bytes, [line[:LINE_CHARS_MAX] for line in lines[-lines_max:]]
+
+
+def _newest(lines: list[str], chars_max: int) -> list[str]:
+    """Return the last of *lines* that have *chars_max* characters together."""
+    kept = len(lines)
+    for line in reversed(lines):
+        chars_max -= len(line) + 1
+        if chars_max < 0:
+            break
+        kept -= 1
+    return lines[kept:]
 
 
 def _since(lines: list[str], after_ms: int) -> list[str]:

@@ -19,11 +19,9 @@ _NAMES: Final = (
 _RULES: Final = tuple(
     (re.compile(pattern, flags), put)
     for pattern, flags, put in (
-        (r"-----BEGIN [A-Z ]+-----.*?(?:-----END [A-Z ]+-----|\Z)", re.DOTALL, GONE),
+        (r"-----BEGIN [A-Z ]{1,40}-----.*?(?:-----END [A-Z ]{1,40}-----|\Z)", re.DOTALL, GONE),
         (r"\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?", 0, GONE),
         (r"(?i)\b(bearer|basic)\s+[A-Za-z0-9+/=._~-]{6,}", 0, rf"\1 {GONE}"),
-        (r"(?i)\b([a-z][a-z0-9+.-]*)://[^\s/?#]*@", 0, rf"\1://{GONE}@"),
-        (r"(?i)\b([a-z][a-z0-9+.-]*://[^\s?#\"'<>]*)[?#][^\s\"'<>]*", 0, rf"\1?{GONE}"),
         (r"\b[0-9A-Fa-f]{2}(?:([:-])[0-9A-Fa-f]{2})(?:\1[0-9A-Fa-f]{2}){4}\b", 0, GONE),
         (
             rf"(?i)((?:{_NAMES})[\"']?\s*[:=]\s*)"
@@ -35,6 +33,7 @@ _RULES: Final = tuple(
 )
 
 
+_LINK: Final = re.compile(r"(?i)\b([a-z][a-z0-9+.-]{0,20})://([^\s\"'<>]*)")
 _SECRET_VALUES: Final = frozenset((
     "SSID", "BSSID", "MACAddress", "KeyPassphrase", "PreSharedKey", "URI", "URL", "Title",
     "Password", "Username", "Token", "PIN", "SerialNumber", "EndpointID",
@@ -56,6 +55,17 @@ def redact(text: str, known: Iterable[str] = ()) -> str:
     for secret in sorted(set(known), key=len, reverse=True):
         if len(secret) >= KNOWN_CHARS_MIN:
             text = re.sub(re.escape(secret), GONE, text, flags=re.IGNORECASE)
+    text = _LINK.sub(_bare_link, text)
     for pattern, put in _RULES:
         text = pattern.sub(put, text)
     return text
+
+
+def _bare_link(found: re.Match[str]) -> str:
+    """Return a link without who asks and what is asked for; each is read once."""
+    scheme, rest = found.groups()
+    cut = min((at for mark in "?#" if (at := rest.find(mark)) >= 0), default=-1)
+    place, more = (rest[:cut], f"?{GONE}") if cut >= 0 else (rest, "")
+    host, slash, path = place.partition("/")
+    who, at, host = host.rpartition("@")
+    return f"{scheme}://{GONE if who else ''}{at}{host}{slash}{path}{more}"

@@ -70,6 +70,8 @@ class LineTeller:
 
     def write(self, text: str) -> None:
         """Tell more of the text."""
+        if len(text) > RESULT_BYTES_MAX:
+            text, self.is_truncated = text[:RESULT_BYTES_MAX], True
         clean = redact(text, self._known).replace("\0", "?")
         clean = "".join(one if one.isprintable() or one in "\n\t" else "?" for one in clean)
         for begin in range(0, len(clean), PART_CHARS // 2):

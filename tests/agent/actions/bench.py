@@ -10,6 +10,7 @@ from oleada_agent import clock
 from oleada_agent.acting import Actions, Around
 from oleada_agent.disk import RealDisk
 from oleada_agent.said import Said
+from oleada_wire.actions import Value
 from oleada_wire.ids import BootId
 from oleada_wire.messages import Cmd, Header, Progress, Result
 
@@ -75,3 +76,27 @@ class Bench:
         for one in (one for one in self.progress if one.cmd_id == result.cmd_id):
             found |= one.values
         return found | (result.values or {})
+
+
+class Told:
+    """Keeps what an action tells."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Value] = {}
+        self.files: dict[str, bytes] = {}
+        self.text = ""
+
+    def say(self, values: Any, *, done_parts: int | None = None) -> None:
+        """Keep *values*."""
+        self.values |= values
+
+    def write(self, text: str) -> None:
+        """Keep *text*."""
+        self.text += text
+
+    def upload(self, name: str, data: bytes) -> None:
+        """Keep *data*."""
+        self.files[name] = data
+
+    def then(self, deed: str) -> None:
+        """Do nothing afterwards."""

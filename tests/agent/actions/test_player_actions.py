@@ -10,35 +10,14 @@ from oleada_agent.actions.order import ActionError, Order
 from oleada_lab.media.daemon import serve
 from oleada_lab.media.player import FAULTS, LIES, PER_SECOND, Player, picture
 from oleada_wire.action_table import TABLE
-from oleada_wire.actions import Needs, Value, arguments_of, find
+from oleada_wire.actions import Needs, arguments_of, find
 from oleada_wire.readings import MEDIA, field_of
 from oleada_wire.words import ResultStatus
 
+from tests.agent.actions.bench import Told
 from tests.wire.test_actions import given_for
 
 ASKED = [one for one in TABLE if one.needs is Needs.MEDIA and one.name != "factory_reset"]
-
-
-class Told:
-    """Keeps what an action tells."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, Value] = {}
-        self.files: dict[str, bytes] = {}
-
-    def say(self, values: Any, *, done_parts: int | None = None) -> None:
-        """Keep *values*."""
-        self.values |= values
-
-    def write(self, text: str) -> None:
-        """Keep no text."""
-
-    def upload(self, name: str, data: bytes) -> None:
-        """Keep *data*."""
-        self.files[name] = data
-
-    def then(self, deed: str) -> None:
-        """Do nothing afterwards."""
 
 
 @pytest.fixture
