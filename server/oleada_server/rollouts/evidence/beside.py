@@ -16,9 +16,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from flask import current_app
-from sqlalchemy import Select, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, and_, case, func, or_, select
 
-from oleada_server.db import db, listed
+from oleada_server.db import chunks, db, listed
 from oleada_server.devices.models import Device
 from oleada_server.rollouts.evidence import hours, judge, looks
 from oleada_server.rollouts.evidence.control import Hour
@@ -158,17 +158,16 @@ def _newest(now: datetime) -> datetime:
 
 def _updated(rollout: Rollout, end: datetime) -> dict[str, _Side]:
     """Return boxes that ran the release before *end*: those that do so longest, and newest."""
-    query = _boxes_of(rollout).where(
+    query = select(BoxInWave.id).where(
+        BoxInWave.rollout_id == rollout.id,
         BoxInWave.ended_at.is_not(None),
         BoxInWave.state == BoxState.UPDATED,
         func.coalesce(BoxInWave.armed_at, BoxInWave.ended_at) < end,
     )
-    half = WATCHED_MAX // 2
-    found: dict[str, _Side] = {}
+    ids: dict[int, None] = {}
     for order in (BoxInWave.ended_at.asc(), BoxInWave.ended_at.desc()):
-        rows = db.session.execute(query.order_by(order).limit(half))
-        found |= {row[0]: _Side(row[1], row[2], is_updated=True) for row in rows}
-    return found
+        ids |= dict.fromkeys(db.session.scalars(query.order_by(order).limit(WATCHED_MAX // 2)))
+    return _sides(ids, Device.id.is_not(None), is_updated=True)
 
 
 def _waiting(rollout: Rollout, hour: datetime) -> dict[str, _Side]:
@@ -177,35 +176,41 @@ def _waiting(rollout: Rollout, hour: datetime) -> dict[str, _Side]:
     Of waves that have not opened, as long as there are enough: who waits in an open one may
     wait because it is in trouble.
     """
-    found: dict[str, _Side] = {}
     closed = [wave for wave in rollout.waves if wave.state == WaveState.WAITING]
     opened = [wave for wave in rollout.waves if wave.state not in
               (WaveState.WAITING, WaveState.HALTED)]  # fmt: skip
+    was_heard = Device.last_seen_at >= hour - AN_HOUR
+    found: dict[str, _Side] = {}
     for waves in (closed, opened):
         if waves and len(found) < judge.CONTROL_MIN:
-            rows = db.session.execute(_waiting_in(rollout, waves, hour).limit(WATCHED_MAX))
-            found |= {row[0]: _Side(row[1], row[2], is_updated=False) for row in rows}
-    return found
+            found |= _sides(_ids_of_waiting(waves), was_heard, is_updated=False)
+    every = -(-len(found) // WATCHED_MAX) or 1
+    return {one: found[one] for one in list(found)[::every]}
 
 
-def _waiting_in(
-    rollout: Rollout, waves: Sequence[Wave], hour: datetime
-) -> Select[str, int, str | None]:
+def _ids_of_waiting(waves: Sequence[Wave]) -> Sequence[int]:
+    """Return the numbers of boxes of *waves* that were never let begin; a spread of many."""
     ids = [wave.id for wave in waves]
-    query = _boxes_of(rollout).where(
+    query = select(BoxInWave.id).where(
         BoxInWave.wave_id.in_(ids),
-        BoxInWave.counted.is_(None),
         BoxInWave.state.in_((BoxState.QUEUED, BoxState.ASSIGNED)),
-        Device.last_seen_at >= hour - AN_HOUR,
+        BoxInWave.counted.is_(None),
     )
     if sum(wave.boxes for wave in waves) > looks.POINTS:
-        query = query.where(BoxInWave.id.in_(looks.spread(ids)))
-    return query.order_by(BoxInWave.id)
+        chosen = looks.spread(ids)
+        return [
+            one for part in chunks(chosen)
+            for one in db.session.scalars(query.where(BoxInWave.id.in_(part)))
+        ]  # fmt: skip
+    return db.session.scalars(query.order_by(BoxInWave.id).limit(looks.POINTS)).all()
 
 
-def _boxes_of(rollout: Rollout) -> Select[str, int, str | None]:
-    """Select device, stratum and region of the boxes of a rollout; no halted strata."""
-    return (
+def _sides(ids: Iterable[int], which: ColumnElement[bool], *, is_updated: bool) -> dict[str, _Side]:
+    """Return device, stratum and region of boxes by the numbers of their rows.
+
+    Few at a time, lest a planner reads all devices to join them; no halted strata.
+    """
+    query = (
         select(BoxInWave.device_id, StratumRow.id, Device.region)
         .join(Device, Device.id == BoxInWave.device_id)
         .join(
@@ -215,8 +220,14 @@ def _boxes_of(rollout: Rollout) -> Select[str, int, str | None]:
                 StratumRow.version == func.coalesce(BoxInWave.version_before, ""),
             ),
         )
-        .where(BoxInWave.rollout_id == rollout.id, StratumRow.halted_at.is_(None))
+        .where(StratumRow.halted_at.is_(None), which)
+        .order_by(BoxInWave.id)
     )
+    found: dict[str, _Side] = {}
+    for part in chunks(sorted(ids)):
+        for row in db.session.execute(query.where(BoxInWave.id.in_(part))):
+            found[row[0]] = _Side(row[1], row[2], is_updated)
+    return found
 
 
 # -- what became of them ---------------------------------------------------------------

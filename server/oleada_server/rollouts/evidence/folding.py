@@ -7,17 +7,36 @@ nobody does. On SQLite writers are alone anyway.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import func, literal, null, select, text, union_all, update
+from sqlalchemy import (
+    BigInteger,
+    cast,
+    extract,
+    func,
+    literal,
+    null,
+    select,
+    text,
+    union_all,
+    update,
+)
 
 from oleada_server.db import chunks, db, insert
 from oleada_server.rollouts.evidence.counts import NO_LOOK
-from oleada_server.rollouts.evidence.models import BoxOutcome, EvidenceTerms, OutcomeFold
+from oleada_server.rollouts.evidence.models import (
+    BoxOutcome,
+    EvidenceTerms,
+    OutcomeCurve,
+    OutcomeFold,
+)
 
 FOLDED_FROM: Final = 5000
 """So many new rows are counted anew at each look before they go into the sum."""
+WIDTH_S: Final = 600
+"""What is in the sum is known to ten minutes, for a curve."""
 _KEY: Final = int.from_bytes(
     hashlib.sha256(b"rollouts: log of outcomes").digest()[:8], "big", signed=True
 )
@@ -45,6 +64,24 @@ def changes(rollout_id: int) -> Iterator[Change]:
     found: Any = db.session.execute(union_all(folded, newest.group_by(*_COLUMNS)))
     for row in found:
         yield (row[0], row[1] or None, row[2], row[3], row[4])
+
+
+def timed_changes(rollout_id: int) -> Iterator[tuple[datetime, Change]]:
+    """Yield the same with the time of each change; of those in the sum to ten minutes."""
+    summed = select(
+        OutcomeCurve.at,
+        OutcomeCurve.stratum_id,
+        OutcomeCurve.look_id,
+        OutcomeCurve.state,
+        OutcomeCurve.boxes,
+    ).where(OutcomeCurve.rollout_id == rollout_id)
+    for at, stratum, look, state, boxes in db.session.execute(summed):
+        yield at, (stratum, look or None, None, state, boxes)
+    newest = select(BoxOutcome.at, *_COLUMNS).where(
+        BoxOutcome.rollout_id == rollout_id, BoxOutcome.id > _folded_to(rollout_id)
+    )
+    for row in db.session.execute(newest):
+        yield row[0], (row[1], row[2], row[3], row[4], 1)
 
 
 def adding() -> None:
@@ -106,22 +143,40 @@ def _move(rollout_id: int) -> bool:
         BoxOutcome.id > terms.folded_to,
         BoxOutcome.id <= top,
     )
+    number = cast(extract("epoch", BoxOutcome.at), BigInteger) // WIDTH_S
+    timed = query.add_columns(number.label("number")).group_by(*_COLUMNS, number)
     found: dict[tuple[int, int, str], int] = {}
-    _add(found, db.session.execute(query.group_by(*_COLUMNS)))
-    rows = [
+    by_time: dict[tuple[int, int, int, str], int] = {}
+    for *change, at in db.session.execute(timed).all():
+        here: dict[tuple[int, int, str], int] = {}
+        _add(here, [change])
+        for key, boxes in here.items():
+            found[key] = found.get(key, 0) + boxes
+            by_time[int(at), *key] = by_time.get((int(at), *key), 0) + boxes
+    _sum_up(OutcomeFold, [
         {"rollout_id": rollout_id, "stratum_id": s, "look_id": look, "state": state, "boxes": n}
         for (s, look, state), n in found.items()
-    ]
-    keys = ["rollout_id", "stratum_id", "look_id", "state"]
-    for chunk in chunks(rows):
-        new = insert(OutcomeFold).values(chunk)
-        added = {"boxes": OutcomeFold.boxes + new.excluded.boxes}
-        db.session.execute(new.on_conflict_do_update(index_elements=keys, set_=added))
+    ], ["rollout_id", "stratum_id", "look_id", "state"])  # fmt: skip
+    _sum_up(OutcomeCurve, [
+        {"rollout_id": rollout_id, "at": datetime.fromtimestamp(at * WIDTH_S, UTC),
+         "stratum_id": s, "look_id": look, "state": state, "boxes": n}
+        for (at, s, look, state), n in by_time.items()
+    ], ["rollout_id", "at", "stratum_id", "look_id", "state"])  # fmt: skip
     db.session.execute(
         update(EvidenceTerms).where(EvidenceTerms.rollout_id == rollout_id).values(folded_to=top),
         execution_options={"synchronize_session": "fetch"},
     )
     return True
+
+
+def _sum_up(
+    model: type[OutcomeFold | OutcomeCurve], rows: Sequence[dict[str, Any]], keys: list[str]
+) -> None:
+    """Add *rows* to those with the same *keys*."""
+    for chunk in chunks(rows):
+        new = insert(model).values(chunk)
+        added = {"boxes": model.boxes + new.excluded.boxes}
+        db.session.execute(new.on_conflict_do_update(index_elements=keys, set_=added))
 
 
 def _add(into: dict[tuple[int, int, str], int], rows: Any) -> None:

@@ -5,14 +5,15 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import BigInteger, cast, extract, func, select
+from sqlalchemy import select
 
 from oleada_server.db import db
-from oleada_server.rollouts.evidence import judge, ledger
+from oleada_server.rollouts.evidence import folding, judge, ledger
 from oleada_server.rollouts.evidence.counts import Counts
 from oleada_server.rollouts.evidence.eprocess import NoSuchCountError
+from oleada_server.rollouts.evidence.folding import Change
 from oleada_server.rollouts.evidence.judge import Evidence, Stratum, Verdict
 from oleada_server.rollouts.evidence.models import BoxOutcome, Incident, StratumRow
 from oleada_server.rollouts.models import Rollout
@@ -72,24 +73,29 @@ def now(rollout: Rollout) -> Now | None:
 def moments(rollout: Rollout, until: datetime, steps: int = STEPS) -> list[Moment]:
     """Return the evidence at *steps* + 1 moments, evenly apart, from its first box on.
 
-    Empty before a box has begun. The boxes beside count as they are known now.
+    Empty before a box has begun. The boxes beside count as they are known now. What is
+    read is the log's sum by time and its newest rows, however long the log is.
     """
     whole = ledger.evidence(rollout.id, rollout.in_flight_max)
     first = db.session.scalar(
-        select(func.min(BoxOutcome.at)).where(BoxOutcome.rollout_id == rollout.id)
+        select(BoxOutcome.at)
+        .where(BoxOutcome.rollout_id == rollout.id)
+        .order_by(BoxOutcome.id)
+        .limit(1)
     )
     if whole is None or first is None:
         return []
     width_s = max(-(-int((until - first).total_seconds()) // steps), 1)
-    by_step: dict[int, list[Any]] = defaultdict(list)
-    for row in _changes(rollout.id, first, width_s):
-        by_step[min(max(int(row.step) + 1, 0), steps)].append(row)
+    by_step: dict[int, list[Change]] = defaultdict(list)
+    for at, change in folding.timed_changes(rollout.id):
+        step = int((at - first).total_seconds()) // width_s
+        by_step[min(max(step + 1, 0), steps)].append(change)
     parts = ledger.parts(rollout.id)
     counted = Counts(ledger.known_darkness(rollout.id))
     found = []
     for step in range(steps + 1):
-        for row in by_step.get(step, ()):
-            counted.add(row.stratum_id, row.look_id, row.was, row.now, row.boxes)
+        for change in by_step.get(step, ()):
+            counted.add(*change)
         strata = tuple(_going(one) for one in counted.strata(parts))
         total = replace(whole, strata=strata).total
         found.append(
@@ -116,13 +122,3 @@ def incidents(rollout_id: int | None = None, limit: int = 100) -> Sequence[Incid
 def _going(stratum: Stratum) -> Stratum:
     """Return *stratum* as it was before it halted: the curve shows what led to that."""
     return replace(stratum, is_halted=False)
-
-
-def _changes(rollout_id: int, first: datetime, width_s: int) -> Sequence[Any]:
-    since = cast(extract("epoch", BoxOutcome.at), BigInteger) - int(first.timestamp())
-    step = (since // width_s).label("step")
-    columns = (BoxOutcome.stratum_id, BoxOutcome.look_id, BoxOutcome.was, BoxOutcome.now)
-    query = select(step, *columns, func.count().label("boxes")).where(
-        BoxOutcome.rollout_id == rollout_id
-    )
-    return db.session.execute(query.group_by(step, *columns)).all()

@@ -94,6 +94,21 @@ class OutcomeFold(Base):
     boxes: Mapped[int]
 
 
+class OutcomeCurve(Base):
+    """The same sum by time, for the curve of a page: its rows change with those of the sum.
+
+    *at* is the beginning of ``folding.WIDTH_S`` seconds in which the rows came.
+    """
+
+    __tablename__ = "outcome_curve"
+    rollout_id: Mapped[int] = mapped_column(ForeignKey("rollout.id"), primary_key=True)
+    at: Mapped[datetime] = mapped_column(primary_key=True)
+    stratum_id: Mapped[int] = mapped_column(ForeignKey("stratum.id"), primary_key=True)
+    look_id: Mapped[int] = mapped_column(primary_key=True)
+    state: Mapped[str] = mapped_column(String(10), primary_key=True)
+    boxes: Mapped[int]
+
+
 class ControlLook(Base):
     """How many boxes went dark that were not updated, over the age of one trial.
 

@@ -6,7 +6,7 @@ import pytest
 from flask import Flask
 from oleada_server.db import db
 from oleada_server.rollouts import service
-from oleada_server.rollouts.evidence import folding, judge, ledger, looks
+from oleada_server.rollouts.evidence import folding, history, judge, ledger, looks
 from oleada_server.rollouts.evidence.counts import Counted
 from oleada_server.rollouts.evidence.models import OutcomeFold
 from oleada_wire.words import Phase
@@ -58,6 +58,26 @@ def test_what_is_folded_and_what_came_since_is_what_the_whole_log_says() -> None
     assert folding.is_whole(rollout_id)
     db.session.query(OutcomeFold).where(OutcomeFold.state == Counted.GOOD).update({"boxes": 1})
     assert not folding.is_whole(rollout_id)
+
+
+@pytest.mark.usefixtures("app")
+def test_the_curve_comes_to_the_same_whatever_is_folded() -> None:
+    rollout_id = with_news()
+    until = RIPE + 8 * 60 * MINUTE
+    before = history.moments(service.get(rollout_id), until)
+
+    assert folding.fold(rollout_id, least=2)
+    say("VX410000002", Phase.UPDATED, now=RIPE)
+    service.tick(RIPE + 20 * MINUTE)
+    assert folding.fold(rollout_id, least=1)
+    after = history.moments(service.get(rollout_id), until)
+
+    assert (before[0].begun, before[-1].begun, before[-1].good, before[-1].bad) == (0, 3, 1, 1)
+    assert (after[-1].begun, after[-1].good, after[-1].bad) == (3, 2, 1)
+    now = history.now(service.get(rollout_id))
+    assert now is not None
+    assert after[-1].log_e == now.verdict.log_e
+    assert [one.good for one in after] == sorted(one.good for one in after)
 
 
 @pytest.mark.real
