@@ -65,6 +65,8 @@ def join(rollout_id: int, now: datetime) -> int:
 
 
 def _is_due(rollout: Rollout, now: datetime) -> bool:
+    if rollout.preparing is not None:
+        return False  # who is not written down yet has not come late
     if rollout.newcomers_at is not None and now - rollout.newcomers_at < EVERY:
         return False
     try:
