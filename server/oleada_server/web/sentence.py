@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from markupsafe import Markup
 
+from oleada_server.rollouts import freezing
 from oleada_server.rollouts.plan import Outcome, exact
 from oleada_server.rollouts.states import RolloutState, WaveState
 from oleada_server.web import words
@@ -13,6 +14,8 @@ from oleada_server.web.words import gettext, say, say_n
 
 def of(found: Figures, now: datetime) -> Markup:
     """Return what there is to say about a rollout at *now*."""
+    if found.rollout.preparing is not None:
+        return _join(say("Nothing is sent yet."), _preparing(found))
     match RolloutState(found.rollout.state):
         case RolloutState.DRAFT:
             waits = say("Nothing is sent yet: this is a plan that waits for its start.")
@@ -30,6 +33,8 @@ def of(found: Figures, now: datetime) -> Markup:
 
 def following(found: Figures, now: datetime) -> Markup:
     """Return what comes next in a rollout, in a short sentence; why, when it has ended."""
+    if found.rollout.preparing is not None:
+        return _preparing(found)
     match RolloutState(found.rollout.state):
         case RolloutState.DRAFT:
             return _sent_back(found) or say("It waits for its start.")
@@ -51,6 +56,16 @@ def _sent_back(found: Figures) -> Markup:
     if not found.rollout.state_reason:
         return Markup("")
     return _join(say("It was sent back."), _reason(found.rollout.state_reason))
+
+
+def _preparing(found: Figures) -> Markup:
+    progress = freezing.progress(found.rollout)
+    assert progress is not None, "it is being prepared"  # noqa: S101
+    return say(
+        "It is being prepared: %(done)s of %(boxes)s boxes are written down.",
+        done=words.number(progress.boxes),
+        boxes=words.number(progress.of),
+    )
 
 
 def _start(found: Figures, now: datetime) -> Markup:
