@@ -82,7 +82,11 @@ class Config:
 
 
 LISTS: Final = frozenset({"provides", "denied_actions", "test_hosts", "logs"})
-PROFILES: Final = ("normal", "frugal")
+PROFILES: Final[dict[str, dict[str, int]]] = {
+    "normal": {},
+    "frugal": {"health_s": 86_400, "keepalive_s": 1_200},
+}
+"""What a profile sets where nothing else is said."""
 RANGES: Final = {
     "health_s": (1, 86_400),
     "connect_spread_s": (0, 3_600),
@@ -127,7 +131,7 @@ def check_one(box: Path, name: str, value: int | str) -> None:
 
 def _with_changes(config: Config, box: Path) -> Config:
     """Return *config* with what was changed from afar, as far as it can be used."""
-    for name, value in overrides.read(RealDisk(box)).items():
+    for name, value in _named_by_profile(overrides.read(RealDisk(box))).items():
         with suppress(ConfigError):
             changed = replace(config, **{name: _typed(name, value, overrides.FILE)})
             _check(changed, overrides.FILE)
@@ -150,9 +154,15 @@ def parse(found: dict[str, Any], where: str) -> Config:
     if missing := [name for name in needed if name not in found]:
         raise ConfigError(f"{where}: {missing[0]!r} is missing. Add it.")
     values = {name: _typed(name, value, where) for name, value in found.items()}
-    config = Config(**values)
+    by_profile = PROFILES.get(str(values.get("profile", "normal")), {})
+    config = Config(**{**by_profile, **values})
     _check(config, where)
     return config
+
+
+def _named_by_profile(changes: dict[str, int | str]) -> dict[str, int | str]:
+    """Return *changes* with what a changed profile brings along."""
+    return {**PROFILES.get(str(changes.get("profile", "normal")), {}), **changes}
 
 
 def _typed(name: str, value: Any, where: str) -> Any:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from oleada_agent import config
+from oleada_agent import config, overrides
 from oleada_agent.config import ConfigError
+from oleada_agent.disk import RealDisk
 
 LEAST = {"serial": "SN-1", "hardware_model": "VX-410", "enrol_url": "https://door.example:8443"}
 
@@ -73,3 +74,37 @@ def test_the_page_of_settings_lists_every_setting_with_its_default() -> None:
         else:
             shown = f"{default:,}".replace(",", " ") if isinstance(default, int) else default
             assert said.strip("`") == (shown or "none")
+
+
+def test_a_frugal_box_tells_once_a_day_unless_it_is_told_otherwise() -> None:
+    frugal = config.parse({**LEAST, "profile": "frugal"}, "config.toml")
+    told = config.parse({**LEAST, "profile": "frugal", "health_s": 600}, "config.toml")
+
+    assert (frugal.health_s, frugal.keepalive_s) == (86_400, 1_200)
+    assert (told.health_s, told.keepalive_s) == (600, 1_200)
+    with pytest.raises(ConfigError, match="normal or frugal"):
+        config.parse({**LEAST, "profile": "lavish"}, "config.toml")
+
+
+def test_an_action_that_is_denied_must_be_one() -> None:
+    denied = config.parse({**LEAST, "denied_actions": ["screenshot", "*"]}, "config.toml")
+
+    assert denied.denied_actions == ("screenshot", "*")
+    with pytest.raises(ConfigError, match="'screenshots', which is no action"):
+        config.parse({**LEAST, "denied_actions": ["screenshots"]}, "config.toml")
+
+
+def test_what_was_changed_from_afar_counts_as_far_as_it_can_be_used(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    lines = [f'{name} = "{value}"' for name, value in LEAST.items()]
+    (tmp_path / "data/config.toml").write_text("\n".join(lines))
+    disk = RealDisk(tmp_path)
+    overrides.change(disk, "profile", "frugal")
+    overrides.change(disk, "temperature_max_c", 5_000)
+
+    found = config.load(tmp_path)
+    assert (found.profile, found.health_s, found.temperature_max_c) == ("frugal", 86_400, 85)
+    with pytest.raises(ConfigError, match="30 to 125"):
+        config.check_one(tmp_path, "temperature_max_c", 5_000)
+    (tmp_path / overrides.FILE).write_bytes(b"rotten")
+    assert config.load(tmp_path).profile == "normal"
