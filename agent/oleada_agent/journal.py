@@ -133,10 +133,15 @@ def write_whole(disk: Disk, path: str, data: bytes) -> None:
         StorageError: it could not; the old bytes are still there.
     """
     beside = f"{path}.tmp"
-    disk.create(beside)
-    disk.pwrite(beside, 0, data)
-    disk.fsync(beside)
-    disk.rename(beside, path)
+    try:
+        disk.create(beside)
+        disk.pwrite(beside, 0, data)
+        disk.fsync(beside)
+        disk.rename(beside, path)
+    except StorageError:
+        with suppress(StorageError):
+            disk.unlink(beside)  # else it would lie there until the next start, or for ever
+        raise
     disk.fsync_dir(path.rpartition("/")[0])
 
 

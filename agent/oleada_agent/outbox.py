@@ -306,10 +306,8 @@ class DiskOutbox:
 
     def _remove(self, entry: Entry) -> None:
         self._entries.pop(entry.id)
-        if entry.data is not None:
-            return
         try:
-            self._disk.unlink(entry.path)
+            self._disk.unlink(entry.path)  # also of one in memory: its name may stand all the same
         except StorageError:
             # It comes back after a restart and is then recognised as a duplicate.
             return

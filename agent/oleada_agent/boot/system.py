@@ -43,6 +43,9 @@ HANG: Final = ("sleep", "infinity")
 class BootDisk(ControlDisk, Protocol):
     """What the boot program needs of ``ports.Disk`` beyond boot control."""
 
+    def unlink(self, path: str) -> None:
+        """Remove the file, if it is there."""
+
     def rename(self, old: str, new: str) -> None:
         """Give the file a new name, over any file there, at once or not at all."""
         ...
@@ -149,10 +152,15 @@ def _raise_boot_count(disk: BootDisk, trouble: list[str]) -> int:
 def write_whole(disk: BootDisk, path: str, data: bytes) -> None:
     """Make *path* hold *data*, durably: the old bytes or the new ones, never a part."""
     beside = f"{path}.tmp"
-    disk.create(beside)
-    disk.pwrite(beside, 0, data)
-    disk.fsync(beside)
-    disk.rename(beside, path)
+    try:
+        disk.create(beside)
+        disk.pwrite(beside, 0, data)
+        disk.fsync(beside)
+        disk.rename(beside, path)
+    except StorageError:
+        with suppress(StorageError):
+            disk.unlink(beside)
+        raise
     disk.fsync_dir(path.rpartition("/")[0])
 
 

@@ -1,14 +1,16 @@
 """The journal: the newest whole state wins, and a broken file is never trusted."""
 
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from oleada_agent.boot import system
 from oleada_agent.disk import RealDisk
 from oleada_agent.errors import JournalError, StorageError
-from oleada_agent.journal import FILES, Journal, Loaded, has_room
+from oleada_agent.journal import FILES, Journal, Loaded, has_room, write_whole
 from oleada_agent.machine_codec import durable, from_json, to_json
 from oleada_agent.machine_states import (
     Armed,
@@ -24,7 +26,7 @@ from oleada_agent.machine_states import (
     Written,
 )
 from oleada_lab.sim.crash import Kept
-from oleada_lab.sim.disk import PowerCutError, SimDisk
+from oleada_lab.sim.disk import IO_ERROR, Fault, PowerCutError, SimDisk
 from oleada_wire import canonical
 
 from tests.agent.core.events import ASSIGNMENT
@@ -194,6 +196,20 @@ def test_a_store_that_returned_is_durable() -> None:
     disk = a_disk()
 
     assert Journal(disk.after_cut(Kept.NONE)).load() == Loaded(LATER)
+
+
+@pytest.mark.parametrize("write", [write_whole, system.write_whole])
+@pytest.mark.parametrize("after", range(1, 6))
+def test_a_write_that_is_refused_anywhere_leaves_nothing_beside(
+    write: Callable[[SimDisk, str, bytes], None], after: int
+) -> None:
+    disk = a_disk()
+    disk.faults = (Fault(disk.changes + after, IO_ERROR),)
+
+    with pytest.raises(StorageError):
+        write(disk, FILES[0], b"whole")
+
+    assert not [path for path in disk.files() if path.endswith(".tmp")]
 
 
 def test_a_full_disk_keeps_the_state_before() -> None:

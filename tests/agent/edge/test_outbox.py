@@ -249,12 +249,24 @@ class FullDisk(RealDisk):
         raise StorageError(f"{path}: no space left")
 
 
-def test_a_full_disk_does_not_silence_the_box(box: Box) -> None:
-    kept = box.start(FullDisk(box.path))
+class ForgetfulDisk(RealDisk):
+    """A disk that takes all and does not promise the names."""
+
+    def fsync_dir(self, path: str) -> None:
+        """Refuse."""
+        raise StorageError(f"{path}: input/output error")
+
+
+@pytest.mark.parametrize("disk", [FullDisk, ForgetfulDisk])
+def test_a_disk_that_refuses_does_not_silence_the_box_and_keeps_no_rest(
+    box: Box, disk: type[RealDisk]
+) -> None:
+    kept = box.start(disk(box.path))
     kept.put_report(UPDATED)
 
     [report] = sent_reports(kept)
     assert kept.acknowledge(an_ack(report.header.id)) == [ReportAcked("A-1", 1, 4)]
+    assert list((box.path / outbox.DIRECTORY).iterdir()) == []
 
 
 def test_a_name_without_its_bytes_is_cleared_away(box: Box) -> None:
