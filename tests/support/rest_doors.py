@@ -45,6 +45,14 @@ PLAN = {
     "hold_back_share": 0.05,
 }  # fmt: skip
 BODIES: dict[str, dict[str, Any]] = {
+    "OrderRequest": {
+        "action": "ip_ping",
+        "arguments": {"host": "a.example"},
+        "reason": "a reason",
+        "consent": "none",
+        "timeout_ms": 5000,
+    },
+    "ComplaintRequest": {"symptom": "no-picture", "channel": "Uno"},
     "ClaimRequest": {"serial": "SN-9", "hardware_model": "VX-410", "zone": "UTC", "region": "Brno"},
     "Finding": {"finding": "a cable"},
     "GivenReason": {"reason": "a reason"},
@@ -82,6 +90,8 @@ QUERIES: dict[str, dict[str, str]] = {
     "DeviceQuery": {"model": "VX-410", "version": "5.8.1", "contact": "seen", "text": "VX",
                     "region": "Brno", "rollout": "R-2", "wave": "1", "state": "updated",
                     "sort": "id", "limit": "5"},
+    "OrdersQuery": {"after": "2026-01-01T00:00:00+00:00", "limit": "5"},
+    "DiagnosisQuery": {"symptom": "no-picture", "channel": "Uno", "asked": "led-on:no"},
     "ExportQuery": {"after": "3"},
     "WhyQuery": {"device_id": "AAAA00000000", "version": "5.8.2", "rollout": "R-2"},
     "MembersQuery": {"after": "A", "limit": "5"},
@@ -98,6 +108,7 @@ PLACES = {
     "incident_ref": "I-7",
     "name": "timestamp.json",
     "number": "999",
+    "order_id": "0" * 32,
     "position": "3",
     "ref": "0123456789ab",
     "rollout_ref": "R-2",

@@ -141,6 +141,20 @@ def test_what_can_be_noticed_needs_the_tick(filled_app: Flask) -> None:
     assert orders(filled_app) == ["restart_app"]
 
 
+def test_the_page_does_nothing_that_it_does_not_offer(filled_app: Flask) -> None:
+    box, client = a_box(filled_app), support(filled_app, Role.ADMIN)
+    token = csrf_of(client.get("/settings").text)
+    address = f"/devices/{box}/diagnosis/run"
+
+    answers = [
+        client.post(address, data={"csrf_token": token, "action": name, "consent": "viewer"})
+        for name in ("factory_reset", "cancel", "config_set", "")
+    ]
+
+    assert [one.status_code for one in answers] == [400] * 4
+    assert orders(filled_app) == []
+
+
 def test_a_viewer_reads_and_begins_nothing(filled_app: Flask) -> None:
     box, client = a_box(filled_app, health=BAD_WIFI), support(filled_app, Role.VIEWER)
 

@@ -21,7 +21,7 @@ from oleada_server.clock import now_utc
 from oleada_server.db import db, read_only
 from oleada_server.devices import service as devices
 from oleada_server.diagnosis import checking, comparing, reading, service
-from oleada_server.errors import ServerError
+from oleada_server.errors import BadInputError, ServerError
 from oleada_server.live import service as live
 from oleada_server.web import diagnosis_view as view
 from oleada_server.web.parts import Parts
@@ -97,6 +97,8 @@ def run(device_id: str) -> ResponseReturnValue:
     """Order one action; with consent when the subscriber has agreed."""
     box, asked, now = normalise_device_id(device_id), read(request.form), now_utc()
     name = request.form.get("action", "")
+    if not any(name in names for _, names in view.by_risk()):
+        raise BadInputError(gettext("This page does not offer that action."), "action")
     given = Given.VIEWER if request.form.get("consent") else Given.NONE
     wish = Wish(box, name, checking.arguments_of(name), f"complaint: {asked.symptom}", given)
     try:
