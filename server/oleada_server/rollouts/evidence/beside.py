@@ -13,12 +13,26 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from random import Random
 from typing import Final
 
 from flask import current_app
-from sqlalchemy import ColumnElement, and_, case, func, or_, select
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    Integer,
+    Select,
+    and_,
+    case,
+    cast,
+    func,
+    literal,
+    or_,
+    select,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 
-from oleada_server.db import chunks, db, listed
+from oleada_server.db import db, listed
 from oleada_server.devices.models import Device
 from oleada_server.rollouts.evidence import hours, judge, looks
 from oleada_server.rollouts.evidence.control import Hour
@@ -35,7 +49,9 @@ LATENESS: Final = timedelta(minutes=15)
 """So long after its end an hour is closed, so that what was on its way is in it."""
 HOURS_MAX: Final = 60 * 24
 """No rollout is watched for longer than two months: its hours are read at every look."""
-WATCHED_MAX: Final = 2500
+WATCHED_MAX: Final = 2000
+DRAWN: Final = 2 * WATCHED_MAX
+"""So many waiting boxes are looked at where more wait: some are not heard."""
 HABIT_DAYS: Final = 7
 HABITS_MAX: Final = 1000
 """More than so many do not fall silent in one hour by habit alone: nobody's is asked then."""
@@ -183,32 +199,41 @@ def _waiting(rollout: Rollout, hour: datetime) -> dict[str, _Side]:
     found: dict[str, _Side] = {}
     for waves in (closed, opened):
         if waves and len(found) < judge.CONTROL_MIN:
-            found |= _sides(_ids_of_waiting(waves), was_heard, is_updated=False)
+            found |= _sides(_ids_of_waiting(rollout, waves, hour), was_heard, is_updated=False)
     every = -(-len(found) // WATCHED_MAX) or 1
     return {one: found[one] for one in list(found)[::every]}
 
 
-def _ids_of_waiting(waves: Sequence[Wave]) -> Sequence[int]:
-    """Return the numbers of boxes of *waves* that were never let begin; a spread of many."""
+def _ids_of_waiting(rollout: Rollout, waves: Sequence[Wave], hour: datetime) -> Sequence[int]:
+    """Return the numbers of boxes of *waves* that were never let begin; some of many.
+
+    Drawn by the salt of the rollout and the hour, as anybody can again; at even distances a
+    fleet that was enrolled region by region would show one region in five.
+    """
     ids = [wave.id for wave in waves]
     query = select(BoxInWave.id).where(
         BoxInWave.wave_id.in_(ids),
         BoxInWave.state.in_((BoxState.QUEUED, BoxState.ASSIGNED)),
         BoxInWave.counted.is_(None),
     )
-    if sum(wave.boxes for wave in waves) > looks.POINTS:
-        chosen = looks.spread(ids)
-        return [
-            one for part in chunks(chosen)
-            for one in db.session.scalars(query.where(BoxInWave.id.in_(part)))
-        ]  # fmt: skip
-    return db.session.scalars(query.order_by(BoxInWave.id).limit(looks.POINTS)).all()
+    if sum(wave.boxes for wave in waves) > DRAWN:
+        rows = looks.numbers(ids)
+        dice = Random(f"{rollout.salt} {hour.isoformat()}")  # noqa: S311 - a sample, no secret
+        query = query.where(BoxInWave.id.in_(_listed(dice.sample(rows, min(DRAWN, len(rows))))))
+    return db.session.scalars(query.order_by(BoxInWave.id).limit(DRAWN)).all()
+
+
+def _listed(numbers: Sequence[int]) -> Select[int]:
+    """Return *numbers* as a SELECT for ``in_``, which lets no planner read a whole table."""
+    if db.session.get_bind().dialect.name == "postgresql":
+        return select(cast(func.jsonb_array_elements_text(literal(list(numbers), JSONB)), Integer))
+    return select(func.json_each(literal(list(numbers), JSON)).table_valued("value").c.value)
 
 
 def _sides(ids: Iterable[int], which: ColumnElement[bool], *, is_updated: bool) -> dict[str, _Side]:
     """Return device, stratum and region of boxes by the numbers of their rows.
 
-    Few at a time, lest a planner reads all devices to join them; no halted strata.
+    No halted strata.
     """
     query = (
         select(BoxInWave.device_id, StratumRow.id, Device.region)
@@ -220,14 +245,10 @@ def _sides(ids: Iterable[int], which: ColumnElement[bool], *, is_updated: bool) 
                 StratumRow.version == func.coalesce(BoxInWave.version_before, ""),
             ),
         )
-        .where(StratumRow.halted_at.is_(None), which)
+        .where(BoxInWave.id.in_(_listed(list(ids))), StratumRow.halted_at.is_(None), which)
         .order_by(BoxInWave.id)
     )
-    found: dict[str, _Side] = {}
-    for part in chunks(sorted(ids)):
-        for row in db.session.execute(query.where(BoxInWave.id.in_(part))):
-            found[row[0]] = _Side(row[1], row[2], is_updated)
-    return found
+    return {row[0]: _Side(row[1], row[2], is_updated) for row in db.session.execute(query)}
 
 
 # -- what became of them ---------------------------------------------------------------

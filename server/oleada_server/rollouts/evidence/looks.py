@@ -176,16 +176,19 @@ def spread(wave_ids: Sequence[int]) -> list[int]:
 
     To count a million boxes, only to take each four hundredth, would take a tick its second.
     """
+    rows = numbers(wave_ids)
+    return list(rows[:: max(len(rows) // POINTS, 1)])
+
+
+def numbers(wave_ids: Sequence[int]) -> range:
+    """Return the numbers from the first to the last row of waves that are queued; maybe none."""
     ends: list[int] = []
     for wave_id in wave_ids:
         query = select(func.min(BoxInWave.id), func.max(BoxInWave.id)).where(
             BoxInWave.wave_id == wave_id, BoxInWave.state == BoxState.QUEUED
         )
         ends += [one for one in db.session.execute(query).one() if one is not None]
-    if not ends:
-        return []
-    low, high = min(ends), max(ends)
-    return list(range(low, high + 1, max((high - low + 1) // POINTS, 1)))
+    return range(min(ends), max(ends) + 1) if ends else range(0)
 
 
 def _speak_often(device_ids: Sequence[str], now: datetime) -> bool:

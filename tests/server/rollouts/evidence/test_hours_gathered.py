@@ -198,6 +198,21 @@ def test_boxes_that_were_let_begin_wait_no_more(app: Flask) -> None:
     assert hour("crash") == (FEW, 0, 2 * FEW - 5, 0)
 
 
+def test_of_many_boxes_that_wait_some_are_drawn(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rollout_id, _, waits = a_rollout()
+    monkeypatch.setattr(beside, "DRAWN", 8)
+    rollout = service.get(rollout_id)
+
+    drawn = [set(beside._waiting(rollout, NOON + n * HOUR)) for n in (0, 0, 1)]
+    service.tick(CLOSES)
+
+    assert drawn[0] == drawn[1] != drawn[2], "by the hour, and again the same"
+    assert drawn[0] < set(waits)
+    assert hour("crash") == (FEW, 0, 8, 0)
+
+
 @sqlite_only
 def test_a_release_that_makes_boxes_crash_after_their_trial_is_halted_by_those_that_wait(
     app: Flask,
