@@ -10,7 +10,7 @@ import pytest
 from oleada_server.db import db
 from oleada_server.devices.models import Device
 from oleada_server.releases.models import Release
-from oleada_server.rollouts import freezing, groups, preparing, proofs, service
+from oleada_server.rollouts import alike, freezing, groups, preparing, proofs, service
 from oleada_server.rollouts.choosing import Member, chooser
 from oleada_server.rollouts.cover import Where
 from oleada_server.rollouts.eligible import why_not
@@ -110,6 +110,17 @@ def test_the_database_takes_the_boxes_that_the_pure_functions_take(
 
         assert boxes_of(rollout_id) == wanted
         service.stop(rollout_id, "next", actor=ANA, now=NOON)
+
+
+@sqlite_only
+def test_the_bound_of_a_share_is_the_first_digest_whose_place_it_does_not_cover() -> None:
+    def place(digest: bytes) -> int:  # as the wire has it, of the same bytes
+        return int.from_bytes(digest, "big") * cohort.SHARE_PARTS >> 64
+
+    for parts in range(1, cohort.SHARE_PARTS):
+        bound = alike._first_behind(parts)
+        before = (int.from_bytes(bound, "big") - 1).to_bytes(8, "big")
+        assert (place(before), place(bound)) == (parts - 1, parts)
 
 
 def prepare() -> None:
