@@ -12,18 +12,25 @@ from oleada_lab.check.facts import Fact
 from oleada_lab.check.safety import Terms
 
 GOOD: Final = "good"
+UPDATED: Final = b'"phase":"updated"'
 
 
 @dataclass(slots=True)
 class CountedOnce:
-    """S11: an attempt begins once, ends once at a time, and is good only if its box is."""
+    """S11: an attempt begins once, ends once at a time, and is good only if its box is.
+
+    And only if the box has said so: one that nobody can hear is never good.
+    """
 
     terms: Terms
     name: ClassVar[str] = "S11"
-    hears: ClassVar[tuple[type, ...]] = (facts.BoxMade, facts.SlotProven, facts.Counted)
+    hears: ClassVar[tuple[type, ...]] = (
+        facts.BoxMade, facts.SlotProven, facts.Spoke, facts.Counted,
+    )  # fmt: skip
     stands_for: dict[tuple[str, int], str] = field(default_factory=dict)
     factory: dict[str, str] = field(default_factory=dict)
     proven: dict[str, str] = field(default_factory=dict)
+    said: set[str] = field(default_factory=set)
 
     def see(self, fact: Fact) -> str | None:
         """Judge one fact."""
@@ -32,6 +39,8 @@ class CountedOnce:
                 self.factory[box] = version
             case facts.SlotProven(box=box, version=version):
                 self.proven[box] = version
+            case facts.Spoke(box, "report", payload) if UPDATED in payload:
+                self.said.add(box)
             case facts.Counted():
                 return self._counted(fact)
             case _:
@@ -46,6 +55,8 @@ class CountedOnce:
             return f"{fact.box} stands for {before}, and is counted from {fact.was} to {fact.now}"
         if fact.now == GOOD and self.proven.get(fact.box) in {None, self.factory.get(fact.box)}:
             return f"{fact.box} is counted as good, but has not kept the release"
+        if fact.now == GOOD and fact.box not in self.said:
+            return f"{fact.box} is counted as good, but has not said that it is"
         return None
 
 

@@ -287,10 +287,12 @@ class Proof(LimitsAlone):
         look = trial.silent_in if was is Counted.SILENT else current
         if now_is is Counted.OPEN and was is not Counted.SILENT:
             look = None
+        if now_is is Counted.SILENT and trial.silent_in is not None:
+            look = trial.silent_in  # it was silent then, and only tells late why
         self._counts.add(trial.part, look, was, now_is, 1)
         self._seen = None
         trial.counted = now_is
-        trial.silent_in = look if now_is is Counted.SILENT else None
+        trial.silent_in = look if now_is is Counted.SILENT else trial.silent_in
         if now_is is Counted.GOOD:
             self._kept = 0
         elif now_is in (Counted.BAD, Counted.SILENT) and trial.part not in self._halted:

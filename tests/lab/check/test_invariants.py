@@ -64,6 +64,7 @@ A_GOOD_RUN: list[Fact] = [
     Booted("b1", "B", "1.1.0", NEW, is_proven=False),
     Connected("b1"),
     Spoke("b1", "log", b"all is well"),
+    Spoke("b1", "report", b'{"phase":"updated"}'),
     SlotProven("b1", "B", "1.1.0"),
     Verdict("b1", "AS-1", 1, "updated", "", "1.1.0"),
     Shown("b1", "updated", "1.1.0"),
@@ -185,6 +186,17 @@ def test_a_run_that_is_well_breaks_nothing() -> None:
             "has not kept the release",
             [
                 BoxMade("b1", "1.0.0"),
+                Counted("b1", 1, None, "open"),
+                Counted("b1", 1, "open", "good"),
+            ],
+        ),
+        (
+            "S11",
+            "has not said that it is",
+            [
+                BoxMade("b1", "1.0.0"),
+                SlotProven("b1", "B", "1.1.0"),
+                Spoke("b1", "report", b'{"phase":"checking"}'),
                 Counted("b1", 1, None, "open"),
                 Counted("b1", 1, "open", "good"),
             ],

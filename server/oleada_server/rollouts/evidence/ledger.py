@@ -213,7 +213,11 @@ def _kept_by_bad(rollout_id: int) -> int:
 
 
 def _look_of(now_is: Counted) -> Any:
-    """Select in which look a box is counted as *now_is*: the one it is taken out of, if any."""
+    """Select in which look a box is counted as *now_is*: the one it is taken out of, if any.
+
+    One that was silent before in the same attempt is silent in that look again: it only told
+    late that it had reached nobody.
+    """
     if now_is is Counted.OPEN:
         current: Any = null()
     else:
@@ -233,6 +237,8 @@ def _look_of(now_is: Counted) -> Any:
         .correlate(BoxInWave)
         .scalar_subquery()
     )
+    if now_is is Counted.SILENT:
+        return func.coalesce(counted_in, current)
     return case((BoxInWave.counted == Counted.SILENT, counted_in), else_=current)
 
 

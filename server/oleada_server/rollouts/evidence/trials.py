@@ -6,7 +6,7 @@ Takes part in the caller's transaction, and does nothing for rollouts without te
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from oleada_wire.words import LeasePhase
+from oleada_wire.words import LeasePhase, Reason
 from sqlalchemy import ColumnElement, and_, func, or_, select, update
 
 from oleada_server.db import db
@@ -44,13 +44,16 @@ def record_move(box: BoxInWave, moved: Moved, now: datetime) -> None:
 def standing(moved: Moved, counted: Counted) -> Counted | None:
     """Return what a box stands for after *moved*; None if that stays *counted*.
 
-    Good news counts when its trial is old enough, which the tick sees: never here.
+    Good news counts when its trial is old enough, which the tick sees: never here. A box
+    that went back because it reached nobody was dark in its trial, and is judged as silence
+    is, beside those that went dark without the release: a region may have lost its lines.
     """
     if moved.assign_again:
         return Counted.VOID
     match outcome(moved.state, moved.reason):
         case Outcome.BAD:
-            return Counted.BAD
+            is_dark = moved.reason == Reason.NO_SERVER_CONTACT
+            return Counted.SILENT if is_dark else Counted.BAD
         case Outcome.LEFT_OUT | Outcome.EXCUSED:
             return Counted.VOID
         case Outcome.PENDING if counted is Counted.SILENT:

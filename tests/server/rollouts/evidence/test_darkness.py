@@ -6,7 +6,9 @@ import pytest
 from oleada_server.db import db
 from oleada_server.rollouts import service
 from oleada_server.rollouts.evidence import looks
-from oleada_server.rollouts.evidence.models import ControlLook
+from oleada_server.rollouts.evidence.models import BoxOutcome, ControlLook
+from oleada_server.rollouts.models import BoxInWave
+from oleada_wire.words import Phase, Reason
 from sqlalchemy import select
 
 from tests.server.rollouts.evidence.trials import (
@@ -20,7 +22,7 @@ from tests.server.rollouts.evidence.trials import (
     speak,
     ticks,
 )
-from tests.server.rollouts.fleet import MINUTE, NOON, a_fleet, a_release, started
+from tests.server.rollouts.fleet import MINUTE, NOON, a_fleet, a_release, say, started
 
 pytestmark = pytest.mark.usefixtures("sqlite_app")
 
@@ -52,6 +54,38 @@ def test_a_region_that_goes_dark_in_a_wave_halts_nothing_and_counts_as_no_succes
 
 def test_the_same_silence_halts_where_nobody_beside_went_dark() -> None:
     assert service.get(a_trial_of(silent=5, dark_beside=0)).state == "halted"
+
+
+def test_boxes_that_tell_late_that_they_reached_nobody_stay_the_silent_ones_of_their_look() -> None:
+    rollout_id = a_trial_of(silent=5, dark_beside=100)
+    later = NOON + HUSH + 10 * MINUTE
+    silent = db.session.scalars(select(BoxInWave).where(BoxInWave.counted == "silent")).all()
+    names = [box.device_id for box in silent]
+    for name in names:
+        say(name, Phase.CHECKING, now=later)
+        say(name, Phase.ROLLED_BACK, Reason.NO_SERVER_CONTACT, now=later)
+    ticks(later, later + MINUTE)
+
+    query = select(BoxOutcome.look_id).where(BoxOutcome.now == "silent")
+    told = db.session.scalars(query.order_by(BoxOutcome.id)).all()
+    assert len(names) == 5
+    assert told == [told[0]] * 10
+    assert service.get(rollout_id).state == "running"
+
+
+def test_boxes_that_reach_nobody_halt_where_nobody_beside_went_dark() -> None:
+    boxes = a_fleet(340)
+    connect(boxes)
+    a_release()
+    rollout_id = started(judged(listed("few", boxes[:20]), LOOSE))
+    for box in boxes[:8]:
+        on_trial(box)
+    ticks(NOON, NOON + 10 * MINUTE)
+    for box in boxes[:5]:
+        say(box, Phase.ROLLED_BACK, Reason.NO_SERVER_CONTACT, now=NOON + 10 * MINUTE)
+    service.tick(NOON + 11 * MINUTE)
+
+    assert service.get(rollout_id).state == "halted"
 
 
 @pytest.mark.parametrize(("every_min", "is_enough"), [(5, True), (12, False)])
