@@ -126,6 +126,7 @@ class DiskOutbox:
         self._disk = disk
         self._stamp = stamp
         self._steady_ms = steady_ms
+        self._left: list[str] = []
         self._entries: dict[str, Entry] = {}
         self._paused_until_ms = 0
         self.dropped = 0
@@ -190,6 +191,7 @@ class DiskOutbox:
         At most ``IN_FLIGHT_MAX`` messages wait for an acknowledgement at a time; one that
         got none for ``RESEND_MS`` is lost and makes room, however late it is sent again.
         """
+        self._clear_away()
         if not self._entries:
             return []
         now_ms = self._steady_ms()
@@ -206,9 +208,10 @@ class DiskOutbox:
         return found
 
     def next_due_ms(self) -> int | None:
-        """Return in how many milliseconds something can be sent again; None when empty."""
+        """Return in how many milliseconds there is something to do again; None when empty."""
         now_ms = self._steady_ms()
         waits = [self._wait_ms(entry, now_ms) for entry in self._entries.values()]
+        waits += [RESEND_MS] * bool(self._left)
         in_flight = self._in_flight_ms(now_ms)
         if len(in_flight) >= IN_FLIGHT_MAX:
             return max(min(waits), min(in_flight))
@@ -306,11 +309,15 @@ class DiskOutbox:
 
     def _remove(self, entry: Entry) -> None:
         self._entries.pop(entry.id)
-        try:
-            self._disk.unlink(entry.path)  # also of one in memory: its name may stand all the same
-        except StorageError:
-            # It comes back after a restart and is then recognised as a duplicate.
-            return
+        self._left.append(entry.path)  # also of one in memory: its name may stand all the same
+        self._clear_away()
+
+    def _clear_away(self) -> None:
+        """Remove what is sent; what the disk keeps is tried again, or comes back as a duplicate."""
+        with suppress(StorageError):
+            while self._left:
+                self._disk.unlink(self._left[-1])
+                self._left.pop()
 
     def _take_up(self, name: str) -> None:
         path = f"{DIRECTORY}/{name}"

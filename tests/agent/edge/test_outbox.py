@@ -269,6 +269,33 @@ def test_a_disk_that_refuses_does_not_silence_the_box_and_keeps_no_rest(
     assert list((box.path / outbox.DIRECTORY).iterdir()) == []
 
 
+class StubbornDisk(RealDisk):
+    """A disk that removes nothing at first."""
+
+    refuses = True
+
+    def unlink(self, path: str) -> None:
+        """Refuse, or remove the file."""
+        if self.refuses:
+            raise StorageError(f"{path}: input/output error")
+        super().unlink(path)
+
+
+def test_what_could_not_be_removed_is_tried_again_and_not_sent(box: Box) -> None:
+    disk = StubbornDisk(box.path)
+    kept = box.start(disk)
+    kept.put_report(UPDATED)
+    [report] = sent_reports(kept)
+
+    kept.acknowledge(an_ack(report.header.id))
+    assert kept.next_due_ms() == outbox.RESEND_MS
+
+    disk.refuses = False
+    assert kept.due() == []
+    assert list((box.path / outbox.DIRECTORY).iterdir()) == []
+    assert kept.next_due_ms() is None
+
+
 def test_a_name_without_its_bytes_is_cleared_away(box: Box) -> None:
     box.start().put_report(UPDATED)
     [path] = (box.path / outbox.DIRECTORY).iterdir()
