@@ -89,6 +89,7 @@ MATRIX = [
     Row("GET", "/devices/AAAA00000000/left-alone", OPERATOR),
     Row("POST", "/devices/AAAA00000000/left-alone", OPERATOR),
     Row("POST", "/devices/AAAA00000000/left-alone/lift", OPERATOR),
+    Row("GET", "/health", VIEWER),
     Row("GET", "/devices/AAAA00000000/diagnosis", VIEWER),
     Row("GET", "/live/devices/AAAA00000000/diagnosis", VIEWER),
     Row("POST", "/devices/AAAA00000000/diagnosis", SUPPORT),
