@@ -175,7 +175,7 @@ def difference(undisturbed: Rows, killed: Rows) -> str | None:
 def _query(database: sqlite3.Connection, table: str, name: str) -> str:
     again = TOLD_AGAIN.get(table, set()) if name == BATCH else set()
     columns = [one[1] for one in database.execute(f"PRAGMA table_info({table})")]
-    wanted = ", ".join(column for column in columns if column not in again)
+    wanted = ", ".join(f'"{column}"' for column in columns if column not in again)
     return f"SELECT {wanted} FROM {table}"  # noqa: S608 - names of our own tables
 
 
