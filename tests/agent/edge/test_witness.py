@@ -1,7 +1,6 @@
 """A box keeps the highest head of the audit trail that it was shown, and says it back."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -215,11 +214,10 @@ def test_a_head_that_is_not_believed_keeps_no_metadata_back() -> None:
     assert trusted.find(f"{MODEL}/5.9.0.img").length == len(b"new")
 
 
-def test_hello_says_the_head_always_and_health_when_it_is_new(tmp_path: Path) -> None:
+def test_hello_says_the_head_always_and_health_when_it_is_new() -> None:
     home = Home()
     outbox = DiskOutbox(home.disk, Stamp(home.disk, BOOT, lambda: 0, lambda: "0" * 32), lambda: 0)
     voice = Voice(
-        box=tmp_path,
         config=Config("SN-417", MODEL, "https://door.example", "ca.pem", "claim-token"),
         identity=Identity("VX417Q3K0928", MODEL, "UTC", "broker.example", 8883, "https://a"),
         facts=BootFacts("A", "5.8.1", BOOT, BootReason.POWER_ON, 3, True, False, ()),
@@ -230,7 +228,7 @@ def test_hello_says_the_head_always_and_health_when_it_is_new(tmp_path: Path) ->
     )
 
     def health() -> str | None:
-        voice.put_health(State(), is_clock_behind=False)
+        voice.put_health(State(), {}, is_clock_behind=False)
         said = [messages.decode(Health, data) for kind, data in outbox.due() if kind == "health"]
         return said[-1].audit_head
 
