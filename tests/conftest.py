@@ -5,6 +5,7 @@ them busy while the others have nothing left to do. A new place of long tests be
 this list; where in it does not matter much.
 """
 
+import gc
 from collections.abc import Iterator
 from typing import Final
 
@@ -38,6 +39,18 @@ def _thrift() -> Iterator[None]:
     """What every test would pay again is paid once in this process."""
     with thrift():
         yield
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection() -> None:
+    """Look for no garbage among thousands of tests that stay until the end."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage again, and never among what stays."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(trylast=True)
