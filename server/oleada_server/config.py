@@ -224,7 +224,6 @@ class Config:
             raise BadSettingError(
                 f"Setting log_level is {self.log_level!r}; write debug, info, warning or error."
             )
-
         if self.rollout_approval not in set(Approval):
             raise BadSettingError(
                 f"Setting rollout_approval is {self.rollout_approval!r}; write console, always "

@@ -107,7 +107,16 @@ class Rows:
             heapq.heappush(self._deadlines, (at, row.device_id))
 
     def set_lease(self, row: Row, until: datetime) -> None:
-        """Let *row* work until *until*."""
+        """Give *row* a place until *until*."""
+        row.was_given = True
+        self._work(row, until)
+
+    def renew_lease(self, row: Row, until: datetime, now: datetime) -> None:
+        """Let *row*, which works at *now*, work until *until*, with its place if it has one."""
+        row.was_given = row.was_given and plan_box.keeps_place(row.lease_until, now)
+        self._work(row, until)
+
+    def _work(self, row: Row, until: datetime) -> None:
         row.lease_until = until
         self._at_work[row.device_id] = until
         heapq.heappush(self._leases, (until, row.device_id))

@@ -218,7 +218,6 @@ class SimServer:
             if row.state not in IN_FLIGHT:
                 self.rows.move(row, BoxState.LEASED, row.reason)
             self.rows.set_lease(row, answer.expires_at)
-            row.was_given = True
             self._proof.granted(row, asked.phase, now)
             self._push_deadline(row)
         elif answer.reason not in ("stopped", "denied"):
@@ -244,8 +243,7 @@ class SimServer:
             self.rows.set_deadline(row, None)
             row.verdicts.add(row.attempt)
         elif moved.push_deadline:
-            row.was_given = row.was_given and plan_box.keeps_place(row.lease_until, now)
-            self.rows.set_lease(row, now + self._terms.lease)
+            self.rows.renew_lease(row, now + self._terms.lease, now)
             self._push_deadline(row)
 
     def _push_deadline(self, row: Row) -> None:
