@@ -122,7 +122,9 @@ def test_of_deeds_that_change_the_same_tables_one_is_enough(said: list[str]) -> 
 
 def test_a_story_without_a_commit_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     story = a_small_story()
-    soon = replace(story, duration=Duration(60), settle=Duration(60), expect=replace(story.expect, rollout=""))
+    soon = replace(
+        story, duration=Duration(60), settle=Duration(60), expect=replace(story.expect, rollout="")
+    )
     monkeypatch.setattr("oleada_lab.stories.REST_MS", 0)
 
     with pytest.raises(LabError, match="no kill proves a thing"):
