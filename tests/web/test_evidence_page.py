@@ -142,9 +142,7 @@ def test_bad_hours_stand_beside_those_of_boxes_that_wait(weighed: Flask, signed_
     assert "Lost frames" not in said, "no box has reported them"
     assert "1 trouble was heard of too late" in said
     gate = re.sub(r"(<[^>]+>|\s)+", " ", html[html.index('id="p-gate"') :])
-    assert re.search(
-        r"Hours beside boxes that wait \w[^:]*: \d in 37 hours, \d in 40 beside", gate
-    )
+    assert re.search(r"Hours beside boxes that wait \w[^:]*: \d in 37 hours, \d in 40 beside", gate)
 
 
 def test_a_rollout_with_limits_alone_shows_no_evidence(

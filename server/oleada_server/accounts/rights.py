@@ -13,9 +13,7 @@ from typing import Final
 from oleada_server.accounts.errors import RoleMissingError, ScopeMissingError
 from oleada_server.accounts.models import Role
 
-_OPERATOR: Final = frozenset(
-    {Role.VIEWER, Role.SUPPORT, Role.RELEASE_SIGNER, Role.OPERATOR}
-)
+_OPERATOR: Final = frozenset({Role.VIEWER, Role.SUPPORT, Role.RELEASE_SIGNER, Role.OPERATOR})
 
 INCLUDES: Final[Mapping[Role, frozenset[Role]]] = {
     Role.VIEWER: frozenset({Role.VIEWER}),
