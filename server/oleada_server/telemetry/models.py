@@ -49,7 +49,7 @@ class TroubleHour(Base):
     """One hour of one box in which something of *kind* went wrong; once, however often it was said.
 
     *at* is the beginning of the hour, *heard_at* when the server first heard of it. *kind* is a
-    ``telemetry.troubles.Trouble``.
+    ``telemetry.troubles.Trouble``, or ``telemetry.troubles.SILENCE``.
     """
 
     __tablename__ = "trouble_hour"

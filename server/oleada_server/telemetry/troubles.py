@@ -30,6 +30,9 @@ CLOCK_WRONG_S: Final = 60
 """A clock that is off by less is right enough for an hour."""
 MAIN_STREAM: Final = "Device.Services.STBService.1.ServiceMonitoring.MainStream.1.Total"
 
+SILENCE: Final = "dark"
+"""No trouble that a box can tell of: it was missed."""
+
 
 class Trouble(StrEnum):
     """What can make an hour of a box a bad one."""
@@ -133,6 +136,14 @@ def record_crash(device_id: str, crash: Crash, now: datetime) -> None:
         _note([(device_id, Trouble.CRASH, _happened_at(crash.header.at_ms, before, now))], now)
 
 
+def record_silence(device_ids: Iterable[str], hour: datetime, heard_at: datetime) -> None:
+    """Note that boxes fell silent in the hour that began at *hour*; part of the transaction.
+
+    A rollout that misses them says so, so that it misses each of them once.
+    """
+    _note(((device_id, SILENCE, hour) for device_id in sorted(device_ids)), heard_at)
+
+
 def hour_of(at: datetime) -> datetime:
     """Return the beginning of the hour of *at*."""
     return at.replace(minute=0, second=0, microsecond=0)
@@ -212,7 +223,7 @@ def _is_until(upto: datetime, last: datetime | None) -> ColumnElement[bool]:
     return TroubleHour.heard_at < upto if last is None else TroubleHour.heard_at <= upto
 
 
-def _note(found: Iterable[tuple[str, Trouble, datetime]], now: datetime) -> None:
+def _note(found: Iterable[tuple[str, str, datetime]], now: datetime) -> None:
     """Add a row for each of *found*; one that is there already is left as it is."""
     rows = {
         (device_id, str(kind), hour_of(at)): {

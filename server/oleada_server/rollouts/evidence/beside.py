@@ -40,6 +40,7 @@ from oleada_server.rollouts.evidence.hours import DARK, BoxHour
 from oleada_server.rollouts.evidence.models import EvidenceTerms, HoursBeside, StratumRow
 from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
 from oleada_server.rollouts.states import BoxState, WaveState
+from oleada_server.telemetry import troubles
 from oleada_server.telemetry.models import HealthSample, TroubleHour
 from oleada_server.telemetry.troubles import FIGURES, Trouble, hour_of
 
@@ -98,7 +99,9 @@ def gather(terms: EvidenceTerms, rollout: Rollout, now: datetime) -> None:
         terms.hours_to = _newest(now)
         return
     sample |= _waiting(rollout, hour)
-    for one in hours.count(_boxes(sample, hour), KINDS):
+    boxes = _boxes(sample, hour, since=(first or hour) - A_DAY)
+    troubles.record_silence(_missed(boxes), hour, heard_at=hour + AN_HOUR)
+    for one in hours.count(boxes.values(), KINDS):
         db.session.add(
             HoursBeside(
                 rollout_id=rollout.id,
@@ -254,42 +257,50 @@ def _sides(ids: Iterable[int], which: ColumnElement[bool], *, is_updated: bool) 
 # -- what became of them ---------------------------------------------------------------
 
 
-def _boxes(sample: Mapping[str, _Side], hour: datetime) -> list[BoxHour]:
-    """Return what each box of *sample* was in the hour that began at *hour*."""
+def _boxes(sample: Mapping[str, _Side], hour: datetime, *, since: datetime) -> dict[str, BoxHour]:
+    """Return what each box of *sample* was in the hour that began at *hour*.
+
+    Who had a trouble *since* then is not heard of it again.
+    """
     spoke = _spoke(sample, hour)
     gone = [one for one in sample if spoke.get(one, (0, 0))[0] >= hours.OFTEN and not spoke[one][1]]
     habits = _usually_dark(gone, hour)
-    troubles = _troubles(sample, hour)
+    known = _troubles(sample, hour)
+    lately = _lately(sample, since, hour)
     mute = _mute(sample)
-    found = []
+    found = {}
     for device_id, side in sample.items():
         before, here = spoke.get(device_id, (0, 0))
-        mine = troubles.get(device_id, _NO_TROUBLES)
-        found.append(
-            BoxHour(
-                stratum=side.stratum,
-                region=side.region,
-                is_updated=side.is_updated,
-                spoke_before=before,
-                spoke=here > 0,
-                is_habit=device_id in habits,
-                troubles=frozenset(mine.here),
-                lately=frozenset(mine.lately),
-                mute_of=mute.get(device_id, frozenset(FIGURE_OF)),
-                late=tuple(mine.late),
-            )
+        mine = known.get(device_id, _NO_TROUBLES)
+        found[device_id] = BoxHour(
+            stratum=side.stratum,
+            region=side.region,
+            is_updated=side.is_updated,
+            spoke_before=before,
+            spoke=here > 0,
+            is_habit=device_id in habits,
+            troubles=frozenset(mine.here),
+            lately=frozenset(lately.get(device_id, ())),
+            mute_of=mute.get(device_id, frozenset(FIGURE_OF)),
+            late=tuple(mine.late),
         )
     return found
+
+
+def _missed(boxes: Mapping[str, BoxHour]) -> list[str]:
+    """Return which of *boxes* fell silent; none where nobody at all was heard."""
+    if not any(box.spoke for box in boxes.values()):
+        return []
+    return [one for one, box in boxes.items() if box.is_watched(DARK) and box.is_bad(DARK)]
 
 
 @dataclass(slots=True)
 class _Troubles:
     here: set[str]
-    lately: set[str]
     late: list[str]
 
 
-_NO_TROUBLES: Final = _Troubles(set(), set(), [])
+_NO_TROUBLES: Final = _Troubles(set(), [])
 
 
 def _spoke(device_ids: Iterable[str], hour: datetime) -> dict[str, tuple[int, int]]:
@@ -335,23 +346,37 @@ def _usually_dark(device_ids: Sequence[str], hour: datetime) -> set[str]:
 
 
 def _troubles(device_ids: Iterable[str], hour: datetime) -> dict[str, _Troubles]:
-    """Return what went wrong in the hour, in the day before it, and what was heard too late."""
+    """Return what went wrong in the hour, and what was heard too late."""
     at, heard_at = TroubleHour.at, TroubleHour.heard_at
     closed, closes = hour + LATENESS, hour + AN_HOUR + LATENESS
     query = select(TroubleHour.device_id, TroubleHour.kind, at, heard_at).where(
         TroubleHour.device_id.in_(listed(device_ids)),
-        or_(and_(at >= hour - A_DAY, at <= hour), heard_at >= closed),
+        or_(at == hour, heard_at >= closed),
         heard_at < closes,
     )
-    found: defaultdict[str, _Troubles] = defaultdict(lambda: _Troubles(set(), set(), []))
+    found: defaultdict[str, _Troubles] = defaultdict(lambda: _Troubles(set(), []))
     for device_id, kind, began, heard in db.session.execute(query):
         mine = found[device_id]
         if began == hour:
             mine.here.add(kind)
-        elif hour - A_DAY <= began < hour:
-            mine.lately.add(kind)
         if began < hour and heard >= closed:
             mine.late.append(kind)
+    return found
+
+
+def _lately(
+    device_ids: Iterable[str], since: datetime, hour: datetime
+) -> Mapping[str, Iterable[str]]:
+    """Return what went wrong from *since* until *hour* began, as it was known when that closed."""
+    query = select(TroubleHour.device_id, TroubleHour.kind).where(
+        TroubleHour.device_id.in_(listed(device_ids)),
+        TroubleHour.at >= since,
+        TroubleHour.at < hour,
+        TroubleHour.heard_at < hour + AN_HOUR + LATENESS,
+    )
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for device_id, kind in db.session.execute(query.distinct()):
+        found[device_id].add(kind)
     return found
 
 

@@ -26,11 +26,13 @@ def test_bad_hours_of_each_side_are_among_its_hours() -> None:
     assert hour("dark", *boxes) == Hour(3, 0, 2, 0, "dark")
 
 
-def test_a_box_that_had_the_same_trouble_on_the_day_before_is_not_watched_for_it() -> None:
+def test_a_box_that_had_the_same_trouble_before_is_not_watched_for_it() -> None:
     chronic = replace(RUNS, troubles=CRASH, lately=CRASH)
+    flaky = replace(RUNS, spoke=False, lately=frozenset({"dark"}))
 
     assert hour("crash", chronic, RUNS, WAITS) == Hour(1, 0, 1, 0, "crash")
     assert hour("slow_zap", chronic, RUNS, WAITS) == Hour(2, 0, 1, 0, "slow_zap")
+    assert hour("dark", flaky, RUNS, WAITS) == Hour(1, 0, 1, 0, "dark")
 
 
 def test_a_box_that_does_not_report_a_figure_says_nothing_of_it() -> None:
@@ -77,6 +79,33 @@ def test_boxes_are_compared_with_those_of_their_version_and_region_alone() -> No
     assert count(boxes, ("crash",)) == [
         Counted(1, Hour(1, 0, 1, 0, "crash"), 0), Counted(2, Hour(1, 0, 1, 0, "crash"), 0),
     ]  # fmt: skip
+
+
+def test_a_region_that_goes_dark_says_nothing_though_most_of_its_boxes_were_updated() -> None:
+    """The first wave was that region; what waits is nearly all elsewhere."""
+    south_runs, south_waits = replace(RUNS, region="south"), replace(WAITS, region="south")
+    gone = [replace(one, spoke=False) for one in [RUNS] * 900 + [WAITS] * 10]
+
+    found = hour("dark", *gone, *[south_runs] * 50, *[south_waits] * 450)
+
+    assert found is not None
+    assert log_e_of_kinds((found,), 1.2) < 1
+
+
+def test_of_regions_that_were_updated_alike_every_box_counts() -> None:
+    south = [replace(one, region="south") for one in (RUNS, WAITS, WAITS)]
+
+    assert hour("crash", *south, RUNS, RUNS, *[WAITS] * 4) == Hour(3, 0, 6, 0, "crash")
+
+
+def test_a_few_updated_boxes_in_regions_of_any_size_keep_enough_beside_them() -> None:
+    sizes = {"a": (4, 200), "b": (1, 200), "c": (3, 200), "d": (2, 200)}
+    boxes = [
+        replace(side, region=region)
+        for region, (runs, waits) in sizes.items() for side in [RUNS] * runs + [WAITS] * waits
+    ]  # fmt: skip
+
+    assert hour("crash", *boxes) == Hour(10, 0, 500, 0, "crash")
 
 
 def test_what_came_too_late_is_counted_as_that_and_in_no_hour() -> None:

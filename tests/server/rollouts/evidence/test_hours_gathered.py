@@ -174,6 +174,36 @@ def test_a_box_that_is_switched_off_at_this_time_each_day_is_not_dark(app: Flask
     assert hour("dark", NOON + 2 * HOUR) == (FEW - 1, 1, 2 * FEW, 0)
 
 
+@sqlite_only
+def test_one_box_that_crashes_every_other_day_is_heard_once_and_halts_nothing(app: Flask) -> None:
+    rollout_id, runs, waits = a_rollout()
+    for day in range(4):
+        at = NOON + 30 * day * HOUR
+        speak([*runs, *waits], at - HOUR, at + 2 * HOUR, boot=2 + day)
+        trouble(runs[:1], at=at)
+        db.session.get_one(EvidenceTerms, rollout_id).hours_to = at
+        db.session.commit()
+        service.tick(at + HOUR + beside.LATENESS)
+
+    assert hour("crash") == (FEW, 1, 2 * FEW, 0)
+    assert hour("crash", NOON + 90 * HOUR) == (FEW - 1, 0, 2 * FEW, 0)
+
+
+@sqlite_only
+@pytest.mark.parametrize("late_by", [0 * HOUR, 9 * HOUR])
+def test_one_box_that_comes_and_goes_is_dark_once(app: Flask, late_by: timedelta) -> None:
+    _, runs, waits = a_rollout()
+    speak([*runs[1:], *waits], CLOSES, CLOSES + 5 * HOUR)
+    speak(runs[:1], NOON + 3 * HOUR, NOON + 4 * HOUR)
+
+    for hours in range(5):
+        service.tick(CLOSES + hours * HOUR + late_by)
+
+    found = [hour("dark", NOON + hours * HOUR) for hours in range(5)]
+    assert [one and one[1] for one in found] == [0, 0, 1, 0, 0]
+    assert found[4] == (FEW - 1, 0, 2 * FEW, 0)
+
+
 def test_a_figure_is_watched_of_boxes_that_report_it(app: Flask) -> None:
     _, runs, waits = a_rollout()
     for box in [*runs[:4], *waits[:6]]:
