@@ -192,7 +192,7 @@ class Proof(LimitsAlone):
             if self.is_halted(row):
                 halted += 1
                 continue
-            found[plan_box.outcome(row.state, row.reason)] += 1
+            found[plan_box.outcome(row.state, row.reason, beside=True)] += 1
             trial = self._trials[row.device_id]
             unripe += row.state is BoxState.UPDATED and trial.counted is Counted.OPEN
         tally = Tally(**{str(outcome): boxes for outcome, boxes in found.items()})

@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 
 from oleada_server.db import db
 from oleada_server.rollouts import rules
+from oleada_server.rollouts.evidence import ledger
 from oleada_server.rollouts.models import BoxInWave, Rollout
 from oleada_server.rollouts.plan import Outcome, exact, percent
 from oleada_server.rollouts.plan_box import outcome
@@ -55,10 +56,13 @@ def reason(rollout: Rollout) -> str | None:
         ImpossibleFactsError: The rules can not be read.
     """
     criteria = rules.read(rollout.rules).abort
-    return broken(criteria, lambda last: _ends(rollout.id, last)) if criteria else None
+    if not criteria:
+        return None
+    beside = ledger.terms_of(rollout.id) is not None
+    return broken(criteria, lambda last: _ends(rollout.id, last, beside=beside))
 
 
-def _ends(rollout_id: int, last: int | None) -> Ends:
+def _ends(rollout_id: int, last: int | None, *, beside: bool) -> Ends:
     newest = (
         select(BoxInWave.state, BoxInWave.reason)
         .where(BoxInWave.rollout_id == rollout_id, BoxInWave.state.not_in(PENDING))
@@ -72,6 +76,6 @@ def _ends(rollout_id: int, last: int | None) -> Ends:
     )
     found: dict[Outcome, int] = {}
     for state, why, boxes in db.session.execute(query):
-        kind = outcome(BoxState(state), why)
+        kind = outcome(BoxState(state), why, beside=beside)
         found[kind] = found.get(kind, 0) + boxes
     return found

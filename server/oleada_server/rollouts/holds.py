@@ -7,6 +7,7 @@ from oleada_server.errors import BadInputError
 from oleada_server.rollouts import deeds, rows
 from oleada_server.rollouts.approvals import demand_second_where_wanted
 from oleada_server.rollouts.errors import NothingProvenError, RolloutNotFoundError, WaveNotHeldError
+from oleada_server.rollouts.evidence import ledger
 from oleada_server.rollouts.models import Rollout, Wave
 from oleada_server.rollouts.plan import Outcome
 from oleada_server.rollouts.plan_box import tally_of
@@ -33,7 +34,9 @@ def go_on(
     rollout = deeds.in_state(rollout_id, "go on with", (RolloutState.RUNNING,))
     demand_second_where_wanted(rollout, actor)
     wave = _held(rollout, position)
-    tally = tally_of(rows.counts(rollout_id).get(wave.id, []))
+    tally = tally_of(
+        rows.counts(rollout_id).get(wave.id, []), beside=ledger.terms_of(rollout_id) is not None
+    )
     good, silent = tally[Outcome.GOOD], tally[Outcome.SILENT]
     if not good:
         raise NothingProvenError(rollout_id, position)

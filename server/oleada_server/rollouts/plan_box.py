@@ -103,8 +103,13 @@ JUDGED_BY_REASON: Final = frozenset({BoxState.DECLINED, BoxState.FAILED, BoxStat
 """States whose outcome depends on the reason."""
 
 
-def outcome(state: BoxState, reason: str | None) -> Outcome:
-    """Return what *state*, reached for *reason*, means for the limits."""
+def outcome(state: BoxState, reason: str | None, *, beside: bool = False) -> Outcome:
+    """Return what *state*, reached for *reason*, means for the limits.
+
+    Args:
+        beside: Evidence judges darkness beside boxes that wait. One that went back because
+            it reached nobody was dark then, and a region that lost its lines is no failure.
+    """
     match state:
         case BoxState.UPDATED:
             return Outcome.GOOD
@@ -112,6 +117,8 @@ def outcome(state: BoxState, reason: str | None) -> Outcome:
             return Outcome.SILENT
         case BoxState.DECLINED:
             return Outcome.GONE if reason == REVOKED else Outcome.LEFT_OUT
+        case BoxState.ROLLED_BACK if beside and reason == Reason.NO_SERVER_CONTACT:
+            return Outcome.SILENT
         case BoxState.FAILED | BoxState.ROLLED_BACK:
             return Outcome.EXCUSED if reason in NOT_THE_RELEASE else Outcome.BAD
         case _:
@@ -262,9 +269,11 @@ def keeps_place(lease_until: datetime | None, now: datetime) -> bool:
     return lease_until is not None and lease_until > now
 
 
-def tally_of(states: Sequence[tuple[BoxState, str | None, int]]) -> dict[Outcome, int]:
+def tally_of(
+    states: Sequence[tuple[BoxState, str | None, int]], *, beside: bool = False
+) -> dict[Outcome, int]:
     """Return how many boxes have each outcome, from (state, reason, how many) rows."""
     found = dict.fromkeys(Outcome, 0)
     for state, reason, boxes in states:
-        found[outcome(state, reason)] += boxes
+        found[outcome(state, reason, beside=beside)] += boxes
     return found

@@ -173,13 +173,16 @@ def summary(rollout_id: int) -> list[WaveCounts]:
     """
     rollout, found = rows.loaded(rollout_id), rows.counts(rollout_id)
     soaked = ledger.soaked(rollout_id)
+    beside = ledger.terms_of(rollout_id) is not None
     waves = []
     for wave in rollout.waves:
         mine = found.get(wave.id, [])
         states = dict.fromkeys(BoxState, 0)
         for state, _, boxes_in_state in mine:
             states[state] += boxes_in_state
-        counted = WaveCounts(wave.id, wave.position, wave.boxes, states, tally_of(mine))
+        counted = WaveCounts(
+            wave.id, wave.position, wave.boxes, states, tally_of(mine, beside=beside)
+        )
         waves.append(replace(counted, soaked=soaked.get(wave.id, 0)))
     return waves
 
@@ -203,6 +206,7 @@ def why_failed(rollout_id: int) -> list[Failure]:
         .group_by(BoxInWave.state, BoxInWave.reason, Device.version)
         .order_by(BoxInWave.state, BoxInWave.reason, Device.version)
     )
+    beside = ledger.terms_of(rollout_id) is not None
     groups: dict[tuple[BoxState, str | None], _Group] = {}
     for state, reason, version, count, detail, first_at in db.session.execute(query):
         group = groups.setdefault((BoxState(state), reason), _Group(first_at))
@@ -214,7 +218,7 @@ def why_failed(rollout_id: int) -> list[Failure]:
         Failure(
             reason=("silent" if state is BoxState.SILENT else reason or "unknown"),
             state=state,
-            outcome=outcome(state, reason),
+            outcome=outcome(state, reason, beside=beside),
             boxes=group.boxes,
             example=group.example,
             runs_now=group.runs_now,

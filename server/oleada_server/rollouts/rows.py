@@ -125,16 +125,21 @@ def facts(rollout: Rollout) -> RolloutFacts:
             halted = counts(rollout.id, ledger.is_halted())
     return RolloutFacts(
         RolloutState(rollout.state),
-        tuple(_wave_facts(wave, found, halted, unripe) for wave in rollout.waves),
+        tuple(
+            _wave_facts(wave, found, halted, unripe, beside=evidence is not None)
+            for wave in rollout.waves
+        ),
         rollout.start_at,
         evidence,
     )
 
 
-def _wave_facts(wave: Wave, found: Counts, halted: Counts, unripe: Mapping[int, int]) -> WaveFacts:
+def _wave_facts(
+    wave: Wave, found: Counts, halted: Counts, unripe: Mapping[int, int], *, beside: bool
+) -> WaveFacts:
     state = WaveState(wave.state)
-    outcomes = tally_of(found.get(wave.id, []))
-    apart = tally_of(halted.get(wave.id, []))
+    outcomes = tally_of(found.get(wave.id, []), beside=beside)
+    apart = tally_of(halted.get(wave.id, []), beside=beside)
     for outcome, boxes in apart.items():
         outcomes[outcome] -= boxes
     return WaveFacts(

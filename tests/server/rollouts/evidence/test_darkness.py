@@ -1,5 +1,6 @@
 """Who of the boxes beside is dark is seen from what they say: nobody tells the server of an end."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,6 +9,7 @@ from oleada_server.rollouts import service
 from oleada_server.rollouts.evidence import looks
 from oleada_server.rollouts.evidence.models import BoxOutcome, ControlLook
 from oleada_server.rollouts.models import BoxInWave
+from oleada_server.rollouts.plan import Outcome
 from oleada_wire.words import Phase, Reason
 from sqlalchemy import select
 
@@ -32,7 +34,8 @@ def a_trial_of(silent: int, dark_beside: int) -> int:
     boxes = a_fleet(340)
     connect(boxes)
     a_release()
-    rollout_id = started(judged(listed("few", boxes[:20]), LOOSE))
+    few = replace(listed("few", boxes[:20]), failed_share_max=0.1, sample_min=1)
+    rollout_id = started(judged(few, LOOSE))
     for box in boxes[:silent]:
         on_trial(box)
     ticks(NOON, NOON + 2 * MINUTE)
@@ -71,6 +74,7 @@ def test_boxes_that_tell_late_that_they_reached_nobody_stay_the_silent_ones_of_t
     assert len(names) == 5
     assert told == [told[0]] * 10
     assert service.get(rollout_id).state == "running"
+    assert service.summary(rollout_id)[0].outcomes[Outcome.SILENT] == 5
 
 
 def test_boxes_that_reach_nobody_halt_where_nobody_beside_went_dark() -> None:
