@@ -38,6 +38,9 @@ KINDS: Final[dict[str, Kind]] = {
     "journal_lost": Kind("both files of its journal are garbage after a restart", lasts="never"),
     "record_rot": Kind("one bit flips in the newest record of journal and of boot control,"
                        " and it restarts", lasts="never"),
+    "floor": Kind("has the security floor `amount` from now on, as after a newer image that was"
+                  " put in by hand and taken out again, and it restarts", lasts="never",
+                  needs=("amount",)),
     # clock
     "clock": Kind("its wall clock is wrong `by` so much", needs=("by",)),
     "drift": Kind("its wall clock runs `amount` parts per million too fast", needs=("amount",)),

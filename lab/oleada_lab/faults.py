@@ -7,6 +7,7 @@ it returns mends the box again. Faults that are over when they have struck retur
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 from oleada_agent import journal
@@ -116,6 +117,14 @@ def _record_rot(stage: Scene, _fault: Fault, box: SimBox) -> None:
         there = [path for path in files if box.disk.exists(path)]
         path = max(there, key=lambda path: _number_in(box.disk.read(path), number))
         box.disk.rot(path, dice.below(len(box.disk.read(path).rstrip())))
+    box.press_reset()
+
+
+def _floor(_stage: Scene, fault: Fault, box: SimBox) -> None:
+    """Raise the floor in the journal, as newer firmware has that was there for a while."""
+    kept = journal.Journal(box.disk)
+    if (state := kept.load().state) is not None:
+        kept.store(replace(state, security_floor=fault.amount))
     box.press_reset()
 
 
@@ -242,6 +251,7 @@ STRIKE: Final[dict[str, Strike]] = {
     "bit_rot": _bit_rot,
     "journal_lost": _journal_lost,
     "record_rot": _record_rot,
+    "floor": _floor,
     "clock": _clock,
     "drift": _drift,
     "suspend": _suspend,

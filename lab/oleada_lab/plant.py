@@ -26,6 +26,8 @@ MINUTE_MS: Final = 60_000
 KEPT_SHARE: Final = 0.5
 """Of the faults that a swarm's seed keeps."""
 SERVICES: Final = ("broker", "server")
+BACK: Final = "back"
+"""In *when*: a phase on the way back alone."""
 _HOUR_MS: Final = 3_600_000
 _PER_MS: Final = {"hour": _HOUR_MS, "day": 24 * _HOUR_MS}
 
@@ -187,13 +189,14 @@ class Plant:
                 self.stage.world.after(at_ms, lambda box=box: self._strike(fault, box))  # type: ignore[misc]
 
     def _wait_for_phase(self, fault: Fault, box: SimBox) -> None:
-        wanted = (fault.when or "").removeprefix("state==")
+        what, _, wanted = (fault.when or "").partition("==")
         earlier, left = box.on_phase, fault.times
 
         def hear(phase: str) -> None:
             nonlocal left
             earlier(phase)
-            if phase == wanted and left > 0 and box.has_power and not self._over:
+            is_meant = phase == wanted and (what != BACK or box.is_going_back)
+            if is_meant and left > 0 and box.has_power and not self._over:
                 left -= 1
                 self._strike(fault, box)
 

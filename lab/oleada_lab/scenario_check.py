@@ -32,6 +32,7 @@ LEVELS: Final = frozenset({"sim", "proc", "vm", "board"})
 TARGET: Final = re.compile(
     r"all|broker|server|device:[1-9][0-9]{0,5}|(100|[1-9]?[0-9])%|region:[a-z]+"
 )
+WHEN: Final = re.compile(rf"(state|back)==({'|'.join(Phase)})")
 RATE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)/device/(hour|day)")
 
 
@@ -76,6 +77,9 @@ def check(scenario: Scenario) -> None:
         ),
         "rollout.opens and rollout.closes come together": (
             (scenario.rollout.opens is None) == (scenario.rollout.closes is None)
+        ),
+        "rollout.goes_back is played with the server's services": (
+            scenario.has_services or not scenario.rollout.goes_back
         ),
         "rollout.waves rises": bool(shares) and list(shares) == sorted(set(shares)),
         "fleet.profile is a table [profile.NAME]": fleet.profile in {"home", *scenario.profile},
@@ -128,7 +132,7 @@ def _check_fault(scenario: Scenario, fault: Fault) -> None:
     _check_kind(scenario, fault.kind, fault.target, has_end=fault.lasts is not None)
     if (fault.at is None and fault.every is None) == (fault.when is None):
         raise ScenarioError("a fault needs either 'at' or 'when', and not both.")
-    if fault.when is not None and fault.when.removeprefix("state==") not in set(Phase):
+    if fault.when is not None and WHEN.fullmatch(fault.when) is None:
         raise ScenarioError(f"fault.when is {fault.when!r}; state==downloading was expected.")
     for key in KINDS[fault.kind].needs:
         if not getattr(fault, key):

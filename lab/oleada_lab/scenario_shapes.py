@@ -131,6 +131,7 @@ class Plan:
 
     Attributes:
         opens: When the daily window does, since midnight; with ``closes``, or None for always.
+        goes_back: Boxes that have kept the release go back after a halt or a stop.
         evidence: None for limits alone.
     """
 
@@ -143,6 +144,7 @@ class Plan:
     lease: Duration = AN_HOUR
     opens: Duration | None = None
     closes: Duration | None = None
+    goes_back: bool = False
     evidence: Evidence | None = None
 
 
@@ -155,14 +157,15 @@ class Fault:
             ``broker`` or ``server``.
         at: Since the beginning; or *when*.
         every: After *at*, again and again until the liveness phase.
-        when: ``state==<phase>``.
+        when: ``state==<phase>``; ``back==<phase>`` of a box on its way back.
         times: How often for each box, with *when*; of a brown-out, how often power is back.
         lasts: Until it is well again; None for ever.
         over: The boxes are struck one after the other over this time.
         by: How wrong a clock is.
         op: The flash operation that is refused, counted from the fault on.
         on: Beginning of the paths that are struck.
-        amount: Bytes of ``limit_data``, parts per million of ``drift``, factor of ``slow_line``.
+        amount: Bytes of ``limit_data``, parts per million of ``drift``, factor of ``slow_line``,
+            a security version of ``floor``.
     """
 
     kind: str
@@ -222,6 +225,10 @@ class Expect:
     boxes_failed_max: int = 1_000_000
     boxes_silent_min: int = 0
     boxes_silent_max: int = 1_000_000
+    boxes_back_min: int = 0
+    boxes_back_max: int = 1_000_000
+    boxes_not_back_min: int = 0
+    boxes_not_back_max: int = 1_000_000
     waves_opened_max: int = 1_000_000
     halted_from: tuple[str, ...] = ()
     invariants: tuple[str, ...] = ("S*", "L*")

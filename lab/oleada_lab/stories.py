@@ -34,7 +34,7 @@ from oleada_lab.sim.images import Image, Kit, an_image
 from oleada_lab.sim.link import HOME, Burst, Profile
 from oleada_lab.sim.remember import remembering
 from oleada_lab.sim.server import SimServer
-from oleada_lab.sim.services import services
+from oleada_lab.sim.services import Services, services
 from oleada_lab.sim.serving import Server
 from oleada_lab.sim.street import Senses, Street
 from oleada_lab.sim.terms import Terms
@@ -97,11 +97,14 @@ class Stage:
         self._target = self._image(scenario.release.to, scenario.release.hardware)
         factory = self._image(scenario.release.start)
         old = self._image(scenario.fleet.old_version) if scenario.fleet.old_version else None
+        goes_back = scenario.rollout.goes_back
+        self._older = tuple(one for one in (old, factory) if one is not None and goes_back)
         self.watch = Watch(self._agreed(factory, old), chosen(scenario.expect.invariants))
         self.broker = SimBroker(self.world)
         self.plant = Plant(self)
         ids = self.plant.device_ids()
-        kit = Kit(scenario.fleet.model, factory, {self._target.sha256: self._target})
+        served = {one.sha256: one for one in (self._target, *self._older)}
+        kit = Kit(scenario.fleet.model, factory, served)
         self.street = Street(
             self.world,
             self.broker,
@@ -207,6 +210,7 @@ class Stage:
             secrets=SECRETS,
             connects_per_s_max=self.scenario.expect.peak_connect_rate_max,
             proof_boxes_min=_proof(self.scenario.rollout),
+            leaving=self._target.version if self.scenario.rollout.goes_back else "",
         )
 
     def _terms(self) -> Terms:
@@ -231,6 +235,8 @@ class Stage:
             window=_window(plan),
             evidence=None if plan.evidence is None else evidence_spec(plan.evidence),
             health=timedelta(seconds=self.scenario.fleet.health),
+            goes_back=plan.goes_back,
+            older=self._older,
         )
 
     def _make_server(self, kits: dict[str, Kit]) -> tuple[Server, bytes]:
@@ -306,6 +312,8 @@ def _unexpected(expect: Expect, server: Server) -> Iterator[str]:
     failed = states.get(BoxState.FAILED, 0) + states.get(BoxState.ROLLED_BACK, 0)
     silent = states.get(BoxState.SILENT, 0)
     opened = server.waves_opened()
+    back = server.back() if isinstance(server, Services) else {}
+    came_back = back.get(BoxState.UPDATED, 0)
     if set(server.halted_from()) != set(expect.halted_from):
         yield f"boxes from {server.halted_from()} are halted; {expect.halted_from} was expected"
     if expect.rollout and server.state != expect.rollout:
@@ -316,7 +324,10 @@ def _unexpected(expect: Expect, server: Server) -> Iterator[str]:
         ("updated", updated, expect.boxes_updated_min, expect.boxes_updated_max),
         ("failed", failed, 0, expect.boxes_failed_max),
         ("silent", silent, expect.boxes_silent_min, expect.boxes_silent_max),
-    ):
+        ("back", came_back, expect.boxes_back_min, expect.boxes_back_max),
+        ("not back", sum(back.values()) - came_back, expect.boxes_not_back_min,
+         expect.boxes_not_back_max),
+    ):  # fmt: skip
         if not low <= found <= high:
             yield f"{found} boxes are {name}; {low} to {high} were expected"
     if opened > expect.waves_opened_max:

@@ -2,7 +2,8 @@
 
 A box tells of itself what is so, not what it believes; the server tells what it did.
 The same facts can be read from a history of real processes. Times are in ms of the run
-and travel beside a fact.
+and travel beside a fact. A *rollout* is 1 for the one that a story plans; those that take
+boxes back from it have the next numbers.
 """
 
 from dataclasses import dataclass
@@ -161,6 +162,7 @@ class WaveOpened:
 
     wave: int
     boxes: int
+    rollout: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,7 @@ class Commanded:
     box: str
     wave: int
     attempt: int
+    rollout: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +182,7 @@ class LeaseGiven:
     box: str
     in_flight: int
     in_flight_max: int
+    rollout: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +193,7 @@ class Counted:
     attempt: int
     was: str | None
     now: str
+    rollout: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,9 +205,29 @@ class StrataHalted:
 
 @dataclass(frozen=True, slots=True)
 class RolloutMoved:
-    """The rollout is in *state* now."""
+    """A rollout is in *state* now."""
 
     state: str
+    rollout: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class WayBack:
+    """A rollout is to take so many boxes back to *version*; or none is, for what is *refused*."""
+
+    version: str
+    boxes: int
+    refused: str = ""
+    rollout: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SentBack:
+    """The server has written down a box that is to go back to *version*."""
+
+    box: str
+    version: str
+    rollout: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +290,6 @@ Fact = (
     BoxMade | Booted | Bricked | SlotErased | SlotArmed | SlotProven | InstallBegan | Verdict
     | Connected | Disconnected | Unplugged | ClockSet | HealthMade | HealthLost | HealthKept
     | Used | Spoke | WaveOpened | Commanded | LeaseGiven | Counted | StrataHalted | RolloutMoved
-    | Shown | HealthCounted
+    | WayBack | SentBack | Shown | HealthCounted
     | ServiceDown | ServiceUp | KilledServer | FaultsStopped | Settled
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Liveness, L1 to L5: what must become so once faults have stopped; judged at the end.
+"""Liveness, L1 to L6: what must become so once faults have stopped; judged at the end.
 
 L3 is judged as it happens, since a box that boots a broken image for ever never ends.
 """
@@ -11,6 +11,7 @@ from oleada_lab.check.facts import Fact
 from oleada_lab.check.safety import ENDS, Terms
 
 OUTCOMES: Final = frozenset({"updated", "failed", "rolled_back", "declined"})
+ENDED_BADLY: Final = frozenset({"halted", "stopped"})
 
 
 @dataclass(slots=True)
@@ -60,19 +61,19 @@ class Converge:
     hears: ClassVar[tuple[type, ...]] = (
         facts.Commanded, facts.Unplugged, facts.RolloutMoved, facts.Settled,
     )  # fmt: skip
-    commanded: dict[str, None] = field(default_factory=dict)
+    commanded: dict[str, int] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
-    state: str = "running"
+    states: dict[int, str] = field(default_factory=dict)
 
     def see(self, fact: Fact) -> str | None:
         """Judge one fact."""
         match fact:
-            case facts.Commanded(box=box):
-                self.commanded[box] = None
+            case facts.Commanded(box=box, rollout=rollout):
+                self.commanded[box] = rollout
             case facts.Unplugged(box):
                 self.gone.add(box)
-            case facts.RolloutMoved(state):
-                self.state = state
+            case facts.RolloutMoved(state, rollout):
+                self.states[rollout] = state
             case facts.Settled(shown=shown):
                 return self._settled(shown)
             case _:
@@ -80,9 +81,10 @@ class Converge:
         return None
 
     def _settled(self, shown: dict[str, tuple[str, str]]) -> str | None:
-        for box in self.commanded:
+        for box, rollout in self.commanded.items():
             state, reason = shown.get(box, ("unknown", ""))
-            if box in self.gone or (state == "queued" and self.state in ENDS):
+            has_ended = self.states.get(rollout) in ENDS
+            if box in self.gone or (state == "queued" and has_ended):
                 continue
             if state not in OUTCOMES:
                 return f"{box} was commanded and is {state} at the end"
@@ -185,4 +187,59 @@ class WrongClock:
         return None
 
 
-ALL: Final = (Reconnect, Converge, RollBack, Resume, WrongClock)
+@dataclass(slots=True)
+class WayBack:
+    """L6: whoever runs a release that has ended badly is sent back, or a reason is shown.
+
+    Whoever is shown to be back runs what it was sent back to, and all that were counted
+    were sent. Only where the plan says that boxes go back.
+    """
+
+    terms: Terms
+    name: ClassVar[str] = "L6"
+    hears: ClassVar[tuple[type, ...]] = (
+        facts.Unplugged, facts.RolloutMoved, facts.WayBack, facts.SentBack, facts.Settled,
+    )  # fmt: skip
+    ended_badly: bool = False
+    gone: set[str] = field(default_factory=set)
+    counted: dict[int, int] = field(default_factory=dict)
+    sent: dict[str, facts.SentBack] = field(default_factory=dict)
+    refused: str = ""
+
+    def see(self, fact: Fact) -> str | None:
+        """Judge one fact."""
+        match fact:
+            case facts.Unplugged(box):
+                self.gone.add(box)
+            case facts.RolloutMoved(state, 1):
+                self.ended_badly = state in ENDED_BADLY
+            case facts.WayBack(refused=refused, rollout=rollout, boxes=boxes):
+                self.refused = self.refused or refused
+                if not refused:
+                    self.counted[rollout] = boxes
+            case facts.SentBack(box=box):
+                self.sent[box] = fact
+            case facts.Settled(runs=runs, shown=shown) if self.terms.leaving and self.ended_badly:
+                return self._settled(runs, shown)
+            case _:
+                pass
+        return None
+
+    def _settled(
+        self, runs: dict[str, str | None], shown: dict[str, tuple[str, str]]
+    ) -> str | None:
+        rollouts = [one.rollout for one in self.sent.values()]
+        for rollout, boxes in self.counted.items():
+            if rollouts.count(rollout) != boxes:
+                return f"{boxes} boxes were to go back, and {rollouts.count(rollout)} were sent"
+        for box, version in runs.items():
+            sent = self.sent.get(box)
+            is_left = version == self.terms.leaving and box not in self.gone
+            if is_left and sent is None and not self.refused:
+                return f"{box} runs {version}, which has ended badly, and nobody sends it back"
+            if sent is not None and shown[box][0] == "updated" and version != sent.version:
+                return f"{box} is shown to be back on {sent.version}, and runs {version}"
+        return None
+
+
+ALL: Final = (Reconnect, Converge, RollBack, Resume, WrongClock, WayBack)

@@ -26,7 +26,7 @@ class Terms:
 
     Attributes:
         signed: By SHA-256 of each image that is validly signed, its version.
-        may_go_back: A signed order to an older version is out.
+        leaving: The release whose boxes go back if its rollout ends badly; empty for none.
         flash_bytes_per_day_max: Of one box.
         secrets: Texts that must not leave a box.
         connects_per_s_max: That the broker may be asked for.
@@ -35,7 +35,7 @@ class Terms:
     """
 
     signed: Mapping[str, str]
-    may_go_back: bool = False
+    leaving: str = ""
     flash_bytes_per_day_max: int = 1 << 40
     secrets: Sequence[bytes] = ()
     connects_per_s_max: int = 1 << 30
@@ -102,21 +102,28 @@ class FallbackKept:
 
 @dataclass(slots=True)
 class NoDowngrade:
-    """S4: no box calls an older version good than it has called good before."""
+    """S4: no box calls an older version good than it has called good before.
+
+    But the very version that the server has sent this box back to.
+    """
 
     terms: Terms
     name: ClassVar[str] = "S4"
-    hears: ClassVar[tuple[type, ...]] = (facts.SlotProven, facts.BoxMade)
+    hears: ClassVar[tuple[type, ...]] = (facts.SlotProven, facts.BoxMade, facts.SentBack)
     newest: dict[str, str] = field(default_factory=dict)
+    back_to: dict[str, str] = field(default_factory=dict)
 
     def see(self, fact: Fact) -> str | None:
         """Judge one fact."""
         match fact:
             case facts.SlotProven(box=box, version=version):
                 before = self.newest.get(box, version)
-                if version_key(version) < version_key(before) and not self.terms.may_go_back:
+                is_sent = self.back_to.get(box) == version
+                if version_key(version) < version_key(before) and not is_sent:
                     return f"{box} goes back from {before} to {version}"
                 self.newest[box] = version
+            case facts.SentBack(box, version):
+                self.back_to[box] = version
             case facts.BoxMade(box, version):
                 self.newest[box] = version
             case _:
@@ -192,19 +199,19 @@ class BlastRadius:
         facts.InstallBegan, facts.Verdict,
     )  # fmt: skip
     leased: set[str] = field(default_factory=set)
-    sizes: dict[int, int] = field(default_factory=dict)
-    commanded: dict[int, set[str]] = field(default_factory=dict)
-    state: str = "running"
+    sizes: dict[tuple[int, int], int] = field(default_factory=dict)
+    commanded: dict[tuple[int, int], set[str]] = field(default_factory=dict)
+    states: dict[int, str] = field(default_factory=dict)
 
     def see(self, fact: Fact) -> str | None:
         """Judge one fact."""
         match fact:
-            case facts.WaveOpened(wave, boxes):
-                self.sizes[wave] = boxes
-            case facts.RolloutMoved(state):
-                self.state = state
-            case facts.Commanded(box=box, wave=wave):
-                return self._command(box, wave)
+            case facts.WaveOpened(wave, boxes, rollout):
+                self.sizes[rollout, wave] = boxes
+            case facts.RolloutMoved(state, rollout):
+                self.states[rollout] = state
+            case facts.Commanded():
+                return self._command(fact)
             case facts.LeaseGiven():
                 return self._lease(fact)
             case facts.InstallBegan(box=box) if box not in self.leased:
@@ -217,22 +224,25 @@ class BlastRadius:
 
     def _lease(self, given: facts.LeaseGiven) -> str | None:
         self.leased.add(given.box)
-        if self.state != "running":
-            return f"{given.box} is given a lease though the rollout is {self.state}"
+        state = self.states.get(given.rollout, "running")
+        if state != "running":
+            return f"{given.box} is given a lease though the rollout is {state}"
         if given.in_flight >= given.in_flight_max:
             others = f"{given.in_flight} others, of {given.in_flight_max}"
             return f"{given.box} is given a lease beside {others}"
         return None
 
-    def _command(self, box: str, wave: int) -> str | None:
-        members = self.commanded.setdefault(wave, set())
+    def _command(self, given: facts.Commanded) -> str | None:
+        box, wave, state = given.box, given.wave, self.states.get(given.rollout, "running")
+        members = self.commanded.setdefault((given.rollout, wave), set())
         members.add(box)
-        if self.state in ENDS:
-            return f"{box} is commanded though the rollout is {self.state}"
-        if wave not in self.sizes:
+        if state in ENDS:
+            return f"{box} is commanded though the rollout is {state}"
+        size = self.sizes.get((given.rollout, wave))
+        if size is None:
             return f"{box} is commanded in wave {wave}, which was never opened"
-        if len(members) > self.sizes[wave]:
-            return f"{len(members)} boxes are commanded in wave {wave} of {self.sizes[wave]}"
+        if len(members) > size:
+            return f"{len(members)} boxes are commanded in wave {wave} of {size}"
         return None
 
 

@@ -154,6 +154,13 @@ class SimBox:
         """The slot that was chosen last."""
         return self._found.slot if self._found is not None else "A"
 
+    @property
+    def is_going_back(self) -> bool:
+        """Whether it is at an update to what it left the factory with."""
+        work = getattr(self.agent.shell.state.stage, "work", None) if self.agent else None
+        factory = self.street.kit.factory.version
+        return work is not None and bool(work.assignment.version == factory)
+
     def wall_ms(self) -> int:
         """Return what the box's clock shows, UTC ms."""
         return self.senses.wall_ms(START_MS, self.street.world.now_ms)

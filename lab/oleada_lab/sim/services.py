@@ -8,6 +8,7 @@ nobody has said anything and in which nothing is due.
 
 import base64
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -17,9 +18,10 @@ from flask import current_app
 from oleada_server.messaging import inbox, outbox
 from oleada_server.messaging.service import next_header
 from oleada_server.releases import service as releases
-from oleada_server.rollouts import plan_box, service
+from oleada_server.rollouts import going_back, plan_box, service
 from oleada_server.rollouts.authorise import ASSIGNMENT_RENEW, WAVE_RENEW
 from oleada_server.rollouts.plan import MOVING
+from oleada_server.rollouts.rules import Rules
 from oleada_server.rollouts.spec import RolloutSpec, WaveSpec
 from oleada_server.rollouts.states import BoxState, RolloutState, WaveState
 from oleada_server.worker import ack_bytes
@@ -33,7 +35,7 @@ from oleada_lab.sim.broker import Message
 from oleada_lab.sim.crash import Kept
 from oleada_lab.sim.desk import Desk
 from oleada_lab.sim.killing import BATCH, TICK, Killer
-from oleada_lab.sim.looking import Looking
+from oleada_lab.sim.looking import Listening, Looking
 from oleada_lab.sim.street import Street
 from oleada_lab.sim.terms import SALT, Terms, members
 from oleada_lab.sim.ticker import Ticker
@@ -78,6 +80,8 @@ class Services:
     def __init__(self, street: Street, terms: Terms, looking: Looking, killer: Killer) -> None:
         self._world, self._broker, self._terms = street.world, street.broker, terms
         self._looking, self.killer = looking, killer
+        self._listening = Listening(looking.database, street.tell)
+        self._backs: list[Looking] = []
         self._rollout_id = 0
         self._health: set[str] = set()
         self._boots = 1
@@ -107,8 +111,10 @@ class Services:
         self._settled()
 
     def is_over(self) -> bool:
-        """Return whether the rollout has ended and nothing is expected of any box."""
-        return self._looking.is_over()
+        """Return whether every rollout has ended and nothing is expected of any box."""
+        if self._terms.goes_back and self._looking.owes_a_way_back:
+            return False
+        return all(look.is_over() for look in self._looks())
 
     def states(self) -> dict[BoxState, int]:
         """Return how many boxes are in each state; those of no box are left out."""
@@ -116,9 +122,16 @@ class Services:
         return {state: found.count(state) for state in BoxState if state in found}
 
     def shown(self) -> dict[str, tuple[str, str]]:
-        """Return state and reason of each box, as a page would show them."""
-        boxes = self._looking.boxes.items()
-        return {name: (str(box.state), box.reason or "") for name, box in boxes}
+        """Return state and reason of each box in its newest rollout, as a page would show them."""
+        return {
+            name: (str(box.state), box.reason or "")
+            for look in self._looks()
+            for name, box in look.boxes.items()
+        }
+
+    def back(self) -> dict[BoxState, int]:
+        """Return how many boxes that were sent back are in each state."""
+        return Counter(box.state for look in self._backs for box in look.boxes.values())
 
     def waves_opened(self) -> int:
         """Return how many waves were ever open."""
@@ -192,9 +205,14 @@ class Services:
         found = [inbox.Incoming(one.topic, _bytes_of(one)) for one in batch]
         stored = self.killer.play(BATCH, lambda: inbox.store(found, now))
         self._health.update(_health_in(found, stored.counted))
-        before = self._looking.boxes
-        self._looking.after_batch(now, self._publish())
-        if self._looking.boxes != before:
+        before = [look.boxes for look in self._looks()]
+        leased = self._publish()
+        self._listening.look()
+        for look in reversed(self._looks()):  # a box is at work for the newest that it is in
+            mine = [box for box in leased if box in look.boxes or look is self._looking]
+            look.after_batch(now, mine)
+            leased = [box for box in leased if box not in mine]
+        if [look.boxes for look in self._looks()] != before:
             self._ticker.want(TICK_MS)
         boxes = {**stored.counted, **stored.refused}
         return {
@@ -206,13 +224,22 @@ class Services:
 
     def _tick(self) -> None:
         now = self._world.now
-        self.killer.play(TICK, lambda: service.tick(now))
+
+        def tick() -> None:
+            service.tick(now)
+            if self._terms.goes_back:
+                going_back.tick(now)
+
+        self.killer.play(TICK, tick)
         self._settled()
 
     def _settled(self) -> None:
         """Send what was decided, look at it, and tick again when something is due."""
         self._publish()
         self._looking.after_tick(self._world.now)
+        self._backs.extend(self._looking.ways_back())
+        for look in self._backs:
+            look.after_tick(self._world.now)
         due = self._next_due()
         if due is not None:
             wait_ms = int((due - self._world.now).total_seconds() * 1000)
@@ -222,6 +249,8 @@ class Services:
         """Return when something is due although nobody says anything."""
         if self.is_over():
             return None
+        if self._terms.goes_back and self._looking.owes_a_way_back:
+            return self._world.now
         (found,) = self._looking.database.execute(DUE)
         early = (NOTHING, ASSIGNMENT_RENEW, WAVE_RENEW, NOTHING, NOTHING, NOTHING)
         moments = [
@@ -230,6 +259,9 @@ class Services:
             if at is not None
         ]
         return min(moments, default=None)
+
+    def _looks(self) -> list[Looking]:
+        return [self._looking, *self._backs]
 
     def _slow_tick(self) -> None:
         self._world.after(SLOW_TICK_MS if self.desk.is_up else AN_HOUR_MS, self._slow_tick)
@@ -323,6 +355,7 @@ def _spec(terms: Terms) -> RolloutSpec:
         window=terms.window,
         salt=SALT,
         evidence=terms.evidence,
+        rules=Rules(goes_back=terms.goes_back),
     )
 
 

@@ -22,6 +22,7 @@ from oleada_wire import topics
 from sqlalchemy import select
 
 from oleada_lab.sim import trust
+from oleada_lab.sim.images import Image
 from oleada_lab.sim.terms import SECURITY_VERSION, Terms
 
 IN_MEMORY: Final = "sqlite:///:memory:"
@@ -65,29 +66,31 @@ def first_meta(hardware_model: str) -> bytes:
 
 
 def publish(terms: Terms, now: datetime) -> None:
-    """Publish the release of *terms*, as is done once its bundle was judged."""
-    image, model = terms.image, terms.hardware_model
-    db.session.add(
-        Release(
-            hardware_model=model,
-            version=image.version,
-            security_version=SECURITY_VERSION,
-            target_path=f"{model}/{image.version}.img",
-            sha256=image.sha256,
-            size_bytes=len(image.data),
-            provides=[],
-            fixes=[],
-            notes={"en": "Better."},
-            signed_by=[],
-            state=ReleaseState.PUBLISHED,
-            published_at=now,
-            published_by=ACTOR,
-        )
-    )
-    metadata.add(model, *trust.with_release(model, image))
+    """Publish the releases of *terms*, as is done once their bundles were judged."""
+    model, images = terms.hardware_model, (*terms.older, terms.image)
+    db.session.add_all(_release(model, image, now) for image in images)
+    metadata.add(model, *trust.with_releases(model, images))
     metadata.sign_snapshot(now)
     metadata.queue_meta(now)
     db.session.commit()
+
+
+def _release(model: str, image: Image, now: datetime) -> Release:
+    return Release(
+        hardware_model=model,
+        version=image.version,
+        security_version=SECURITY_VERSION,
+        target_path=f"{model}/{image.version}.img",
+        sha256=image.sha256,
+        size_bytes=len(image.data),
+        provides=[],
+        fixes=[],
+        notes={"en": "Better."},
+        signed_by=[],
+        state=ReleaseState.PUBLISHED,
+        published_at=now,
+        published_by=ACTOR,
+    )
 
 
 def forget_boot(made: Any) -> None:

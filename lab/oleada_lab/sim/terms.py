@@ -27,7 +27,8 @@ STOPPED: Final = NotNow("stopped", RETRY_AFTER_S_MAX)
 class Terms:
     """What a story plans; *shares* are cumulative, one for each wave.
 
-    *health* is how often boxes say how they are. Without *evidence* limits stand alone.
+    *health* is how often boxes say how they are. Without *evidence* limits stand alone. With
+    *goes_back* boxes that have kept the release return to one of *older* after a bad end.
     """
 
     hardware_model: str
@@ -42,6 +43,8 @@ class Terms:
     window: Window | None = None
     evidence: EvidenceSpec | None = None
     health: timedelta = timedelta(hours=1)
+    goes_back: bool = False
+    older: tuple[Image, ...] = ()
 
 
 def members(terms: Terms, device_ids: list[str]) -> list[Row]:

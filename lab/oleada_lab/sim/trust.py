@@ -92,14 +92,15 @@ def first_files(hardware_model: str) -> TrustFiles:
 
 
 @cache
-def with_release(hardware_model: str, image: Image) -> tuple[int, bytes]:
-    """Return version and bytes of the model's metadata with *image* as its one release."""
+def with_releases(hardware_model: str, images: tuple[Image, ...]) -> tuple[int, bytes]:
+    """Return version and bytes of the model's metadata with *images* as its releases."""
     first = first_files(hardware_model).models[hardware_model]
-    info = ReleaseInfo((hardware_model,), image.version, SECURITY_VERSION, {"en": "Better."})
-    path = target_path(hardware_model, image.version)
-    release = NewRelease(path, len(image.data), image.sha256, info)
-    base = repository.read(Targets, first, hardware_model)
-    role = repository.with_release(base, release, START + roles.MODEL_VALID)
+    role = repository.read(Targets, first, hardware_model)
+    for image in images:
+        info = ReleaseInfo((hardware_model,), image.version, SECURITY_VERSION, {"en": "Better."})
+        path = target_path(hardware_model, image.version)
+        release = NewRelease(path, len(image.data), image.sha256, info)
+        role = repository.with_release(role, release, START + roles.MODEL_VALID)
     return role.signed.version, _signed(role, MODEL_KEYS)
 
 

@@ -19,6 +19,7 @@ from oleada_lab.check.facts import (
     KilledServer,
     LeaseGiven,
     RolloutMoved,
+    SentBack,
     ServiceUp,
     Settled,
     Shown,
@@ -30,6 +31,7 @@ from oleada_lab.check.facts import (
     Used,
     Verdict,
     WaveOpened,
+    WayBack,
 )
 from oleada_lab.check.safety import Terms
 from oleada_lab.check.watch import NAMES, Watch, chosen
@@ -42,6 +44,7 @@ TERMS = Terms(
     secrets=(b"HomeWifi-7",),
     connects_per_s_max=5,
     proof_boxes_min=1,
+    leaving="1.1.0",
 )
 A_GOOD_RUN: list[Fact] = [
     BoxMade("b1", "1.0.0"),
@@ -75,6 +78,7 @@ A_GOOD_RUN: list[Fact] = [
     HealthKept("b1", 1),
     Used("b1", spool_messages=10, flash_bytes_per_day=1_000),
 ]
+SENT_BACK: list[Fact] = [RolloutMoved("stopped"), SentBack("b1", "1.0.0", 2)]
 THE_END = Settled({"b1": "1.1.0"}, {"b1": ("updated", "")}, connects_per_s=5)
 
 
@@ -100,6 +104,11 @@ def test_a_run_that_is_well_breaks_nothing() -> None:
         ("S3", "which runs", [SlotErased("b1", "A", "A", is_running_proven=True)]),
         ("S3", "its fallback", [SlotErased("b1", "A", "B", is_running_proven=False)]),
         ("S4", "goes back from 1.1.0", [BoxMade("b1", "1.1.0"), SlotProven("b1", "B", "1.0.0")]),
+        (
+            "S4",
+            "goes back from 1.1.0 to 0.9.0",
+            [BoxMade("b1", "1.1.0"), SentBack("b1", "1.0.0", 2), SlotProven("b1", "B", "0.9.0")],
+        ),
         ("S5", "never ran it", [BoxMade("b1", "1.0.0"), Shown("b1", "checking", "1.1.0")]),
         (
             "S5",
@@ -225,6 +234,21 @@ def test_a_run_that_is_well_breaks_nothing() -> None:
                 Settled({}, {}),
             ],
         ),
+        (
+            "L6",
+            "nobody sends it back",
+            [RolloutMoved("stopped"), Settled({"b1": "1.1.0"}, {"b1": ("updated", "")})],
+        ),
+        (
+            "L6",
+            "2 boxes were to go back, and 1 were sent",
+            [*SENT_BACK, WayBack("1.0.0", 2, rollout=2), Settled({}, {})],
+        ),
+        (
+            "L6",
+            "shown to be back on 1.0.0, and runs 1.1.0",
+            [*SENT_BACK, Settled({"b1": "1.1.0"}, {"b1": ("updated", "")})],
+        ),
     ],
 )
 def test_an_invariant_says_what_breaks_it(invariant: str, said: str, run: list[Fact]) -> None:
@@ -246,10 +270,25 @@ def test_an_invariant_says_what_breaks_it(invariant: str, said: str, run: list[F
                 SlotProven("b1", "A", "1.1.0"),
             ],
         ),
+        (
+            "S4",
+            [BoxMade("b1", "1.1.0"), SentBack("b1", "1.0.0", 2), SlotProven("b1", "B", "1.0.0")],
+        ),
         ("S5", [BoxMade("b1", "1.0.0"), Shown("b1", "assigned")]),
+        (
+            "S6",
+            [
+                RolloutMoved("stopped"),
+                WaveOpened(1, 1, 2),
+                Commanded("b1", 1, 1, 2),
+                LeaseGiven("b1", 0, 1, 2),
+            ],
+        ),
         ("S7", [InstallBegan("b1", "AS-1", 1), InstallBegan("b1", "AS-1", 2)]),
         ("S11", [Counted("b1", 1, None, "open"), Counted("b1", 2, None, "open")]),
+        ("S11", [Counted("b1", 1, None, "open"), Counted("b1", 1, None, "open", 2)]),
         ("S12", [WaveOpened(1, 1), RolloutMoved("halted")]),
+        ("S12", [RolloutMoved("finished", 2)]),
         ("L1", [Unplugged("b1"), Settled({"b1": "1.0.0"}, {})]),
         (
             "L2",
@@ -281,6 +320,15 @@ def test_an_invariant_says_what_breaks_it(invariant: str, said: str, run: list[F
                 Verdict("b1", "AS-1", 1, "declined", "expired", "1.0.0"),
                 Verdict("b1", "AS-1", 2, "updated", "", "1.1.0"),
                 Settled({}, {}),
+            ],
+        ),
+        ("L6", [*SENT_BACK, Settled({"b1": "1.1.0"}, {"b1": ("declined", "below-floor")})]),
+        (
+            "L6",
+            [
+                RolloutMoved("halted"),
+                WayBack("1.0.0", 1, "1.0.0 is withdrawn or denied"),
+                Settled({"b1": "1.1.0"}, {"b1": ("updated", "")}),
             ],
         ),
     ],

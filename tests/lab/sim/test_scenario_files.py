@@ -61,6 +61,8 @@ def test_quantities_are_read_with_their_unit() -> None:
         ("fault.0.kind", "flood", "one of power_cut, unplug"),
         ("fault.0.at", "3m", "either 'at' or 'when'"),
         ("fault.0.when", "state==dreaming", "state==downloading was expected"),
+        ("fault.0.when", "back==dreaming", "state==downloading was expected"),
+        ("rollout.goes_back", True, "goes_back is played with the server's services"),
         ("fault.0.target", "some", "all, 10%, device:3, region:north, broker or server is read"),
         ("fault.0.target", "900%", "all, 10%, device:3, region:north, broker or server is read"),
         ("fault.0.kind", "unplug", "a unplug has no 'lasts'"),

@@ -49,6 +49,15 @@ def test_the_bad_release_is_stopped_by_its_canaries() -> None:
     assert len(lines) == 3
 
 
+def test_who_kept_a_release_that_was_stopped_goes_back_and_who_refuses_stays_in_sight() -> None:
+    lines = ending_of("back_after_harm").lines
+
+    assert "01 02:00 3 boxes are to go back to 4.1.0" in lines
+    assert lines[-2].endswith(
+        "back to 4.1.0: held: wave 1: 2 of 3 are updated, fewer than 95%, and no other box is at it"
+    )
+
+
 def test_a_wave_is_held_for_silence_and_goes_on_after_a_late_report() -> None:
     lines = ending_of("silent_box").lines
 
