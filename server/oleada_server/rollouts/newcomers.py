@@ -15,18 +15,18 @@ from oleada_wire.cohort import merkle_root, place
 from sqlalchemy import select
 
 from oleada_server.audit import service as audit
-from oleada_server.db import db, read_only
+from oleada_server.db import chunks, db, read_only
 from oleada_server.rollouts import deeds, preview, rows, rules, signatures
 from oleada_server.rollouts.advance import ACTOR
 from oleada_server.rollouts.choosing import Member, share_parts
 from oleada_server.rollouts.cover import matches
 from oleada_server.rollouts.eligible import why_not
 from oleada_server.rollouts.errors import NoSuchGroupError
-from oleada_server.rollouts.models import Rollout, Wave
+from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
 from oleada_server.rollouts.plan import ImpossibleFactsError
 from oleada_server.rollouts.reading import spec_of
 from oleada_server.rollouts.spec import WAVES_MAX, WaveSpec
-from oleada_server.rollouts.states import RolloutState, WaveState
+from oleada_server.rollouts.states import OPEN_ROLLOUTS, RolloutState, WaveState
 
 EVERY: Final = timedelta(minutes=15)
 NAME: Final = "Newcomers"
@@ -53,11 +53,12 @@ def join(rollout_id: int, now: datetime) -> int:
         return 0
     late = _newcomers(rollout)
     db.session.rollback()
-    rows.lock_model(rollout.release.hardware_model)
     rollout = rows.locked(rollout_id)
     if rollout.state != RolloutState.RUNNING:
         db.session.rollback()
         return 0
+    rows.lock_model(rollout.release.hardware_model)
+    late = _still_free(late)
     rollout.newcomers_at = now
     joined = _let_in(rollout, late, now) if late else 0
     db.session.commit()
@@ -92,6 +93,22 @@ def _newcomers(rollout: Rollout) -> dict[int, list[Member]]:
     except NoSuchGroupError:
         return {}  # nobody is guessed to be in a group that is gone
     return found
+
+
+def _still_free(late: dict[int, list[Member]]) -> dict[int, list[Member]]:
+    """Return those of *late* that no rollout has taken since they were found.
+
+    Call it while the model is locked: from then on none can.
+    """
+    taken: set[str] = set()
+    claimed = select(BoxInWave.device_id).join(Rollout, Rollout.id == BoxInWave.rollout_id)
+    claimed = claimed.where(Rollout.state.in_(OPEN_ROLLOUTS))
+    for chunk in chunks(member.device_id for members in late.values() for member in members):
+        taken.update(db.session.scalars(claimed.where(BoxInWave.device_id.in_(chunk))))
+    return {
+        position: [member for member in members if member.device_id not in taken]
+        for position, members in late.items()
+    }
 
 
 def _wave_for(member: Member, waves: Sequence[WaveSpec], rollout: Rollout) -> int | None:

@@ -10,6 +10,7 @@ from typing import Final
 from sqlalchemy import select
 
 from oleada_server.db import db, read_only
+from oleada_server.messaging.leader import LeaseLostError
 from oleada_server.rollouts import deeds, freezing, rows
 from oleada_server.rollouts.advance import ACTOR, end
 from oleada_server.rollouts.errors import EmptyWaveError
@@ -20,12 +21,30 @@ PARTS_A_TICK: Final = 10
 
 
 def tick(now: datetime) -> int:
-    """Write down the next parts of each rollout that is being prepared; return how many."""
+    """Write down the next parts of each rollout that is being prepared; return how many.
+
+    One that crashes does not keep the others waiting.
+
+    Raises:
+        LeaseLostError: Another process leads now.
+        ExceptionGroup: What crashed, after every rollout has had its turn.
+    """
     read_only()
     waits = (Rollout.state.in_(OPEN_ROLLOUTS), Rollout.preparing.is_not(None))
     found = list(db.session.scalars(select(Rollout.id).where(*waits).order_by(Rollout.id)))
     db.session.rollback()
-    return sum(_parts(rollout_id, now) for rollout_id in found)
+    parts, crashed = 0, []
+    for rollout_id in found:
+        try:
+            parts += _parts(rollout_id, now)
+        except LeaseLostError:
+            raise
+        except Exception as error:
+            crashed.append(error)
+            db.session.rollback()
+    if crashed:
+        raise ExceptionGroup("rollouts that could not be prepared", crashed)
+    return parts
 
 
 def _parts(rollout_id: int, now: datetime) -> int:

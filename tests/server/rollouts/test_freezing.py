@@ -325,6 +325,27 @@ def test_a_wave_by_number_takes_no_more_whoever_comes_meanwhile(
 
 
 @sqlite_only
+def test_a_rollout_that_can_not_be_read_keeps_those_of_other_models_from_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    a_small_fleet()
+    other = "other-box"
+    a_fleet(20, model=other)
+    a_release(model=other)
+    in_parts(monkeypatch)
+    first, second = started(a_plan()), started(replace(a_plan(), hardware_model=other))
+    db.session.get_one(Rollout, first).rules = {"newcomers": "perhaps"}
+    db.session.commit()
+
+    for _ in range(2):
+        with pytest.raises(ExceptionGroup, match="could not be prepared"):
+            preparing.tick(NOON)
+
+    assert service.get(first).state == RolloutState.SCHEDULED
+    assert service.get(second).state == RolloutState.RUNNING
+
+
+@sqlite_only
 @pytest.mark.parametrize("boxes", [1, 2, 7, 33])
 def test_a_root_and_proofs_are_those_of_the_wire(boxes: int) -> None:
     ids = a_fleet(boxes)

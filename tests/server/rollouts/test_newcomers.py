@@ -10,8 +10,9 @@ from oleada_server.db import db
 from oleada_server.devices.models import Device
 from oleada_server.releases import service as releases
 from oleada_server.rollouts import newcomers, service
+from oleada_server.rollouts.choosing import Member
 from oleada_server.rollouts.cover import Where
-from oleada_server.rollouts.models import BoxInWave
+from oleada_server.rollouts.models import BoxInWave, Rollout
 from oleada_server.rollouts.spec import RolloutSpec, WaveSpec
 from oleada_server.rollouts.states import RolloutState, WaveState
 from oleada_wire.cohort import place
@@ -72,6 +73,29 @@ def test_a_newcomer_joins_the_wave_whose_signed_share_covers_it() -> None:
     )
     assert told(first[0]) is not None
     assert all(told(box) is None for box in new if box not in first), "the second is not open"
+
+
+@sqlite_only
+def test_a_newcomer_that_another_rollout_takes_before_it_is_let_in_stays_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    a_fleet(3)
+    a_release()
+    first = started(open_to_all(EVERYBODY))
+    new = a_newcomer(1)
+    found = newcomers._newcomers
+
+    def slowly(rollout: Rollout) -> dict[int, list[Member]]:
+        late = found(rollout)
+        started(a_plan(EVERYBODY))  # while that was read
+        return late
+
+    monkeypatch.setattr(newcomers, "_newcomers", slowly)
+
+    assert newcomers.tick(LATER) == 0
+    assert [box.rollout_id for box in db.session.scalars(
+        select(BoxInWave).where(BoxInWave.device_id == new)
+    )] == [first + 1]  # fmt: skip
 
 
 def test_a_newcomer_of_a_filter_waits_for_a_wave_of_its_own() -> None:
