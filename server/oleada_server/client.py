@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
-from oleada_server.errors import ServerError
+from oleada_server.errors import BadInputError, ServerError
 
 LOGIN_FILE: Final = "cli.json"
 TIMEOUT_S: Final = 60
@@ -78,9 +78,18 @@ class Client:
                 raise NoServerError(f"{self.url} stopped in the middle ({error}).") from error
 
     def post(self, path: str, body: Any = None, *, idempotency_key: str | None = None) -> Any:
-        """Return the JSON that *path* answers to *body*; see :meth:`get` for errors."""
+        """Return the JSON that *path* answers to *body*; see :meth:`get` for errors.
+
+        Raises:
+            BadInputError: The key can not stand in a header.
+        """
         headers = {"Content-Type": "application/json"}
         if idempotency_key is not None:
+            if not (idempotency_key.isascii() and idempotency_key.isprintable()):
+                raise BadInputError(
+                    f"The idempotency key {idempotency_key[:40]!r} can not be sent: write it with "
+                    "letters, digits and signs of ASCII."
+                )
             headers["Idempotency-Key"] = idempotency_key
         return self._ask("POST", path, json.dumps(body or {}).encode(), headers)
 

@@ -26,6 +26,8 @@ from tests.support.command_lines import (
 from tests.web.console import served
 
 GOOD = {
+    "action": "ip_ping",
+    "action_id": "A-7",
     "because": "recording",
     "finding": "a cable",
     "incident": "I-7",

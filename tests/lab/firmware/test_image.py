@@ -131,7 +131,7 @@ def test_the_agent_in_an_image_has_every_line_where_it_was_and_no_docstring() ->
         assert _without_places_of_docstrings(after) == _without_places_of_docstrings(before), path
 
     assert len(sources) > 50
-    assert kept < 200  # a letter for each class
+    assert kept < 300  # a letter for each class
 
 
 def _docstrings(tree: ast.Module) -> list[str | None]:

@@ -25,7 +25,16 @@ from oleada_server.rollouts.models import BoxInWave, ReportRow
 from oleada_server.telemetry.models import DeviceEvent, HealthSample
 from oleada_wire import messages, topics
 from oleada_wire.ids import BootId
-from oleada_wire.messages import Crash, Header, Health, LeaseRequest, Log, Report, Result
+from oleada_wire.messages import (
+    Crash,
+    Header,
+    Health,
+    LeaseRequest,
+    Log,
+    Progress,
+    Report,
+    Result,
+)
 from oleada_wire.topics import Up
 from oleada_wire.words import LeasePhase, Phase, Reason, ResultStatus
 from sqlalchemy import select
@@ -85,6 +94,7 @@ def _said(kind: Up, header: Header, steps: Iterator[tuple[Phase, Reason | None]]
         Up.HEALTH: Health(header, version, "A", SLOTS, parameters),
         Up.LEASE: LeaseRequest(header, "AS", 1, LeasePhase.START),
         Up.RESULT: Result(header, f"C-{header.seq}", ResultStatus.COMPLETE),
+        Up.PROGRESS: Progress(header, "C-1", header.seq, output=f"{header.seq} back"),
         Up.LOG: Log(header, (f"line {header.seq}",)),
         Up.CRASH: Crash(header, "player", "SIGSEGV", version),
     }
