@@ -76,7 +76,9 @@ def moments(rollout: Rollout, until: datetime, steps: int = STEPS) -> list[Momen
     Empty before a box has begun. The boxes beside count as they are known now. What is
     read is the log's sum by time and its newest rows, however long the log is.
     """
-    whole = ledger.evidence(rollout.id, rollout.in_flight_max)
+    found_now = ledger.evidence(rollout.id, rollout.in_flight_max)
+    # Hours beside are not in this E, and each of a hundred looks would read them all again.
+    whole = None if found_now is None else replace(found_now, hours=None)
     first = db.session.scalar(
         select(BoxOutcome.at)
         .where(BoxOutcome.rollout_id == rollout.id)
