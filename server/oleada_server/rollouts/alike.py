@@ -30,10 +30,14 @@ PLACE_BYTES: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Boxes by id: those behind *after*, up to *upto*; None for all that are left."""
+    """Boxes by id: those behind *after*, up to *upto*; None for all that are left.
+
+    Of them *only* these, if any are named.
+    """
 
     after: str = ""
     upto: str | None = None
+    only: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,8 @@ def boxes(asked: Questions, within: Range = Range()) -> Select[str, str | None, 
         query = query.where(Device.id > within.after)
     if within.upto is not None:
         query = query.where(Device.id <= within.upto)
+    if within.only:
+        query = query.where(Device.id.in_(listed(within.only)))
     if claimed is not None:
         query = query.outerjoin(claimed, claimed.c.device_id == Device.id)
     return query

@@ -70,7 +70,7 @@ def begin(
     freezing.begin(rollout)
     rollout.state, rollout.state_reason = RolloutState.SCHEDULED, None
     if freezing.write_part(rollout, now):
-        freezing.complete(rollout)
+        freezing.complete(rollout, now)
         let_go(rollout, now)
     record(rollout, action, actor=actor, reason=reason, was=was, now=now)
     return settled(rollout, now)

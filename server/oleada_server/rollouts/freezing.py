@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 
 from oleada_server import digests
-from oleada_server.db import db
+from oleada_server.db import db, listed
 from oleada_server.rollouts import alike, proofs
 from oleada_server.rollouts.alike import Range
 from oleada_server.rollouts.choosing import draw_prefix
@@ -106,15 +106,25 @@ def write_part(rollout: Rollout, now: datetime) -> bool:
     return upto is None
 
 
-def complete(rollout: Rollout) -> None:
+def complete(rollout: Rollout, now: datetime) -> None:
     """Fix the waves of a *rollout* whose every part is written; part of the transaction.
+
+    Who was drawn, and gave its place to a box that came while parts were written, is in the
+    next wave that takes it.
 
     Raises:
         EmptyWaveError: A wave covers no box any more.
     """
-    for wave in rollout.waves:
-        if wave.box_count is not None:
-            _keep_drawn(rollout, wave, wave.box_count)
+    draws: dict[int, bytes | None] = dict.fromkeys(
+        (at for at, wave in enumerate(rollout.waves) if wave.box_count is not None), None
+    )
+    for at, wave in enumerate(rollout.waves):
+        if wave.box_count is None:
+            continue
+        gone = _keep_drawn(rollout, wave, wave.box_count)
+        draws[at] = _last_drawn(rollout, wave)
+        if gone:
+            _write(rollout, _covered(rollout, draws), Range(only=gone), now)
     query = select(BoxInWave.wave_id, func.count()).where(BoxInWave.rollout_id == rollout.id)
     written = {row[0]: row[1] for row in db.session.execute(query.group_by(BoxInWave.wave_id))}
     waves = list(rollout.waves)
@@ -179,10 +189,25 @@ def _insert(rollout_id: int, now: datetime) -> int:
     return int(done.rowcount)
 
 
-def _keep_drawn(rollout: Rollout, wave: Wave, number: int) -> None:
-    """Leave no more than *number* boxes in a wave by number, whatever came while it was written."""
+def _keep_drawn(rollout: Rollout, wave: Wave, number: int) -> tuple[str, ...]:
+    """Leave no more than *number* boxes in a wave by number, whatever came while it was written.
+
+    Returns those that are in it no more.
+    """
     digest = digests.of(draw_prefix(rollout.salt), BoxInWave.device_id)
-    query = select(BoxInWave.id).where(BoxInWave.wave_id == wave.id).order_by(digest)
-    more = db.session.scalars(query.offset(number)).all()
+    query = select(BoxInWave.id, BoxInWave.device_id).where(BoxInWave.wave_id == wave.id)
+    more = db.session.execute(query.order_by(digest).offset(number)).all()
     if more:
-        db.session.execute(delete(BoxInWave).where(BoxInWave.id.in_(more)))
+        ids = listed([row.device_id for row in more])
+        gone = delete(BoxInWave).where(
+            BoxInWave.rollout_id == rollout.id, BoxInWave.device_id.in_(ids)
+        )
+        db.session.execute(gone, execution_options={"synchronize_session": False})
+    return tuple(row.device_id for row in more)
+
+
+def _last_drawn(rollout: Rollout, wave: Wave) -> bytes:
+    """Return the last digest of the boxes of a wave by number; before any if it has none."""
+    digest = digests.of(draw_prefix(rollout.salt), BoxInWave.device_id)
+    query = select(digest).where(BoxInWave.wave_id == wave.id).order_by(digest.desc())
+    return bytes(db.session.scalars(query.limit(1)).one_or_none() or b"")

@@ -74,7 +74,7 @@ def _complete(rollout: Rollout, now: datetime) -> None:
     """Let the rollout begin, or end it where a wave has lost its last box. Commits."""
     was = RolloutState(rollout.state)
     try:
-        freezing.complete(rollout)
+        freezing.complete(rollout, now)
     except EmptyWaveError as error:
         end(rollout, RolloutState.STOPPED, str(error), now)
     else:
