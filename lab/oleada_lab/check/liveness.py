@@ -214,9 +214,10 @@ class WayBack:
             case facts.RolloutMoved(state, 1):
                 self.ended_badly = state in ENDED_BADLY
             case facts.WayBack(refused=refused, rollout=rollout, boxes=boxes):
-                self.refused = self.refused or refused
                 if not refused:
                     self.counted[rollout] = boxes
+                elif boxes:  # a reason why none has to go speaks for nobody
+                    self.refused = refused
             case facts.SentBack(box=box):
                 self.sent[box] = fact
             case facts.Settled(runs=runs, shown=shown) if self.terms.leaving and self.ended_badly:

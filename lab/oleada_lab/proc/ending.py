@@ -75,10 +75,13 @@ def unexpected(
         yield f"{len(seen.waves)} waves opened; at most {expect.waves_opened_max} were expected"
     updated, silent = states.get("updated", 0), states.get("silent", 0)
     failed = states.get("failed", 0) + states.get("rolled_back", 0)
+    back = sum(row.state == "updated" for row in seen.back)
     for name, found, low, high in (
         ("updated", updated, expect.boxes_updated_min, expect.boxes_updated_max),
         ("failed", failed, 0, expect.boxes_failed_max),
         ("silent", silent, expect.boxes_silent_min, expect.boxes_silent_max),
+        ("back", back, expect.boxes_back_min, expect.boxes_back_max),
+        ("not back", len(seen.back) - back, expect.boxes_not_back_min, expect.boxes_not_back_max),
     ):
         if not low <= found <= high:
             yield f"{found} boxes are {name}; {low} to {high} were expected"

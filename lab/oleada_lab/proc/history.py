@@ -28,7 +28,7 @@ class BoxHistory:
     _working: Working | None = None
     _verdict: ReportDraft | None = None
     _running: str = ""
-    _proven: set[tuple[str, str]] = field(default_factory=set)
+    _proven: tuple[str, str] | None = None
     _armed: set[tuple[str, int]] = field(default_factory=set)
     _is_dead: bool = False
 
@@ -50,11 +50,11 @@ class BoxHistory:
         if look.dead and not self._is_dead:
             yield facts.Bricked(self.box, look.dead)
         self._is_dead = bool(look.dead)
-        if look.running is not None and look.running[0] in look.proven:
-            slot, version = look.running
-            if (slot, version) not in self._proven:
-                self._proven.add((slot, version))
-                yield facts.SlotProven(self.box, slot, version)
+        is_proven = look.running is not None and look.running[0] in look.proven
+        # Only the last one is known already: a box that goes back proves an older one anew.
+        if look.running is not None and is_proven and look.running != self._proven:
+            self._proven = look.running
+            yield facts.SlotProven(self.box, *look.running)
 
     def _slots(self, look: BoxLook) -> Iterator[Fact]:
         if look.was_overwritten:
@@ -91,30 +91,46 @@ class ServerHistory:
 
     Args:
         version: Of the release.
+        rollout: Its number; those after 1 take boxes back.
     """
 
     version: str
     in_flight_max: int
+    rollout: int = 1
     _rows: dict[str, RowLook] = field(default_factory=dict)
     _waves: set[int] = field(default_factory=set)
     _state: str = ""
+    _ways: dict[str, "ServerHistory"] = field(default_factory=dict)
 
     def orders(self, look: ServerLook) -> Iterator[Fact]:
         """Yield what the server has let boxes do: what they did then comes after it."""
         for wave, boxes in look.waves.items():
             if wave not in self._waves:
                 self._waves.add(wave)
-                yield facts.WaveOpened(wave, boxes)
+                yield facts.WaveOpened(wave, boxes, self.rollout)
         if look.state == RUNNING:  # what it does now, it does because it goes on
             yield from self._moved(look.state)
+        yield from self._let_go_on(look)
+        for way in look.ways:
+            if way.version not in self._ways:
+                yield facts.WayBack(way.version, way.boxes, way.refused, way.rollout)
+                found = ServerHistory(way.version, self.in_flight_max, way.rollout)
+                self._ways[way.version] = found
+            if way.look is not None:
+                yield from self._ways[way.version].orders(way.look)
+
+    def _let_go_on(self, look: ServerLook) -> Iterator[Fact]:
         at_work = sum(row.is_leased for row in look.rows)
         for row in look.rows:
             before = self._rows.get(row.device_id)
             is_new = before is None or before.attempt != row.attempt or before.state == QUEUED
+            if before is None and self.rollout > 1:
+                yield facts.SentBack(row.device_id, self.version, self.rollout)
             if row.state != QUEUED and row.attempt and is_new:
-                yield facts.Commanded(row.device_id, row.wave, row.attempt)
+                yield facts.Commanded(row.device_id, row.wave, row.attempt, self.rollout)
             if row.is_leased and (before is None or before.leased != row.leased):
-                yield facts.LeaseGiven(row.device_id, max(0, at_work - 1), self.in_flight_max)
+                others = max(0, at_work - 1)
+                yield facts.LeaseGiven(row.device_id, others, self.in_flight_max, self.rollout)
 
     def shows(self, look: ServerLook) -> Iterator[Fact]:
         """Yield what the server shows of boxes: what they did came before it."""
@@ -127,8 +143,11 @@ class ServerHistory:
                 version = self.version if row.state == UPDATED else ""
                 yield facts.Shown(row.device_id, row.state, version)
         yield from self._moved(look.state)
+        for way in look.ways:
+            if way.look is not None:
+                yield from self._ways[way.version].shows(way.look)
 
     def _moved(self, state: str) -> Iterator[Fact]:
         if state != self._state:
             self._state = state
-            yield facts.RolloutMoved(state)
+            yield facts.RolloutMoved(state, self.rollout)

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from oleada_agent.machine_states import ReportDraft
 
+from oleada_lab.check.liveness import ENDED_BADLY, OUTCOMES
+from oleada_lab.check.safety import ENDS
+
 
 @dataclass(frozen=True, slots=True)
 class Boot:
@@ -31,6 +34,7 @@ class Working:
         stage: Name of the class of the machine's stage.
         has_begun: The spare slot is being written, or has been.
         is_armed: Boot control is told, or has been.
+        version: That it is an update to.
     """
 
     stage: str
@@ -39,6 +43,7 @@ class Working:
     target: str
     has_begun: bool
     is_armed: bool
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +99,30 @@ class RowLook:
 
 
 @dataclass(frozen=True, slots=True)
+class WayLook:
+    """What was said of the boxes that are to go back to *version*, and the rollout that does it.
+
+    Attributes:
+        refused: Why none does; empty when one does.
+        rollout: Its number; 0 for none.
+        look: None when it is refused.
+    """
+
+    version: str
+    boxes: int
+    refused: str
+    rollout: int
+    look: "ServerLook | None"
+
+
+@dataclass(frozen=True, slots=True)
 class ServerLook:
-    """The rollout, as the database has it.
+    """A rollout, as the database has it.
 
     Attributes:
         waves: Boxes that each wave was planned for, by position, once it has been opened.
         health: Sequence numbers of the stored health messages: device, boot, number.
+        ways: That boxes go back on, which have kept its release.
     """
 
     state: str
@@ -107,3 +130,20 @@ class ServerLook:
     waves: Mapping[int, int]
     rows: tuple[RowLook, ...]
     health: frozenset[tuple[str, str, int]]
+    ways: tuple[WayLook, ...] = ()
+
+    @property
+    def back(self) -> tuple[RowLook, ...]:
+        """The boxes that were sent back."""
+        return tuple(row for way in self.ways if way.look is not None for row in way.look.rows)
+
+    @property
+    def shown(self) -> dict[str, tuple[str, str]]:
+        """State and reason of each box in its newest rollout."""
+        return {row.device_id: (row.state, row.reason) for row in (*self.rows, *self.back)}
+
+    def is_over(self, *, goes_back: bool) -> bool:
+        """Return whether it has ended, and with *goes_back* who goes back has an outcome."""
+        is_owed = goes_back and self.state in ENDED_BADLY and not self.ways
+        is_back = all(row.state in OUTCOMES for row in self.back)
+        return self.state in ENDS and not is_owed and is_back

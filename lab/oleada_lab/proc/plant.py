@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from oleada_lab.plant import BACK
 from oleada_lab.proc.dweller import Dweller
 from oleada_lab.proc.strikes import ONCE, STRIKE, Mend
 from oleada_lab.proc.strikes_server import strike_service
@@ -84,8 +85,11 @@ class Plant:
     def look(self) -> None:
         """Strike whoever has come to the phase that a fault waits for."""
         for one in self._waiting:
-            wanted = (one.fault.when or "").removeprefix("state==")
+            what, _, wanted = (one.fault.when or "").partition("==")
             is_in = one.box.seen.phase == wanted and one.box.home.is_on
+            if what == BACK:
+                work = one.box.seen.working
+                is_in = is_in and work is not None and work.version != self.stage.run.release
             if is_in and not one.was_in and one.left > 0 and not self.is_over:
                 one.left -= 1
                 self.strike(one.fault, one.box)

@@ -27,14 +27,15 @@ from oleada_agent.machine_states import (
 from oleada_agent.outbox import DIRECTORY
 from oleada_server.db import db, read_only
 from oleada_server.devices.models import Device
-from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
+from oleada_server.rollouts import going_back
+from oleada_server.rollouts.models import BoxInWave, GoneBack, Rollout, Wave
 from oleada_server.rollouts.states import IN_FLIGHT, WaveState
 from oleada_server.telemetry.models import HealthSample
 from oleada_wire.words import Phase
 from sqlalchemy import select
 
 from oleada_lab.proc.home import Home
-from oleada_lab.proc.looks import Boot, BoxLook, RowLook, ServerLook, Working
+from oleada_lab.proc.looks import Boot, BoxLook, RowLook, ServerLook, WayLook, Working
 
 SLOTS: Final = ("A", "B")
 READ_BYTES: Final = 1 << 20
@@ -184,6 +185,7 @@ def _working(state: State) -> Working | None:
         found.target,
         has_begun=not isinstance(stage, Assigned),
         is_armed=isinstance(stage, ARMED),
+        version=found.assignment.version,
     )
 
 
@@ -219,12 +221,19 @@ def look_at_server(rollout_id: int, now: datetime) -> ServerLook:
         state=str(rollout.state),
         reason=rollout.state_reason or "",
         waves={
-            one.position: len(one.device_ids or ())
+            one.position: one.boxes if one.device_ids is None else len(one.device_ids)
             for one in waves
             if one.state is not WaveState.WAITING
         },
         rows=rows,
         health=frozenset((one, boot, seq) for one, boot, seq in db.session.execute(kept)),
+        ways=tuple(_way(one, now) for one in going_back.of(rollout_id)),
     )
     db.session.rollback()
     return found
+
+
+def _way(said: GoneBack, now: datetime) -> WayLook:
+    refused, back_id = said.refused or "", said.back_id or 0
+    look = None if refused or not back_id else look_at_server(back_id, now)
+    return WayLook(said.version, said.boxes, refused, back_id, look)

@@ -44,6 +44,11 @@ class Shrunk:
         """Real boxes for each box of the story."""
         return self.boxes / self.scenario.fleet.count
 
+    @property
+    def release(self) -> str:
+        """The version that is rolled out."""
+        return self.scenario.release.to
+
     def seconds(self, story_s: float) -> float:
         """Return how long *story_s* seconds of the story take."""
         return story_s * self.scenario.proc.hour / 1000 / HOUR_S
@@ -92,6 +97,7 @@ class Shrunk:
             "in_flight_max": self.in_flight_max,
             "silent_after_s": int(self.scenario.proc.silent_after),
             "attempts_max": told.attempts_max,
+            "rules": {"goes_back": told.goes_back},
             "evidence": None,  # its ages are real minutes, which a shrunk story has not
         }
 
@@ -188,5 +194,9 @@ class Shrunk:
             boxes_failed_max=math.ceil(expect.boxes_failed_max * self.scale),
             boxes_silent_min=math.floor(expect.boxes_silent_min * self.scale),
             boxes_silent_max=math.ceil(expect.boxes_silent_max * self.scale),
+            boxes_back_min=math.floor(expect.boxes_back_min * self.scale),
+            boxes_back_max=math.ceil(expect.boxes_back_max * self.scale),
+            boxes_not_back_min=math.floor(expect.boxes_not_back_min * self.scale),
+            boxes_not_back_max=math.ceil(expect.boxes_not_back_max * self.scale),
         )
         return replace(self, scenario=replace(self.scenario, expect=found))

@@ -13,7 +13,6 @@ from sqlalchemy.exc import DBAPIError
 
 from oleada_lab.check import facts
 from oleada_lab.check.facts import Fact
-from oleada_lab.check.safety import ENDS
 from oleada_lab.check.safety import Terms as Agreed
 from oleada_lab.check.watch import Watch, chosen
 from oleada_lab.clock import monotonic_s, now_utc, sleep_s
@@ -144,13 +143,15 @@ class Stage:
             self._factory[version] = built.path
             if version == release.to:
                 self.image_bytes = built.size_bytes
-        self.house.operator.publish(
-            self._factory[release.to], fleet.model, release.to, {"en": "What is new."}
-        )
+            if version == release.to or self.run.scenario.rollout.goes_back:
+                self.house.operator.publish(
+                    built.path, fleet.model, version, {"en": "What is new."}
+                )
         agreed = Agreed(
             signed=signed,
             secrets=SECRETS,
             connects_per_s_max=self.run.scenario.expect.peak_connect_rate_max,
+            leaving=release.to if self.run.scenario.rollout.goes_back else "",
         )
         self._watch = Watch(agreed, chosen(self.run.scenario.proc.invariants))
         self._server = ServerHistory(release.to, self.run.in_flight_max)
@@ -319,7 +320,8 @@ class Stage:
                 self.tell(facts.Disconnected(box.device_id))
 
     def _is_over(self) -> bool:
-        return self._seen is not None and self._seen.state in ENDS
+        goes_back = self.run.scenario.rollout.goes_back
+        return self._seen is not None and self._seen.is_over(goes_back=goes_back)
 
     def _is_well(self) -> bool:
         """Whether whatever can become well has."""
@@ -338,7 +340,7 @@ class Stage:
         seen = self._seen
         for fact in accounts(self.boxes, seen.health if seen else frozenset()):
             self.tell(fact)
-        shown = {row.device_id: (row.state, row.reason) for row in seen.rows} if seen else {}
+        shown = seen.shown if seen else {}
         runs = {
             box.device_id: None if box.seen.dead else (box.seen.running or ("", ""))[1]
             for box in self.boxes
@@ -347,8 +349,8 @@ class Stage:
         end = facts.Settled(runs, shown, worst)
         broken = tuple(self._watch.settle(int(self.now_s * 1000), end))
         states: dict[str, int] = {}
-        for state, _ in shown.values():
-            states[state] = states.get(state, 0) + 1
+        for row in seen.rows if seen else ():
+            states[row.state] = states.get(row.state, 0) + 1
         rollout = seen.state if seen else "never planned"
         again = sum(row.attempt > 1 for row in seen.rows) if seen else 0
         self.say(f"ending: {rollout}; {states}; {again} boxes were assigned again")

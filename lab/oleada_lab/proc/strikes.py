@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Final
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import psutil
 from oleada_agent import journal
 from oleada_agent.boot import control
+from oleada_agent.boot.disk import RealDisk
 from oleada_agent.outbox import DIRECTORY
 
 from oleada_lab.check import facts
@@ -156,6 +158,15 @@ def _record_rot(stage: "Stage", _fault: Fault, box: Dweller) -> None:
     box.home.power_on()
 
 
+def _floor(_stage: "Stage", fault: Fault, box: Dweller) -> None:
+    """Raise the floor in the journal, as newer firmware has that was there for a while."""
+    box.home.power_cut()
+    kept = journal.Journal(RealDisk(box.home.directory))
+    if (state := kept.load().state) is not None:
+        kept.store(replace(state, security_floor=fault.amount))
+    box.home.power_on()
+
+
 def _number_in(path: Path, name: str) -> int:
     with suppress(ValueError, LookupError):  # it has rotted before
         return int(json.loads(path.read_bytes())[name])
@@ -285,6 +296,7 @@ STRIKE: Final[dict[str, Strike]] = {
     "bit_rot": _bit_rot,
     "journal_lost": _journal_lost,
     "record_rot": _record_rot,
+    "floor": _floor,
     "clock": _clock,
     "drift": _drift,
     "suspend": _suspend,

@@ -241,6 +241,15 @@ def test_a_run_that_is_well_breaks_nothing() -> None:
         ),
         (
             "L6",
+            "nobody sends it back",
+            [
+                RolloutMoved("halted"),
+                WayBack("", 0, "no box runs the release"),
+                Settled({"b1": "1.1.0"}, {"b1": ("updated", "")}),
+            ],
+        ),
+        (
+            "L6",
             "2 boxes were to go back, and 1 were sent",
             [*SENT_BACK, WayBack("1.0.0", 2, rollout=2), Settled({}, {})],
         ),

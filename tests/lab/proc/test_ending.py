@@ -18,6 +18,8 @@ from oleada_lab.scenario import load
 SCENARIOS = Path(__file__).parents[3] / "lab" / "scenarios"
 GOOD = Shrunk(load(SCENARIOS / "n4_hotel.toml"), 1)
 BAD = Shrunk(load(SCENARIOS / "u2_bad_image_hangs.toml"), 1)
+BACK = Shrunk(load(SCENARIOS / "back_after_stop.toml"), 1)
+STOPPED = ServerLook("stopped", "somebody wanted to stop", {1: 3}, (), frozenset())
 OVER = ServerLook("finished", "", {0: 2, 1: 2}, (), frozenset())
 HALTED = ServerLook("halted", "wave 1: 2 of 2 failed", {0: 2}, (), frozenset())
 BOOT = "00000001-0123abcd"
@@ -41,6 +43,8 @@ def test_a_run_that_ends_as_its_story_says_is_well() -> None:
         (BAD, replace(HALTED, reason="a person"), {}, "'wave 1:' was expected in it"),
         (BAD, replace(HALTED, waves={0: 2, 1: 2}), {}, "2 waves opened; at most 1"),
         (BAD, HALTED, {"updated": 1}, "1 boxes are updated; 0 to 0"),
+        (BACK, STOPPED, {"updated": 3}, "0 boxes are back; 2 to"),
+        (BACK, STOPPED, {"updated": 3}, "0 boxes are not back; 1 to 1"),
     ],
 )
 def test_what_ends_otherwise_is_said(

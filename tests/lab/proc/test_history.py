@@ -8,7 +8,7 @@ from oleada_lab.check.facts import Fact
 from oleada_lab.check.safety import Terms
 from oleada_lab.check.watch import Watch
 from oleada_lab.proc.history import BoxHistory, ServerHistory
-from oleada_lab.proc.looks import Boot, BoxLook, RowLook, ServerLook, Working
+from oleada_lab.proc.looks import Boot, BoxLook, RowLook, ServerLook, WayLook, Working
 from oleada_wire.words import Phase
 
 OLD, NEW = "4.1.0", "4.2.0"
@@ -39,6 +39,15 @@ def test_a_boot_and_a_good_slot_are_told_once() -> None:
         facts.SlotProven(BOX, "A", OLD),
     ]
     assert again == []
+
+
+def test_a_box_that_goes_back_proves_the_older_version_anew() -> None:
+    history = a_box()
+    newer = replace(IDLE, proven=frozenset({"A", "B"}), running=("B", NEW))
+
+    assert list(history.see(newer)) == [facts.SlotProven(BOX, "B", NEW)]
+    assert list(history.see(replace(IDLE, proven=frozenset({"B"})))) == []
+    assert list(history.see(IDLE)) == [facts.SlotProven(BOX, "A", OLD)]
 
 
 def test_a_download_has_erased_the_other_slot_and_begun() -> None:
@@ -155,3 +164,43 @@ def test_a_command_after_the_end_is_a_command_after_the_end() -> None:
             watch.see(1, fact)
 
     assert [one.invariant for one in watch.broken] == ["S6"]
+
+
+def test_a_rollout_back_is_told_with_its_number_and_its_boxes_before_what_they_do() -> None:
+    history = ServerHistory(NEW, 1)
+    row = replace(ROW, state="leased", attempt=1, leased="1", is_leased=True, version=NEW)
+    kept = replace(ROW, state="updated", attempt=1, version=NEW)
+    back = replace(QUIET, rows=(row,))
+    stopped = replace(QUIET, state="stopped", rows=(kept,))
+    for each in (history.orders(stopped), history.shows(stopped)):
+        list(each)
+
+    seen = replace(stopped, ways=(WayLook(OLD, 1, "", 2, back),))
+
+    assert list(history.orders(seen)) == [
+        facts.WayBack(OLD, 1, "", 2),
+        facts.WaveOpened(0, 1, 2),
+        facts.RolloutMoved("running", 2),
+        facts.SentBack(BOX, OLD, 2),
+        facts.Commanded(BOX, 0, 1, 2),
+        facts.LeaseGiven(BOX, 0, 1, 2),
+    ]
+    list(history.shows(seen))
+    arrived = replace(back, rows=(replace(row, state="updated", is_leased=False),))
+    assert list(history.shows(replace(seen, ways=(WayLook(OLD, 1, "", 2, arrived),)))) == [
+        facts.Shown(BOX, "updated", OLD)
+    ]
+
+
+def test_a_stopped_rollout_whose_boxes_go_back_is_over_when_each_has_an_outcome() -> None:
+    stopped = replace(QUIET, state="stopped", rows=(replace(ROW, state="updated"),))
+    back = replace(QUIET, rows=(replace(ROW, state="downloading"),))
+    refuses = replace(QUIET, rows=(replace(ROW, state="declined", reason="below-floor"),))
+    on_the_way = replace(stopped, ways=(WayLook(OLD, 1, "", 2, back),))
+    there = replace(stopped, ways=(WayLook(OLD, 1, "", 2, refuses),))
+
+    assert not stopped.is_over(goes_back=True)
+    assert stopped.is_over(goes_back=False)
+    assert not on_the_way.is_over(goes_back=True)
+    assert there.is_over(goes_back=True)
+    assert there.shown == {BOX: ("declined", "below-floor")}

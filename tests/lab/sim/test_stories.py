@@ -49,13 +49,14 @@ def test_the_bad_release_is_stopped_by_its_canaries() -> None:
     assert len(lines) == 3
 
 
-def test_who_kept_a_release_that_was_stopped_goes_back_and_who_refuses_stays_in_sight() -> None:
+def test_who_kept_a_release_that_halted_goes_back_and_who_refuses_stays_in_sight() -> None:
     lines = ending_of("back_after_harm").lines
 
-    assert "01 02:00 3 boxes are to go back to 4.1.0" in lines
+    assert "01 01:46 4 boxes are to go back to 4.1.0" in lines
     assert lines[-2].endswith(
-        "back to 4.1.0: held: wave 1: 2 of 3 are updated, fewer than 95%, and no other box is at it"
+        "back to 4.1.0: held: wave 1: 3 of 4 are updated, fewer than 95%, and no other box is at it"
     )
+    assert " halted; 4 updated, 2 rolled_back; " in lines[-1]
 
 
 def test_a_wave_is_held_for_silence_and_goes_on_after_a_late_report() -> None:
