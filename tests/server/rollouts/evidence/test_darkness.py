@@ -5,11 +5,12 @@ from datetime import timedelta
 
 import pytest
 from oleada_server.db import db
-from oleada_server.rollouts import service
+from oleada_server.rollouts import holds, service
 from oleada_server.rollouts.evidence import looks
 from oleada_server.rollouts.evidence.models import BoxOutcome, ControlLook
 from oleada_server.rollouts.models import BoxInWave
 from oleada_server.rollouts.plan import Outcome
+from oleada_server.rollouts.rules import Abort, AbortOn, Rules
 from oleada_wire.words import Phase, Reason
 from sqlalchemy import select
 
@@ -24,18 +25,24 @@ from tests.server.rollouts.evidence.trials import (
     speak,
     ticks,
 )
-from tests.server.rollouts.fleet import MINUTE, NOON, a_fleet, a_release, say, started
+from tests.server.rollouts.fleet import ANA, MINUTE, NOON, a_fleet, a_release, say, started
 
 pytestmark = pytest.mark.usefixtures("sqlite_app")
 
 
-def a_trial_of(silent: int, dark_beside: int) -> int:
+def a_trial_of(silent: int, dark_beside: int, silent_share_max: float = 1.0) -> int:
     """Let *silent* of 20 boxes say nothing in their trial, and so many of 320 beside."""
     boxes = a_fleet(340)
     connect(boxes)
     a_release()
-    few = replace(listed("few", boxes[:20]), failed_share_max=0.1, sample_min=1)
-    rollout_id = started(judged(few, LOOSE))
+    few = replace(
+        listed("few", boxes[:20]),
+        failed_share_max=0.1,
+        silent_share_max=silent_share_max,
+        sample_min=1,
+    )
+    ends_it = Rules(abort=(Abort(on=AbortOn.FAILED, share_max=0.1, sample_min=1),))
+    rollout_id = started(replace(judged(few, LOOSE), rules=ends_it))
     for box in boxes[:silent]:
         on_trial(box)
     ticks(NOON, NOON + 2 * MINUTE)
@@ -60,7 +67,7 @@ def test_the_same_silence_halts_where_nobody_beside_went_dark() -> None:
 
 
 def test_boxes_that_tell_late_that_they_reached_nobody_stay_the_silent_ones_of_their_look() -> None:
-    rollout_id = a_trial_of(silent=5, dark_beside=100)
+    rollout_id = a_trial_of(silent=5, dark_beside=100, silent_share_max=0.1)
     later = NOON + HUSH + 10 * MINUTE
     silent = db.session.scalars(select(BoxInWave).where(BoxInWave.counted == "silent")).all()
     names = [box.device_id for box in silent]
@@ -75,6 +82,13 @@ def test_boxes_that_tell_late_that_they_reached_nobody_stay_the_silent_ones_of_t
     assert told == [told[0]] * 10
     assert service.get(rollout_id).state == "running"
     assert service.summary(rollout_id)[0].outcomes[Outcome.SILENT] == 5
+
+    other = select(BoxInWave.device_id).where(BoxInWave.state == "assigned").limit(1)
+    say(db.session.scalars(other).one(), Phase.UPDATED, now=later)
+    ticks(later + MINUTE, later + 2 * MINUTE)
+    assert service.get(rollout_id).waves[0].state == "held"
+    holds.go_on(rollout_id, 1, "the lines of the region are back", actor=ANA, now=later + HUSH)
+    assert service.get(rollout_id).waves[0].silent_accepted == 5
 
 
 def test_boxes_that_reach_nobody_halt_where_nobody_beside_went_dark() -> None:
