@@ -13,7 +13,8 @@ from oleada_server.db import db
 from oleada_server.devices.models import Device, HardwareModel
 from oleada_server.messaging.models import OutboxMessage, RetainedMessage
 from oleada_server.releases.models import Release, ReleaseState
-from oleada_server.rollouts import service
+from oleada_server.rollouts import freezing, preparing, service
+from oleada_server.rollouts.cover import Where
 from oleada_server.rollouts.models import BoxInWave
 from oleada_server.rollouts.rules import rules_from
 from oleada_server.rollouts.spec import RolloutSpec, WaveSpec
@@ -89,6 +90,36 @@ EVERYBODY = WaveSpec(
 )
 
 
+BRNO, PRAHA = Where(region=("Brno",)), Where(region=("Praha",))
+
+
+def by(count: int | None = None, where: Where | None = None, **changed: Any) -> WaveSpec:
+    """Return a wave by number, by attribute, or by both."""
+    return replace(EVERYBODY, share_until=None, count=count, where=where, **changed)
+
+
+def a_fleet_partly_in_brno(those: slice) -> list[str]:
+    """Store forty boxes, *those* of them in Brno, and a release for them; return their ids."""
+    ids = a_fleet(40)
+    for device_id in ids[those]:
+        set_of(device_id, region="Brno")
+    a_release()
+    return ids
+
+
+def in_parts(monkeypatch: pytest.MonkeyPatch, boxes: int = 9, parts_a_tick: int = 2) -> None:
+    """Let boxes be written down so many at a time."""
+    monkeypatch.setattr(freezing, "PART_BOXES", boxes)
+    monkeypatch.setattr(preparing, "PARTS_A_TICK", parts_a_tick)
+
+
+def prepare(minutes: int = 3) -> None:
+    """Let the scheduler write boxes down, once in each of so many minutes."""
+    for minute in range(minutes):
+        preparing.tick(NOON + minute * MINUTE)
+    db.session.expire_all()
+
+
 def a_plan(*waves: WaveSpec, **changed: Any) -> RolloutSpec:
     """Return a plan for the release; one wave for everybody unless *waves* are given."""
     fields: dict[str, Any] = {"silent_after_s": 3600, "spread_s": 0, "salt": "salt"}
@@ -102,6 +133,13 @@ def started(spec: RolloutSpec, now: datetime = NOON) -> int:
     rollout_id = service.create(spec, actor=ANA, now=now)
     service.start(rollout_id, actor=ANA, now=now)
     return rollout_id
+
+
+def one_box(spec: RolloutSpec) -> tuple[int, str]:
+    """Start *spec* to the one box that there is; return the rollout's number and the box."""
+    (box,) = a_fleet(1)
+    a_release()
+    return started(spec), box
 
 
 def ruled(*waves: WaveSpec, **rules: Any) -> RolloutSpec:

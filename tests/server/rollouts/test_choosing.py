@@ -15,18 +15,20 @@ from oleada_server.rollouts.errors import (
 )
 from oleada_server.rollouts.preview import LeftOut
 from oleada_server.rollouts.reading import spec_of
-from oleada_server.rollouts.spec import WaveSpec
 from oleada_wire.cohort import merkle_covers
 
 from tests.server.rollouts.fleet import (
     ANA,
+    BRNO,
     EVERYBODY,
     HOUR,
     NOON,
     a_fleet,
+    a_fleet_partly_in_brno,
     a_plan,
     a_release,
     boxes_of,
+    by,
     set_of,
     sqlite_only,
     started,
@@ -35,21 +37,12 @@ from tests.server.rollouts.fleet import (
 )
 
 pytestmark = pytest.mark.usefixtures("app")
-BRNO = Where(region=("Brno",))
-
-
-def by(count: int | None = None, where: Where | None = None, **changed: object) -> WaveSpec:
-    return replace(EVERYBODY, share_until=None, count=count, where=where, **changed)  # type: ignore[arg-type]
 
 
 @pytest.fixture
 def fleet(app: object) -> list[str]:
     """Forty boxes, ten of them in Brno, and a release for them."""
-    ids = a_fleet(40)
-    for device_id in ids[:10]:
-        set_of(device_id, region="Brno")
-    a_release()
-    return ids
+    return a_fleet_partly_in_brno(slice(10))
 
 
 def test_share_number_filter_group_and_list_stand_in_one_rollout(fleet: list[str]) -> None:

@@ -26,15 +26,21 @@ from sqlalchemy.orm import Session
 
 from tests.server.rollouts.fleet import (
     ANA,
+    BRNO,
     EVERYBODY,
     MINUTE,
     MODEL,
     NOON,
+    PRAHA,
     a_fleet,
+    a_fleet_partly_in_brno,
     a_newcomer,
     a_plan,
     a_release,
     boxes_of,
+    by,
+    in_parts,
+    prepare,
     set_of,
     sqlite_only,
     started,
@@ -43,12 +49,7 @@ from tests.server.rollouts.fleet import (
 )
 
 pytestmark = pytest.mark.usefixtures("app")
-BRNO = Where(region=("Brno",))
-PRAHA = Where(region=("Praha",))
-
-
-def by(count: int | None = None, where: Where | None = None, **changed: Any) -> WaveSpec:
-    return replace(EVERYBODY, share_until=None, count=count, where=where, **changed)
+EVERY_THIRD = slice(None, None, 3)
 
 
 def share(until: float, name: str = "share") -> WaveSpec:
@@ -89,7 +90,7 @@ def as_pure_functions_say(spec: RolloutSpec, release: Release) -> list[list[str]
 def test_the_database_takes_the_boxes_that_the_pure_functions_take(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(freezing, "PART_BOXES", 70)
+    in_parts(monkeypatch, boxes=70, parts_a_tick=preparing.PARTS_A_TICK)
     ids = a_mixed_fleet(7, 180)
     release = a_release(depends=["drm"])
     started(a_plan(by(9)))
@@ -123,12 +124,6 @@ def test_the_bound_of_a_share_is_the_first_digest_whose_place_it_does_not_cover(
         assert (place(before), place(bound)) == (parts - 1, parts)
 
 
-def prepare() -> None:
-    for minute in range(3):
-        preparing.tick(NOON + minute * MINUTE)
-    db.session.expire_all()
-
-
 def facts() -> list[tuple[Any, ...]]:
     """Return what is written down of boxes, in order, and of their waves."""
     db.session.rollback()
@@ -142,24 +137,11 @@ def facts() -> list[tuple[Any, ...]]:
 PLAN = a_plan(by(4), by(where=BRNO), share(0.4), EVERYBODY)
 
 
-def a_small_fleet() -> list[str]:
-    ids = a_fleet(40)
-    for device_id in ids[::3]:
-        set_of(device_id, region="Brno")
-    a_release()
-    return ids
-
-
-def in_parts(monkeypatch: pytest.MonkeyPatch, boxes: int = 9, parts_a_tick: int = 2) -> None:
-    monkeypatch.setattr(freezing, "PART_BOXES", boxes)
-    monkeypatch.setattr(preparing, "PARTS_A_TICK", parts_a_tick)
-
-
 @sqlite_only
 def test_while_its_boxes_are_written_down_nothing_begins_and_everybody_is_told_how_far(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    ids = a_small_fleet()
+    ids = a_fleet_partly_in_brno(EVERY_THIRD)
     in_parts(monkeypatch)
 
     rollout_id = started(a_plan())
@@ -216,7 +198,7 @@ def cut_at(number: int) -> Iterator[list[int]]:
 def test_killed_at_any_commit_it_ends_with_the_boxes_of_one_that_was_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    a_small_fleet()
+    a_fleet_partly_in_brno(EVERY_THIRD)
     in_parts(monkeypatch, boxes=100)
     started(PLAN)
     whole = facts()
@@ -263,7 +245,7 @@ def forget_rollouts() -> None:
 def test_no_other_rollout_of_the_model_chooses_boxes_meanwhile(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    a_small_fleet()
+    a_fleet_partly_in_brno(EVERY_THIRD)
     in_parts(monkeypatch)
     first = started(a_plan(share(0.5)))
     second = service.create(a_plan(), actor=ANA, now=NOON)
@@ -281,7 +263,7 @@ def test_no_other_rollout_of_the_model_chooses_boxes_meanwhile(
 
 @sqlite_only
 def test_who_stops_it_meanwhile_has_stopped_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    a_small_fleet()
+    a_fleet_partly_in_brno(EVERY_THIRD)
     in_parts(monkeypatch)
     rollout_id = started(a_plan())
 
@@ -297,7 +279,7 @@ def test_who_stops_it_meanwhile_has_stopped_it(monkeypatch: pytest.MonkeyPatch) 
 def test_a_wave_that_loses_its_last_box_meanwhile_ends_it_with_the_reason(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    ids = a_small_fleet()
+    ids = a_fleet_partly_in_brno(EVERY_THIRD)
     in_parts(monkeypatch)
     rollout_id = started(a_plan(by(name="last", device_ids=(ids[-1],)), EVERYBODY))
 
@@ -313,7 +295,7 @@ def test_a_wave_that_loses_its_last_box_meanwhile_ends_it_with_the_reason(
 def test_a_wave_by_number_takes_no_more_whoever_comes_meanwhile(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    a_small_fleet()
+    a_fleet_partly_in_brno(EVERY_THIRD)
     in_parts(monkeypatch)
     rollout_id = started(a_plan(by(14, BRNO)))
     for number in range(5):
@@ -328,7 +310,7 @@ def test_a_wave_by_number_takes_no_more_whoever_comes_meanwhile(
 def test_a_rollout_that_can_not_be_read_keeps_those_of_other_models_from_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    a_small_fleet()
+    a_fleet_partly_in_brno(EVERY_THIRD)
     other = "other-box"
     a_fleet(20, model=other)
     a_release(model=other)

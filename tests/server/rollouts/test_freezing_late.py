@@ -1,36 +1,31 @@
 """Boxes that come while a rollout is written down, part after part, and those they displace."""
 
 import hashlib
-from dataclasses import replace
 
 import pytest
 from oleada_server.db import db
 from oleada_server.devices.models import Device
-from oleada_server.rollouts import freezing, preparing, service
+from oleada_server.rollouts import service
 from oleada_server.rollouts.choosing import draw_prefix
-from oleada_server.rollouts.cover import Where
-from oleada_server.rollouts.spec import WaveSpec
 from sqlalchemy import select
 
 from tests.server.rollouts.fleet import (
+    BRNO,
     EVERYBODY,
-    NOON,
     a_fleet,
+    a_fleet_partly_in_brno,
     a_newcomer,
     a_plan,
     a_release,
     boxes_of,
-    set_of,
+    by,
+    in_parts,
+    prepare,
     sqlite_only,
     started,
 )
 
 pytestmark = pytest.mark.usefixtures("app")
-BRNO = Where(region=("Brno",))
-
-
-def by(count: int, where: Where | None = None) -> WaveSpec:
-    return replace(EVERYBODY, share_until=None, count=count, where=where)
 
 
 def test_who_gives_its_place_by_number_to_one_that_came_meanwhile_is_in_the_next_wave(
@@ -38,13 +33,12 @@ def test_who_gives_its_place_by_number_to_one_that_came_meanwhile_is_in_the_next
 ) -> None:
     ids = a_fleet(40)
     a_release()
-    monkeypatch.setattr(freezing, "PART_BOXES", 30)
+    in_parts(monkeypatch, boxes=30)
     rollout_id = started(a_plan(by(14), by(5), EVERYBODY))
     for number in range(30):
         a_newcomer(number)
 
-    preparing.tick(NOON)
-    db.session.expire_all()
+    prepare()
 
     first, second, others = boxes_of(rollout_id)
     assert (len(first), len(second), len(others)) == (14, 5, 51)
@@ -56,10 +50,8 @@ def test_who_gives_its_place_by_number_to_one_that_came_meanwhile_is_in_the_next
 def test_who_gives_its_place_by_number_goes_into_no_earlier_wave(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for device_id in a_fleet(40)[::3]:
-        set_of(device_id, region="Brno")
-    a_release()
-    monkeypatch.setattr(freezing, "PART_BOXES", 30)
+    a_fleet_partly_in_brno(slice(None, None, 3))
+    in_parts(monkeypatch, boxes=30)
     rollout_id = started(a_plan(by(6), by(5, BRNO), EVERYBODY))
     for number in range(20):
         a_newcomer(number, region="Brno", version="9.0")  # none for the first wave yet
@@ -69,8 +61,7 @@ def test_who_gives_its_place_by_number_goes_into_no_earlier_wave(
             device.version, taken = "1.0.0", taken + 1
     db.session.commit()
 
-    preparing.tick(NOON)
-    db.session.expire_all()
+    prepare()
 
     assert [len(boxes) for boxes in boxes_of(rollout_id)] == [6, 5, 40 + taken - 11]
 

@@ -12,15 +12,13 @@ from tests.server.rollouts.fleet import (
     HOUR,
     MINUTE,
     NOON,
-    a_fleet,
     a_plan,
-    a_release,
     ask,
     greet,
+    one_box,
     row_of,
     say,
     sqlite_only,
-    started,
 )
 
 pytestmark = [pytest.mark.usefixtures("app"), sqlite_only]
@@ -35,9 +33,7 @@ def closes(box: str) -> bool:
 
 
 def test_its_word_is_a_stage_of_its_own_and_opens_no_gate() -> None:
-    (box,) = a_fleet(1)
-    a_release()
-    rollout_id = started(a_plan())
+    rollout_id, box = one_box(a_plan())
     assert ask(box).granted
 
     assert closes(box)
@@ -52,9 +48,7 @@ def test_its_word_is_a_stage_of_its_own_and_opens_no_gate() -> None:
 
 
 def test_it_is_updated_when_it_is_heard_running_the_release_and_not_before() -> None:
-    (box,) = a_fleet(1)
-    a_release()
-    rollout_id = started(a_plan())
+    rollout_id, box = one_box(a_plan())
     ask(box)
     closes(box)
 
@@ -69,9 +63,7 @@ def test_it_is_updated_when_it_is_heard_running_the_release_and_not_before() -> 
 
 
 def test_one_that_is_never_heard_again_is_silence_in_its_trial() -> None:
-    (box,) = a_fleet(1)
-    a_release()
-    rollout_id = started(judged())
+    rollout_id, box = one_box(judged())
     ask(box)
     closes(box)
 
@@ -84,9 +76,7 @@ def test_one_that_is_never_heard_again_is_silence_in_its_trial() -> None:
 
 
 def test_a_verdict_is_not_taken_back_by_such_a_word() -> None:
-    (box,) = a_fleet(1)
-    a_release()
-    started(a_plan())
+    _, box = one_box(a_plan())
     ask(box)
     say(box, Phase.FAILED)
 
