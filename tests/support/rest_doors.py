@@ -52,6 +52,11 @@ BODIES: dict[str, dict[str, Any]] = {
         "consent": "none",
         "timeout_ms": 5000,
     },
+    "CheckRequest": {
+        "symptom": "no-picture",
+        "channel": "Uno",
+        "asked": ["charges-active:yes"],
+    },
     "ComplaintRequest": {"symptom": "no-picture", "channel": "Uno"},
     "ClaimRequest": {"serial": "SN-9", "hardware_model": "VX-410", "zone": "UTC", "region": "Brno"},
     "Finding": {"finding": "a cable"},

@@ -199,6 +199,7 @@ MATRIX = [
     Row("GET", "/api/v1/playbooks", VIEWER),
     Row("GET", "/api/v1/devices/AAAA00000000/diagnosis", VIEWER),
     Row("POST", "/api/v1/devices/AAAA00000000/complaints", SUPPORT, {"symptom": "no-picture"}),
+    Row("POST", "/api/v1/devices/AAAA00000000/diagnosis", SUPPORT, {"symptom": "no-picture"}),
     Row("POST", "/api/v1/devices/AAAA00000000/actions", SUPPORT, {"action": "ping", **REASON}),
     Row("GET", "/api/v1/devices/AAAA00000000/actions", VIEWER),
     Row("GET", "/api/v1/actions/none", VIEWER),

@@ -13,7 +13,7 @@ from oleada_wire.ids import normalise_device_id
 from oleada_server.accounts.access import identity, require_scope
 from oleada_server.clock import now_utc
 from oleada_server.db import db, read_only
-from oleada_server.diagnosis import reading, service
+from oleada_server.diagnosis import checking, reading, service
 from oleada_server.diagnosis.shapes import Check, Ranked, Seen, Verdict
 
 ANSWERS: Final = {"yes": True, "no": False}
@@ -27,6 +27,14 @@ class DiagnosisQuery(Schema):
     symptom = fields.String(load_default=service.UNSAID)
     channel = fields.String(load_default="", validate=Length(0, service.CHANNEL_CHARS_MAX))
     asked = fields.List(fields.String(validate=Regexp(r"[a-z0-9-]{1,40}:(yes|no)")))
+
+
+class CheckRequest(DiagnosisQuery):
+    """As a diagnosis is asked for; its safe checks begin."""
+
+    asked = fields.List(
+        fields.String(validate=Regexp(r"[a-z0-9-]{1,40}:(yes|no)")), load_default=list
+    )
 
 
 class ComplaintRequest(Schema):
@@ -71,6 +79,29 @@ def diagnose(asked: dict[str, Any], device_id: str) -> ResponseReturnValue:
         asked["channel"],
     )
     return verdict_json(verdict)
+
+
+@blueprint.post("/devices/<device_id>/diagnosis")
+@blueprint.arguments(CheckRequest)
+@blueprint.response(200)
+@require_scope("actions:read")
+def check(asked: dict[str, Any], device_id: str) -> ResponseReturnValue:
+    """Note the complaint and begin every check that nobody can notice, as the page does.
+
+    The verdict is of what is known now; ask again as the checks end.
+    """
+    db.session.rollback()
+    person, now = identity(), now_utc()
+    box, symptom, channel = normalise_device_id(device_id), asked["symptom"], asked["channel"]
+    answers = dict(one.split(":") for one in asked["asked"])
+    service.complain(box, symptom, channel, actor=person.actor, now=now)
+    said = {name: ANSWERS[word] for name, word in answers.items()}
+    verdict = service.diagnose(box, symptom, said, now, channel)
+    begun = checking.begin(box, checking.safe_checks(verdict), f"complaint: {symptom}", person, now)
+    return {
+        **verdict_json(verdict),
+        "begun": [{"id": one.id, "action": one.action} for one in begun],
+    }
 
 
 @blueprint.post("/devices/<device_id>/complaints")
