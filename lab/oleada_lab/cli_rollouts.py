@@ -5,13 +5,17 @@ import json
 from dataclasses import replace
 from typing import Any, Final
 
+from oleada_lab.bench.report import command_line, environment
 from oleada_lab.kept_lines import KeptLines
 from oleada_lab.options import to_write, whole
-from oleada_lab.rollouts import signs, table
+from oleada_lab.rollouts import explained, signs, table
 
-KEPT: Final = "add each row there, and go on from it while the code is the same"
+FAILED: Final = 1
+KEPT: Final = "add each row, or sign, there, and go on from it while the code is the same"
 SIGNS: Final = "turn every sign of the decision core round: which row notices?"
 SIGNS_RUNS: Final = 3
+SIGNS_PLAYED: Final = ("table", "plans", "edges")
+"""Modules that play rows for signs alone."""
 
 
 def add_commands(commands: Any) -> None:
@@ -38,7 +42,7 @@ def _run(options: argparse.Namespace) -> int:
         return _signs(options)
     found = table.measure(size, options.seed, KeptLines(options.kept, table.ROW))
     if options.json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps({**found, **environment(options.seed, command_line())}, indent=2))
     else:
         print(f"{found['boxes']} boxes; harmed, the middle run of each:")
         for name, row in found["bad"].items():
@@ -55,15 +59,34 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _signs(options: argparse.Namespace) -> int:
-    """Turn every sign of the core, and list those that no row of the table notices."""
-    found = [
-        {"sign": str(sign), "row": row}
-        for sign, row in signs.judge(table.rows(options.runs or SIGNS_RUNS, options.seed))
-    ]
-    lives = [one["sign"] for one in found if one["row"] is None]
+    """Turn every sign of the core; what no row of the table notices must be explained."""
+    runs = options.runs or SIGNS_RUNS
+    whole = f"{runs} {options.seed} {table.digest(*SIGNS_PLAYED)}"
+    kept = KeptLines(options.kept, signs.NOTICED)
+    noticed_by = {}
+    for sign, row in signs.judge(table.rows(runs, options.seed), signs.CORE, kept, whole):
+        noticed_by[sign.name] = row
+    reasons = explained.load()
+    lives = [name for name, row in noticed_by.items() if row is None]
+    found = {
+        "signs": [{"sign": name, "row": row} for name, row in noticed_by.items()],
+        "noticed": len(noticed_by) - len(lives),
+        "explained": {name: reasons[name] for name in lives if name in reasons},
+        "unexplained": [name for name in lives if name not in reasons],
+        "stale": explained.stale(reasons, noticed_by),
+    }
     if options.json:
-        print(json.dumps({"signs": found, "unnoticed": lives}, indent=2))
+        print(json.dumps({**found, **environment(options.seed, command_line())}, indent=2))
     else:
-        print(f"{len(found) - len(lives)} of {len(found)} signs are noticed by a row")
-        print("\n".join(f"  unnoticed: {sign}" for sign in lives))
-    return 0
+        _tell_signs(found)
+    return FAILED if found["unexplained"] or found["stale"] else 0
+
+
+def _tell_signs(found: dict[str, Any]) -> None:
+    print(f"{found['noticed']} of {len(found['signs'])} signs are noticed by a row")
+    for name, why in found["explained"].items():
+        print(f"  changes nothing: {name}\n    {why}")
+    for name in found["unexplained"]:
+        print(f"  UNNOTICED: {name}")
+    for name in found["stale"]:
+        print(f"  explained in vain: {name}")

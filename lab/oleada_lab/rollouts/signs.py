@@ -2,8 +2,8 @@
 
 A sign is a comparison, its edge, a plus or minus, a minimum or maximum. The code of the
 living function is exchanged, the rows are played, and the first that goes otherwise says
-so; what no row notices is listed. Left alone is what refuses facts that can not be, and
-what words a reason: neither decides.
+so; what no row notices is listed, with its reason where one is known (``explained.py``).
+Left alone is what refuses facts that can not be, and what words a reason: neither decides.
 """
 
 import ast
@@ -11,6 +11,7 @@ import importlib
 import inspect
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,11 +19,15 @@ from functools import _lru_cache_wrapper
 from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any, Final
 
+from oleada_lab.kept_lines import KeptLines
+
 CORE: Final = (
     "plan", "evidence.judge", "evidence.eprocess", "evidence.bounds", "evidence.control",
     "evidence.slow_start", "evidence.counts", "evidence.maturity",
 )  # fmt: skip
 PACKAGE: Final = "oleada_server.rollouts"
+NOTICED: Final = "noticed by"
+UNNOTICED: Final = ""
 KEEPERS: Final = (PACKAGE, "oleada_lab.rollouts")
 """Where answers are kept that a turned sign would change."""
 CPU_S_MAX: Final = 20
@@ -47,15 +52,25 @@ Rows = Mapping[str, Callable[[], Any]]
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """One sign: *what* it becomes, in which *function* of which *module*, at which *line*."""
+    """One sign: *what* it becomes, in which *function* of which *module*, at which *line*.
+
+    *nth* counts from 1 those of a function that read alike.
+    """
 
     module: str
     function: str
     line: int
     what: str
+    nth: int = 1
+
+    @property
+    def name(self) -> str:
+        """Return what names it as long as its function reads the same."""
+        again = f" ({self.nth})" if self.nth > 1 else ""
+        return f"{self.module}.{self.function}: {self.what}{again}"
 
     def __str__(self) -> str:
-        return f"{self.module}.{self.function}:{self.line} {self.what}"
+        return f"{self.name}, line {self.line}"
 
 
 class _EndlessError(Exception):
@@ -67,6 +82,7 @@ def signs(module: str) -> Iterator[tuple[Sign, ast.Module]]:
     source = inspect.getsource(importlib.import_module(f"{PACKAGE}.{module}"))
     tree = ast.parse(source)
     for name, function in _functions(tree, ""):
+        alike: Counter[str] = Counter()
         for node in list(ast.walk(function)):
             for what, turn in _turns(node):
                 kept = {
@@ -75,17 +91,32 @@ def signs(module: str) -> Iterator[tuple[Sign, ast.Module]]:
                 }
                 turn(node)
                 line = getattr(node, "lineno", function.lineno)
-                yield Sign(module, name, line, what), ast.fix_missing_locations(tree)
+                alike[what] += 1
+                yield Sign(module, name, line, what, alike[what]), ast.fix_missing_locations(tree)
                 vars(node).update(kept)
 
 
-def judge(rows: Rows, modules: tuple[str, ...] = CORE) -> Iterator[tuple[Sign, str | None]]:
-    """Yield each sign of *modules* with the first row that notices it; None if none does."""
-    usual = {name: row() for name, row in rows.items()}
+def judge(
+    rows: Rows, modules: tuple[str, ...] = CORE, kept: KeptLines | None = None, whole: str = ""
+) -> Iterator[tuple[Sign, str | None]]:
+    """Yield each sign of *modules* with the first row that notices it; None if none does.
+
+    Args:
+        kept: Signs that were judged before; each is added as soon as it is.
+        whole: Names what their verdict depends on beside themselves.
+    """
+    lines = KeptLines(None, NOTICED) if kept is None else kept
+    usual: dict[str, Any] = {}
     for module in modules:
         for sign, tree in signs(module):
-            with _planted(importlib.import_module(f"{PACKAGE}.{module}"), sign.function, tree):
-                yield sign, next((one for one in rows if _differs(rows[one], usual[one])), None)
+            name = f"{sign.name}: {whole}"
+            if (by := lines.get(name)) is None:
+                usual = usual or {one: row() for one, row in rows.items()}
+                with _planted(importlib.import_module(f"{PACKAGE}.{module}"), sign.function, tree):
+                    found = (one for one in rows if _differs(rows[one], usual[one]))
+                    by = next(found, UNNOTICED)
+                lines.add(name, by)
+            yield sign, by or None
 
 
 def _differs(row: Callable[[], Any], usual: Any) -> bool:

@@ -113,7 +113,7 @@ def rows(runs: int, seed: int = 1) -> dict[str, Callable[[], Any]]:
 def measure(size: Size, seed: int = 1, kept: KeptLines | None = None) -> dict[str, Any]:
     """Return the whole table as JSON; rows that are *kept* are not played again."""
     lines = KeptLines(None, ROW) if kept is None else kept
-    whole = f"{size} {seed} {_digest()}"
+    whole = f"{size} {seed} {digest()}"
 
     def row(name: str, play: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         found: dict[str, Any] | None = lines.get(f"{name}: {whole}")
@@ -141,10 +141,14 @@ def measure(size: Size, seed: int = 1, kept: KeptLines | None = None) -> dict[st
     }
 
 
-def _digest() -> str:
-    """Return what names the code that decides and the fleets, so that nothing old is kept."""
+def digest(*more: str) -> str:
+    """Return what names the code that decides, the fleets and *more* modules of the rows.
+
+    So nothing is taken for kept that another code has played.
+    """
     found = hashlib.sha256()
-    for module in (*(f"{PACKAGE}.{name}" for name in CORE), *PLAYED):
+    also = (f"oleada_lab.rollouts.{name}" for name in more)
+    for module in (*(f"{PACKAGE}.{name}" for name in CORE), *PLAYED, *also):
         found.update(inspect.getsource(importlib.import_module(module)).encode())
     return found.hexdigest()[:16]
 
