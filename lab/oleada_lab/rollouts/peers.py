@@ -33,7 +33,10 @@ SOURCES: Final = {
         "https://docs.aws.amazon.com/iot/latest/developerguide/job-configurations-api.html",
         "https://docs.aws.amazon.com/iot/latest/apireference/API_ExponentialRolloutRate.html",
     ),
-    "hawkBit": ("https://github.com/eclipse-hawkbit/hawkbit",),
+    "hawkBit": (
+        "https://github.com/eclipse-hawkbit/hawkbit",
+        "https://eclipse.dev/hawkbit/rollout-management/",
+    ),
     "FreeACS": ("https://github.com/freeacs/freeacs",),
 }
 
@@ -224,8 +227,14 @@ class HawkBit:
     """Eclipse hawkBit: groups; a share of finished opens the next, a share of errors stops.
 
     ``ThresholdRolloutGroupErrorCondition``: errors of a group divided by all its actions,
-    more than the threshold; ``ThresholdRolloutGroupSuccessCondition``: finished of a group,
-    at least the threshold. Ten groups, 50 % and 10 %.
+    more than the threshold, which pauses the rollout (``PauseRolloutGroupAction``). Else
+    ``ThresholdRolloutGroupSuccessCondition``: finished ones divided by all its targets, at
+    least the threshold. A group in which every action has ended is looked at no more; when
+    no group is left running, the next one starts whatever the last came to
+    (``JpaRolloutExecutor.handleRunningRollout``). Nothing ends an action that says nothing.
+
+    ``RolloutGroupConditionBuilder.withDefaults`` has 50 % for both; ten groups are ours, and
+    so are 10 % of errors, which stop earlier than its own.
     """
 
     groups: int = 10
@@ -234,12 +243,15 @@ class HawkBit:
 
     def __call__(self, seen: Seen) -> int | Stop:
         """Return how many may have begun, or that a group has too many errors."""
-        if any(group.failed > self.errors * group.begun for group in seen.batches):
+        if any(group.failed / group.begun > self.errors for group in seen.batches):
             return Stop()
         newest = seen.batches[-1] if seen.batches else None
-        is_next = newest is None or newest.good >= self.success * newest.begun
+        is_next = newest is None or self._is_over(newest)
         opened = len(seen.batches) + is_next
         return seen.boxes if opened >= self.groups else opened * (seen.boxes // self.groups)
+
+    def _is_over(self, group: Told) -> bool:
+        return group.good / group.begun >= self.success or group.good + group.failed == group.begun
 
 
 @dataclass(slots=True)

@@ -231,6 +231,18 @@ def test_hawkbit_stops_above_the_errors_of_a_group_and_opens_the_next_at_its_suc
     assert of(50, 10) == 200
 
 
+def test_hawkbit_does_with_five_groups_of_two_what_its_own_tests_say() -> None:
+    def of(good: int, failed: int, success: float = 0.5) -> int | Stop:
+        rule = HawkBit(groups=5, success=success, errors=0.8)
+        return rule(Seen(10, begun=2, batches=[Told(2, good, failed)]))
+
+    assert HawkBit(groups=5)(Seen(10)) == 2, "the first group is running, the others wait"
+    assert of(0, 0) == 2
+    assert of(1, 0) == 4, "the second one runs as well"
+    assert of(0, 2) == Stop(), "the rollout is paused, the others wait"
+    assert of(1, 1, success=1.0) == 4, "nobody is left running, so the next one starts"
+
+
 def test_freeacs_stops_at_so_many_of_the_last_so_many() -> None:
     fine = [False] * 95
 
