@@ -219,8 +219,10 @@ class Proof(LimitsAlone):
     # -- what happens ------------------------------------------------------------------
 
     def assigned(self, row: Row) -> None:
-        """Take note of a new attempt."""
+        """Take note of a new attempt; one that was dark and still open stays counted as that."""
         part = self._trials[row.device_id].part
+        if self._trials[row.device_id].counted is Counted.OPEN:
+            self._note(row, Counted.SILENT)
         self._trials[row.device_id] = _Trial(part)
         self._open.pop(row.device_id, None)
 
@@ -242,16 +244,17 @@ class Proof(LimitsAlone):
             return
         if (stands_for := trials.standing(moved, trial.counted)) is not None:
             self._note(row, stands_for)
-        if row.state is BoxState.UPDATED and trial.ripe_at is None:
+        if trials.ripens_as(row.state, row.reason) is not None and trial.ripe_at is None:
             trial.ripe_at = now
         elif row.state is not BoxState.UPDATED and trial.counted in (Counted.BAD, Counted.VOID):
             trial.ripe_at = None
 
     def fell_silent(self, row: Row, now: datetime) -> None:
-        """Count silence: against the release only in a trial."""
-        del now
-        was_armed = self._trials[row.device_id].armed_at is not None
-        self._note(row, Counted.SILENT if was_armed else Counted.VOID)
+        """Count silence as far as it speaks by now."""
+        trial = self._trials[row.device_id]
+        stands_for = trials.of_silence(trial.armed_at, trial.ripe_at, now)
+        if stands_for is not None:
+            self._note(row, stands_for)
 
     def look(self, now: datetime, waiting: Set[int]) -> None:
         """Look at the boxes of waves that are *waiting*, and who has proved good."""
@@ -265,9 +268,11 @@ class Proof(LimitsAlone):
             self._count_dark(now, is_closed=False)
         for name, trial in self._trials.items():
             row = self._rows.by_id[name]
-            is_ripe = trial.ripe_at is not None and trial.ripe_at <= now
-            if is_ripe and row.state is BoxState.UPDATED:
-                self._note(row, Counted.GOOD)
+            if trial.counted not in (Counted.OPEN, Counted.SILENT):
+                continue
+            stands_for = trials.ripe(row.state, row.reason, trial.ripe_at, now)
+            if stands_for is not None and stands_for is not trial.counted:
+                self._note(row, stands_for)
                 trial.ripe_at = None
 
     def halt(self, names: tuple[str, ...]) -> None:

@@ -376,8 +376,8 @@ class SimServer:
                 self.rows.move(row, BoxState.QUEUED, row.reason)
                 self.rows.set_deadline(row, None)
         elif not is_over and row.state is BoxState.QUEUED and self.waves[row.wave - 1].is_open:
-            row.attempt, row.step = row.attempt + 1, 0
             self._proof.assigned(row)
+            row.attempt, row.step = row.attempt + 1, 0
             self.rows.move(row, BoxState.ASSIGNED, None)
             self._push_deadline(row)
             self._tell(facts.Commanded(row.device_id, row.wave, row.attempt))

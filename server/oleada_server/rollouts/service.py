@@ -25,7 +25,7 @@ from oleada_server.rollouts.errors import (
     NoSuchReleaseError,
     NothingToRetryError,
 )
-from oleada_server.rollouts.evidence import past
+from oleada_server.rollouts.evidence import past, trials
 from oleada_server.rollouts.forcing import force, unforce
 from oleada_server.rollouts.holds import go_on
 from oleada_server.rollouts.leases import record_lease_request
@@ -292,9 +292,11 @@ def retry(
     count = 0
     for chunk in [None] if device_ids is None else list(chunks(device_ids)):
         named = [] if chunk is None else [BoxInWave.device_id.in_(chunk)]
+        which = [BoxInWave.rollout_id == rollout_id, *conditions, *named]
+        trials.record_given_up(which, now)
         statement = (
             update(BoxInWave)
-            .where(BoxInWave.rollout_id == rollout_id, *conditions, *named)
+            .where(*which)
             .values(state=BoxState.QUEUED, deadline_at=None, ended_at=None, changed_at=now)
         )
         found: Any = db.session.execute(statement, execution_options={"synchronize_session": False})

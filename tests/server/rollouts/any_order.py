@@ -151,7 +151,7 @@ class Server:
         if box.counted is not None:
             if (stands_for := trials.standing(moved, box.counted)) is not None:
                 self._note(box, stands_for)
-            if box.state is BoxState.UPDATED and box.ripe_at is None:
+            if trials.ripens_as(box.state, box.reason) is not None and box.ripe_at is None:
                 box.ripe_at = self.now
             elif box.state is not BoxState.UPDATED and box.counted in (Counted.BAD, Counted.VOID):
                 box.ripe_at = None
@@ -166,6 +166,8 @@ class Server:
     def retry(self, box: Box) -> None:
         """Let a person assign the release to *box* again."""
         if self.state in plan.MOVING and plan_box.may_retry(box.state):
+            if box.counted is Counted.OPEN:  # what it was stays counted
+                self._note(box, Counted.SILENT)
             box.state, box.deadline_at = BoxState.QUEUED, None
 
     def _push_deadline(self, box: Box) -> None:
@@ -190,13 +192,17 @@ class Server:
         """
         for box in self.boxes:
             if plan_box.fell_silent(box.state, box.deadline_at, self.now):
-                self._note(box, Counted.SILENT if box.is_armed else Counted.VOID)
+                armed_at = self.now if box.is_armed else None
+                stands_for = trials.of_silence(armed_at, box.ripe_at, self.now)
+                if stands_for is not None:
+                    self._note(box, stands_for)
                 box.state, box.reason = BoxState.SILENT, None
                 box.deadline_at = box.lease_until = None
         for box in self.boxes:
-            is_ripe = box.ripe_at is not None and box.ripe_at <= self.now
-            if is_ripe and box.state is BoxState.UPDATED:
-                self._note(box, Counted.GOOD)
+            stands_for = trials.ripe(box.state, box.reason, box.ripe_at, self.now)
+            may_change = box.counted in (Counted.OPEN, Counted.SILENT)
+            if may_change and stands_for is not None and stands_for is not box.counted:
+                self._note(box, stands_for)
                 box.ripe_at = None
         while self.state in plan.MOVING:
             decision = plan.decide(self.facts(), self.now)

@@ -40,7 +40,7 @@ PHASES: Final = (Phase.DOWNLOADING, Phase.RESTARTING, Phase.CHECKING)
 ENDS: Final = (
     (Phase.UPDATED, None), (Phase.ROLLED_BACK, Reason.HEALTH_CHECK),
     (Phase.ROLLED_BACK, Reason.POWER_CUT_IN_TRIAL), (Phase.DECLINED, Reason.TOO_LARGE),
-    (Phase.FAILED, Reason.DOWNLOAD),
+    (Phase.FAILED, Reason.DOWNLOAD), (Phase.ROLLED_BACK, Reason.NO_SERVER_CONTACT),
 )  # fmt: skip
 SAID: Final = st.sampled_from([*((phase, None) for phase in PHASES), *ENDS])
 Said = tuple[int, ReportFacts] | tuple[int, int, LeasePhase]

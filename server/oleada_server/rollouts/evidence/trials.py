@@ -35,7 +35,7 @@ def record_move(box: BoxInWave, moved: Moved, now: datetime) -> None:
         return
     if (stands_for := standing(moved, Counted(box.counted))) is not None:
         ledger.record(box, stands_for, now)
-    if box.state == BoxState.UPDATED and box.ripe_at is None:
+    if ripens_as(moved.state, moved.reason) is not None and box.ripe_at is None:
         box.ripe_at = now
     elif box.state != BoxState.UPDATED and box.counted in (Counted.BAD, Counted.VOID):
         box.ripe_at = None
@@ -44,16 +44,15 @@ def record_move(box: BoxInWave, moved: Moved, now: datetime) -> None:
 def standing(moved: Moved, counted: Counted) -> Counted | None:
     """Return what a box stands for after *moved*; None if that stays *counted*.
 
-    Good news counts when its trial is old enough, which the tick sees: never here. A box
-    that went back because it reached nobody was dark in its trial, and is judged as silence
-    is, beside those that went dark without the release: a region may have lost its lines.
+    Good news counts when its trial is old enough, which the tick sees: never here. So does
+    going back because nobody was reached, which is darkness (:func:`ripens_as`): counted at
+    once, it would be compared with the few whose trials are old enough already.
     """
     if moved.assign_again:
         return Counted.VOID
     match outcome(moved.state, moved.reason):
-        case Outcome.BAD:
-            is_dark = moved.reason == Reason.NO_SERVER_CONTACT
-            return Counted.SILENT if is_dark else Counted.BAD
+        case Outcome.BAD if ripens_as(moved.state, moved.reason) is None:
+            return Counted.BAD
         case Outcome.LEFT_OUT | Outcome.EXCUSED:
             return Counted.VOID
         case Outcome.PENDING if counted is Counted.SILENT:
@@ -62,31 +61,107 @@ def standing(moved: Moved, counted: Counted) -> Counted | None:
             return None
 
 
+def ripens_as(state: BoxState, reason: str | None) -> Counted | None:
+    """Return what a box in *state* counts as once its trial is old enough; None if that is open.
+
+    One that went back because it reached nobody was dark in its trial, and is judged as
+    silence is, beside those that went dark without the release: a region may have lost its
+    lines.
+    """
+    match state:
+        case BoxState.UPDATED:
+            return Counted.GOOD
+        case BoxState.SILENT:
+            return Counted.SILENT
+        case BoxState.ROLLED_BACK if reason == Reason.NO_SERVER_CONTACT:
+            return Counted.SILENT
+        case _:
+            return None
+
+
+def ripe(
+    state: BoxState, reason: str | None, ripe_at: datetime | None, now: datetime
+) -> Counted | None:
+    """Return what a box that is open, or silent, counts as at *now*; None while that is open.
+
+    Silence counts :data:`looks.QUIET` after its trial is old enough, never before, however
+    short the patience of the plan: the share of silent ones is one of trials of one age.
+    """
+    since = looks.QUIET if state is BoxState.SILENT else timedelta(0)
+    if ripe_at is None or ripe_at + since > now:
+        return None
+    return ripens_as(state, reason)
+
+
+def of_silence(
+    armed_at: datetime | None, ripe_at: datetime | None, now: datetime
+) -> Counted | None:
+    """Return what a box counts as that let its deadline pass; None until its trial is ripe.
+
+    Silence speaks against the release only in a trial.
+    """
+    if armed_at is None:
+        return Counted.VOID
+    is_young = ripe_at is not None and ripe_at + looks.QUIET > now
+    return None if is_young else Counted.SILENT
+
+
 def record_silence(box_ids: Iterable[int], now: datetime) -> None:
-    """Count boxes that said nothing: against the release only if they were in their trial."""
-    ids = list(box_ids)
-    query = select(BoxInWave.id).where(BoxInWave.id.in_(ids), BoxInWave.armed_at.is_not(None))
-    armed = set(db.session.scalars(query))
-    ledger.record_many([one for one in ids if one in armed], Counted.SILENT, now)
-    ledger.record_many([one for one in ids if one not in armed], Counted.VOID, now)
+    """Count boxes that said nothing, as far as :func:`of_silence` can tell by now."""
+    query = select(BoxInWave.id, BoxInWave.armed_at, BoxInWave.ripe_at).where(
+        BoxInWave.id.in_(list(box_ids))
+    )
+    found: dict[Counted | None, list[int]] = {}
+    for box_id, armed_at, ripe_at in db.session.execute(query):
+        found.setdefault(of_silence(armed_at, ripe_at, now), []).append(box_id)
+    for counted in (Counted.SILENT, Counted.VOID):
+        ledger.record_many(found.get(counted, ()), counted, now)
 
 
 def is_ripe(now: datetime) -> ColumnElement[bool]:
-    """Select updated boxes whose trial is old enough to count, and is not counted yet."""
+    """Return :func:`ripe` in SQL: select boxes whose trial counts now, and is not counted yet."""
+    state = BoxInWave.state
+    may_change = BoxInWave.counted.in_((Counted.OPEN, Counted.SILENT))
+    is_open = BoxInWave.counted == Counted.OPEN
+    reached_nobody = BoxInWave.reason == Reason.NO_SERVER_CONTACT
     return and_(
         BoxInWave.ripe_at <= now,
-        BoxInWave.state == BoxState.UPDATED,
-        BoxInWave.counted.in_((Counted.OPEN, Counted.SILENT)),
+        or_(
+            and_(state == BoxState.UPDATED, may_change),
+            and_(state == BoxState.ROLLED_BACK, reached_nobody, is_open),
+            and_(state == BoxState.SILENT, is_open, BoxInWave.ripe_at <= now - looks.QUIET),
+        ),
     )
 
 
 def record_ripe(box_ids: Sequence[int], now: datetime) -> None:
-    """Count boxes as good whose trial is old enough."""
-    ledger.record_many(box_ids, Counted.GOOD, now)
+    """Count boxes whose trial is old enough: as good if they are updated, else as silent."""
+    ids = list(box_ids)
+    query = select(BoxInWave.id).where(BoxInWave.id.in_(ids), BoxInWave.state == BoxState.UPDATED)
+    good = set(db.session.scalars(query))
+    ledger.record_many([one for one in ids if one not in good], Counted.SILENT, now)
+    ledger.record_many([one for one in ids if one in good], Counted.GOOD, now)
     db.session.execute(
-        update(BoxInWave).where(BoxInWave.id.in_(list(box_ids))).values(ripe_at=None),
+        update(BoxInWave).where(BoxInWave.id.in_(ids)).values(ripe_at=None),
         execution_options={"synchronize_session": False},
     )
+
+
+def record_given_up(which: Sequence[ColumnElement[bool]], now: datetime) -> None:
+    """Count boxes as silent whose attempt a person ends before their trial is old enough.
+
+    *which* selects boxes that are to be assigned anew; what their attempt was stays counted.
+    """
+    was_dark = or_(
+        BoxInWave.state == BoxState.SILENT,
+        and_(
+            BoxInWave.state == BoxState.ROLLED_BACK,
+            BoxInWave.reason == Reason.NO_SERVER_CONTACT,
+        ),
+    )
+    query = select(BoxInWave.id).where(BoxInWave.counted == Counted.OPEN, was_dark, *which)
+    locked = query.order_by(BoxInWave.id).with_for_update(of=BoxInWave)
+    ledger.record_many(db.session.scalars(locked).all(), Counted.SILENT, now)
 
 
 def patience(box: BoxInWave, rollout: Rollout) -> timedelta:

@@ -40,6 +40,7 @@ SPOKEN: Final = (
     (Phase.DOWNLOADING, None), (Phase.RESTARTING, None), (Phase.UPDATED, None),
     (Phase.UPDATED, None), (Phase.UPDATED, None), (Phase.ROLLED_BACK, Reason.HEALTH_CHECK),
     (Phase.ROLLED_BACK, Reason.POWER_CUT_IN_TRIAL), (Phase.DECLINED, Reason.TOO_LARGE),
+    (Phase.ROLLED_BACK, Reason.NO_SERVER_CONTACT),
 )  # fmt: skip
 
 

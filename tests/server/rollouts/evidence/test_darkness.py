@@ -1,5 +1,6 @@
 """Who of the boxes beside is dark is seen from what they say: nobody tells the server of an end."""
 
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 
@@ -17,6 +18,7 @@ from sqlalchemy import select
 from tests.server.rollouts.evidence.trials import (
     HUSH,
     LOOSE,
+    RIPE,
     SECOND,
     connect,
     judged,
@@ -91,19 +93,57 @@ def test_boxes_that_tell_late_that_they_reached_nobody_stay_the_silent_ones_of_t
     assert service.get(rollout_id).waves[0].silent_accepted == 5
 
 
-def test_boxes_that_reach_nobody_halt_where_nobody_beside_went_dark() -> None:
+def five_that_reach_nobody(silent_after_s: int = 3600, *, says_so: bool = True) -> int:
+    """Let five of eight boxes in their trial reach nobody; beside them nobody is dark."""
     boxes = a_fleet(340)
     connect(boxes)
     a_release()
-    rollout_id = started(judged(listed("few", boxes[:20]), LOOSE))
+    plan = replace(judged(listed("few", boxes[:20]), LOOSE), silent_after_s=silent_after_s)
+    rollout_id = started(plan)
     for box in boxes[:8]:
         on_trial(box)
     ticks(NOON, NOON + 10 * MINUTE)
-    for box in boxes[:5]:
+    for box in boxes[:5] if says_so else ():
         say(box, Phase.ROLLED_BACK, Reason.NO_SERVER_CONTACT, now=NOON + 10 * MINUTE)
-    service.tick(NOON + 11 * MINUTE)
+    return rollout_id
+
+
+def test_boxes_that_reach_nobody_halt_where_nobody_beside_went_dark() -> None:
+    rollout_id = five_that_reach_nobody()
+    ticks(NOON + 11 * MINUTE, NOON + RIPE - SECOND)
+    assert service.get(rollout_id).state == "running"
+    assert counted(rollout_id) == {"open": 8}
+
+    service.tick(NOON + RIPE)
 
     assert service.get(rollout_id).state == "halted"
+    assert counted(rollout_id) == {"open": 3, "silent": 5}
+
+
+def test_a_short_patience_counts_no_silence_before_its_trial_is_old_enough() -> None:
+    rollout_id = five_that_reach_nobody(silent_after_s=300, says_so=False)
+    ticks(NOON + 10 * MINUTE, NOON + HUSH - SECOND)
+    assert service.summary(rollout_id)[0].outcomes[Outcome.SILENT] == 20  # the plan's limit
+    assert counted(rollout_id) == {"open": 8}
+
+    service.tick(NOON + HUSH)
+
+    assert counted(rollout_id) == {"silent": 8}
+
+
+def test_who_is_assigned_anew_before_its_trial_was_old_enough_stays_counted_as_dark() -> None:
+    rollout_id = five_that_reach_nobody()
+
+    service.retry(rollout_id, ended_for=Reason.NO_SERVER_CONTACT, actor=ANA, now=NOON + 11 * MINUTE)
+
+    assert counted(rollout_id) == {"open": 3, "silent": 5}
+
+
+def counted(rollout_id: int) -> dict[str, int]:
+    """Return how many boxes stand for what."""
+    db.session.rollback()
+    query = select(BoxInWave.counted).where(BoxInWave.rollout_id == rollout_id)
+    return dict(Counter(one for one in db.session.scalars(query) if one is not None))
 
 
 @pytest.mark.parametrize(("every_min", "is_enough"), [(5, True), (12, False)])
