@@ -290,7 +290,8 @@ class Proof(LimitsAlone):
             return
         current = self._looks[-1].number if self._look_ends is not None else None
         look = trial.silent_in if was is Counted.SILENT else current
-        if now_is is Counted.OPEN and was is not Counted.SILENT:
+        never_tried = now_is is Counted.VOID and trial.armed_at is None
+        if was is not Counted.SILENT and (now_is is Counted.OPEN or never_tried):
             look = None
         if now_is is Counted.SILENT and trial.silent_in is not None:
             look = trial.silent_in  # it was silent then, and only tells late why

@@ -86,6 +86,8 @@ class Counts:
         for look, states in sorted(self._looked[part.number].items()):
             silent = states[Counted.SILENT]
             boxes = silent + states[Counted.GOOD] + states[Counted.BAD]
+            if look != NO_LOOK:  # who lost power in its trial has said so: it is not dark
+                boxes += states[Counted.VOID]
             if look not in self.darkness:
                 alone, alone_silent = alone + boxes, alone_silent + silent
             else:

@@ -66,7 +66,8 @@ class Matured:
     """Boxes of a stratum that were judged in one look, and the control beside them.
 
     Attributes:
-        boxes: Whose trial became old enough, or that reported a bad end.
+        boxes: Whose trial became old enough, or that reported its end, also one that says
+            nothing: without those that lost power the share of silent ones would be too large.
         silent: Of them, those without a verdict.
         dark_share: The most that may have gone dark beside them (an upper bound).
         dark_least: The least that surely did (a lower bound).

@@ -216,7 +216,7 @@ def _look_of(now_is: Counted) -> Any:
     """Select in which look a box is counted as *now_is*: the one it is taken out of, if any.
 
     One that was silent before in the same attempt is silent in that look again: it only told
-    late that it had reached nobody.
+    late that it had reached nobody. What never came to its trial is in no look.
     """
     if now_is is Counted.OPEN:
         current: Any = null()
@@ -239,6 +239,8 @@ def _look_of(now_is: Counted) -> Any:
     )
     if now_is is Counted.SILENT:
         return func.coalesce(counted_in, current)
+    if now_is is Counted.VOID:
+        current = case((BoxInWave.armed_at.is_not(None), current), else_=null())
     return case((BoxInWave.counted == Counted.SILENT, counted_in), else_=current)
 
 

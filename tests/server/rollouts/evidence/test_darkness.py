@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from oleada_server.db import db
 from oleada_server.rollouts import holds, service
-from oleada_server.rollouts.evidence import looks
+from oleada_server.rollouts.evidence import ledger, looks
 from oleada_server.rollouts.evidence.models import BoxOutcome, ControlLook
 from oleada_server.rollouts.models import BoxInWave
 from oleada_server.rollouts.plan import Outcome
@@ -23,11 +23,12 @@ from tests.server.rollouts.evidence.trials import (
     connect,
     judged,
     listed,
+    log_of,
     on_trial,
     speak,
     ticks,
 )
-from tests.server.rollouts.fleet import ANA, MINUTE, NOON, a_fleet, a_release, say, started
+from tests.server.rollouts.fleet import ANA, MINUTE, NOON, a_fleet, a_release, ask, say, started
 
 pytestmark = pytest.mark.usefixtures("sqlite_app")
 
@@ -137,6 +138,24 @@ def test_who_is_assigned_anew_before_its_trial_was_old_enough_stays_counted_as_d
     service.retry(rollout_id, ended_for=Reason.NO_SERVER_CONTACT, actor=ANA, now=NOON + 11 * MINUTE)
 
     assert counted(rollout_id) == {"open": 3, "silent": 5}
+
+
+def test_who_lost_power_in_its_trial_was_heard_and_who_never_tried_is_in_no_look() -> None:
+    boxes = a_fleet(210)
+    connect(boxes)
+    a_release()
+    rollout_id = started(judged(listed("few", boxes[:5]), LOOSE))
+    on_trial(boxes[0])
+    service.tick(NOON)
+    assert ask(boxes[1]).granted
+    say(boxes[0], Phase.ROLLED_BACK, Reason.POWER_CUT_IN_TRIAL)
+    say(boxes[1], Phase.DECLINED, Reason.TOO_LARGE)
+
+    assert [(row.now, row.look_id is None) for row in log_of(boxes[0])][-1] == ("void", False)
+    assert [(row.now, row.look_id is None) for row in log_of(boxes[1])][-1] == ("void", True)
+    evidence = ledger.evidence(rollout_id, 500)
+    assert evidence is not None
+    assert [(look.boxes, look.silent) for look in evidence.total.looks] == [(1, 0)]
 
 
 def counted(rollout_id: int) -> dict[str, int]:
