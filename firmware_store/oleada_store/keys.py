@@ -97,6 +97,14 @@ class PassphraseSource:
         return found
 
 
+def draw_passphrase() -> str:
+    """Return a passphrase of 256 random bits, which says that it was drawn.
+
+    For keys that a program holds: under it no key needs to be slow to open.
+    """
+    return f"drawn:{secrets.token_urlsafe(32)}"
+
+
 def write_encrypted(path: Path, key: Ed25519PrivateKey, passphrase: bytes) -> None:
     """Write *key* to new file *path* under *passphrase*, readable by its owner alone.
 

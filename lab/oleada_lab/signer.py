@@ -1,12 +1,13 @@
 """The signer's machine of the lab, and ``oleada`` as a program."""
 
 import os
-import secrets
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
+
+from oleada_store.keys import draw_passphrase
 
 from oleada_lab.errors import OperatorError
 
@@ -52,7 +53,7 @@ class Signer:
         if not self._passphrase_file.exists():
             descriptor = os.open(self._passphrase_file, os.O_WRONLY | os.O_CREAT, 0o600)
             with os.fdopen(descriptor, "w") as file:
-                file.write(secrets.token_urlsafe(24) + "\n")
+                file.write(draw_passphrase() + "\n")
             (self.folder / "README").write_text(_WARNING)
         models = [part for model in hardware_models for part in ("--model", model)]
         run_oleada(

@@ -3,6 +3,7 @@
 import importlib.util
 import subprocess
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -177,13 +178,43 @@ def test_no_passphrase_is_no_passphrase(tmp_path: Path, monkeypatch: pytest.Monk
             source.read("root-1")
 
 
-def test_the_shipped_cost_of_a_passphrase_is_that_of_a_root_key() -> None:
-    """Read afresh, because tests make keys of their own that cost little."""
+@pytest.fixture
+def shipped() -> ModuleType:
+    """How keys are kept, read afresh, because tests make keys of their own that cost little."""
     spec = importlib.util.find_spec("oleada_store.pkcs8")
     assert spec is not None
     assert spec.loader is not None
-    shipped = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(shipped)
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
 
+
+def test_the_shipped_cost_of_a_passphrase_is_that_of_a_root_key(shipped: ModuleType) -> None:
     # OWASP's Password Storage Cheat Sheet: N = 2^14, r = 8, p = 5 is the least with 16 MiB.
     assert (shipped.SCRYPT_N, shipped.SCRYPT_R, shipped.SCRYPT_P) == (2**14, 8, 5)
+
+
+def test_only_what_a_machine_drew_is_spared_the_stretching(shipped: ModuleType) -> None:
+    drawn = keys.draw_passphrase().encode()
+
+    assert shipped.cost_of(drawn) == shipped.SCRYPT_N_DRAWN < shipped.SCRYPT_N
+    for typed in (
+        b"correct horse",
+        drawn.removeprefix(b"drawn:"),
+        drawn[:-1],
+        drawn + b"x",
+        drawn + b"\n",
+        b"drawn:" + b"a" * 43,
+        b"drawn:" + b"correct-horse-battery" * 2 + b"-",
+        b"Drawn:" + drawn.removeprefix(b"drawn:"),
+    ):
+        assert shipped.cost_of(typed) == shipped.SCRYPT_N, typed
+
+
+def test_every_drawn_passphrase_is_another_and_opens_its_key(tmp_path: Path) -> None:
+    drawn, other = keys.draw_passphrase().encode(), keys.draw_passphrase().encode()
+    keys.write_encrypted(tmp_path / "a.pem", KEY, drawn)
+
+    assert keys.read_encrypted(tmp_path / "a.pem", drawn).private_bytes_raw() == bytes(range(32))
+    with pytest.raises(KeyFileError):
+        keys.read_encrypted(tmp_path / "a.pem", other)
