@@ -8,9 +8,10 @@ are append-only: boxes in homes run old code.
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-from oleada_wire import canonical, codec, envelope
+from oleada_wire import canonical, codec, envelope, packing
 from oleada_wire.errors import MalformedMessageError, UnsupportedVersionError
 from oleada_wire.ids import is_device_id, is_hardware_model
+from oleada_wire.looks import Look, Samples
 from oleada_wire.parts import Assignment, AuditHead, Cohort, FileInfo, Header, SlotInfo, Window
 from oleada_wire.told import Crash, Log, Progress, Result
 from oleada_wire.words import BootReason, LeasePhase, Phase, Reason
@@ -40,11 +41,13 @@ __all__ = [
     "Lease",
     "LeaseRequest",
     "Log",
+    "Look",
     "Message",
     "Meta",
     "Progress",
     "Report",
     "Result",
+    "Samples",
     "SlotInfo",
     "Wave",
     "Waves",
@@ -219,6 +222,8 @@ class Ack:
     Attributes:
         ids: Counted, or recognised as duplicates of what was counted.
         refused: Can not be read, now or later; sending them again is of no use.
+        reads: What this server understands of the wire beyond what every one does, such as
+            ``samples``; said when it has counted a ``hello``.
         pause_s: This box is beyond its quota of telemetry: what it sent and is not named
             was not kept, and may be sent again after so many seconds. Verdicts may be sent.
     """
@@ -227,6 +232,7 @@ class Ack:
     ids: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
     pause_s: int | None = None
+    reads: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,13 +290,14 @@ class Deny:
 
 
 Message = (
-    Hello | Health | LeaseRequest | Report | Result | Progress | Log | Crash
+    Hello | Health | Samples | LeaseRequest | Report | Result | Progress | Log | Crash
     | Assign | Lease | Cmd | Ack | Meta | Waves | Wave | Deny | AuditHead
 )  # fmt: skip
 
 KINDS: Final[dict[type, str]] = {
     Hello: "hello",
     Health: "health",
+    Samples: "samples",
     LeaseRequest: "lease-request",
     Report: "report",
     Result: "result",
@@ -311,6 +318,8 @@ SIGNED: Final = frozenset({Assign, Lease, Cmd, Wave, Deny, AuditHead})
 """Messages that are only ever believed inside an envelope."""
 BATCHED: Final = frozenset({Assign})
 """Of these, the kinds for which a signature over a batch counts; people sign none of them."""
+PACKED: Final = frozenset({Samples})
+"""Messages that may have been made small on their way."""
 
 DIRECTOR_ROLE: Final = "director"
 """TUF delegation whose keys sign assign, lease, cmd, deny and audit-head (online)."""
@@ -333,6 +342,8 @@ def decode(shape: type[M], data: bytes, size_bytes_max: int = UP_BYTES_MAX) -> M
         WireError: *data* is too large, malformed or of another version.
     """
     assert shape not in SIGNED, "open it: this kind is never plain"  # noqa: S101
+    if shape in PACKED:
+        data = packing.unpack(KINDS[shape], data, size_bytes_max)
     return _message(shape, canonical.loads(data, KINDS[shape], size_bytes_max))
 
 

@@ -21,6 +21,7 @@ class Up(StrEnum):
 
     HELLO = "hello"
     HEALTH = "health"
+    SAMPLES = "samples"
     LEASE = "lease"
     REPORT = "report"
     RESULT = "result"

@@ -26,7 +26,7 @@ WRONG_KIND: Final[dict[type, tuple[str, ...]]] = {
     dict: ("true", "zero", "word", "empty list", "list of null", "NaN"),
 }  # fmt: skip
 """By the kind of a golden value: what may never stand in its place."""
-FREE: Final = frozenset(("parameters", "arguments", "values"))
+FREE: Final = frozenset(("parameters", "arguments", "values", "changed"))
 """Fields whose entries may be numbers or texts as they like."""
 VERSIONS: Final = ("0", "2", "-1", '"1"', "1.0", "true", "null", str(2**63), "[1]")
 TOPICS: Final = (
@@ -57,7 +57,7 @@ def leaves(found: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[Any, 
 def changed(good: Any) -> Iterator[tuple[str, bytes, bool]]:
     """Yield every message that is *good* but for one thing: what, bytes, and whether it is bad."""
     for path, value in leaves(good):
-        is_free = len(path) > 1 and path[0] in FREE
+        is_free = not FREE.isdisjoint(path[:-1])
         never = () if is_free else WRONG_KIND[type(value)]
         for name in VALUES:
             yield f"{path} is {name}", with_raw(good, path, RAW_JSON[name]), name in never

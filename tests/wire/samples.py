@@ -19,11 +19,13 @@ from oleada_wire.messages import (
     Lease,
     LeaseRequest,
     Log,
+    Look,
     Message,
     Meta,
     Progress,
     Report,
     Result,
+    Samples,
     SlotInfo,
     Wave,
     Waves,
@@ -47,6 +49,17 @@ SAMPLES: dict[str, Message] = {
         HEADER, "5.8.1", "A", SLOTS,
         {"Device.DeviceInfo.UpTime": 86_400, "X_OLEADA_FreeBytes": 1 << 30, "ready": True,
          "Device.DeviceInfo.TemperatureStatus.TemperatureSensor.1.Name": "cpu"},
+        dropped=2,
+    ),
+    "samples": Samples(
+        HEADER, "5.8.1", "A", SLOTS,
+        (
+            Look(11, 1_795_258_800_000, {
+                "Device.DeviceInfo.UpTime": 82_800, "ready": True, "X_OLEADA_SensesFailed": "cable",
+            }),
+            Look(12, 1_795_262_400_000, {"Device.DeviceInfo.UpTime": 86_400},
+                 ("X_OLEADA_SensesFailed",)),
+        ),
         dropped=2,
     ),
     "lease-request": LeaseRequest(HEADER, "A-20418", 1, LeasePhase.START),
@@ -105,6 +118,7 @@ LATER: dict[str, Message] = {
     "cmd.v1.timeout.json.sealed": Cmd(
         HEADER, DEVICE, "C-77", 9, "ip_ping", 1_795_262_460_000, {"host": "192.0.2.1"}, 20_000,
     ),
+    "ack.v1.reads.json": Ack(HEADER, ("a" * 32,), reads=("samples",)),
     "health.v1.audit-head.json": Health(HEADER, "5.8.1", "A", SLOTS, audit_head="{}"),
     "meta.v1.audit-head.json": Meta(HEADER, {"timestamp.json": "{}"}, audit_head="{}"),
 }  # fmt: skip

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from oleada_wire import messages, topics
+from oleada_wire import messages, packing, topics
 from oleada_wire.errors import MalformedMessageError, WireError
 from oleada_wire.messages import (
     Crash,
@@ -26,6 +26,7 @@ from oleada_wire.messages import (
     Progress,
     Report,
     Result,
+    Samples,
 )
 from oleada_wire.topics import DeviceTopic, Up
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -39,14 +40,15 @@ from oleada_server.enrolment import adoption
 from oleada_server.errors import ServerError
 from oleada_server.outage import DatabaseAwayError
 from oleada_server.rollouts import service as rollouts
+from oleada_server.telemetry import looks, troubles
 from oleada_server.telemetry import service as telemetry
-from oleada_server.telemetry import troubles
 
 log = logging.getLogger(__name__)
 
 SHAPES: Final[dict[Up, type[messages.Message]]] = {
     Up.HELLO: Hello,
     Up.HEALTH: Health,
+    Up.SAMPLES: Samples,
     Up.LEASE: LeaseRequest,
     Up.REPORT: Report,
     Up.RESULT: Result,
@@ -54,6 +56,10 @@ SHAPES: Final[dict[Up, type[messages.Message]]] = {
     Up.LOG: Log,
     Up.CRASH: Crash,
 }
+LOOKS: Final = frozenset({Up.HEALTH, Up.SAMPLES})
+"""Kinds that say how a box is."""
+HEADS: Final = LOOKS | {Up.HELLO}
+"""Kinds that may say back a head of the audit trail."""
 SEQ_MAX: Final = 2**31 - 1
 _MESSAGE_ID: Final = re.compile(r"[0-9a-f]{32}")
 
@@ -80,11 +86,13 @@ class Stored:
     Attributes:
         counted: By device id, ids of messages that are in the database now.
         refused: By device id, ids of messages that never will be.
+        greeted: Ids of devices of which a hello is in the database now.
         counts: By outcome (``health``, ``refused:malformed``, ``unknown-device`` …).
     """
 
     counted: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     refused: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    greeted: set[str] = field(default_factory=set)
     counts: Counter[str] = field(default_factory=Counter)
 
 
@@ -116,6 +124,8 @@ def store(batch: Sequence[Incoming], now: datetime) -> Stored:
     for item in accepted:
         stored.counted[item.device_id].append(item.message.header.id)
         stored.counts[item.kind] += 1
+        if item.kind is Up.HELLO:
+            stored.greeted.add(item.device_id)
     return stored
 
 
@@ -147,6 +157,8 @@ def _read(one: Incoming, stored: Stored) -> Item | None:
     try:
         message: Any = messages.decode(SHAPES[topic.kind], one.payload)
         _check_header(message.header)
+        if topic.kind is Up.SAMPLES:
+            message = looks.Seen(message.header, message.audit_head, looks.healths_of(message))
     except WireError as error:
         _refuse(topic.device_id, _id_in(one.payload), error.code, str(error), stored)
         return None
@@ -222,15 +234,15 @@ def _refuse(device_id: str, message_id: str | None, code: str, why: str, stored:
 
 def _call_services(items: Sequence[Item], now: datetime) -> None:
     """One service call each, in the order of arrival; health in one call for all."""
-    health = [(item.device_id, item.message) for item in items if item.kind is Up.HEALTH]
+    health = [(item.device_id, one) for item in items for one in _healths(item)]
     for item in items:
-        if item.kind is not Up.HEALTH:
+        if item.kind not in LOOKS:
             _call_service(item, now)
     if health:
         telemetry.record_health(health, now)
         devices.record_health(health, now)
     for item in items:
-        if item.kind in (Up.HELLO, Up.HEALTH) and item.message.audit_head is not None:
+        if item.kind in HEADS and item.message.audit_head is not None:
             witnessed.record_seen(item.device_id, item.message.audit_head, now)
     db.session.flush()
 
@@ -252,8 +264,19 @@ def _call_service(item: Item, now: datetime) -> None:
             telemetry.record_event(item.device_id, str(item.kind), item.message, now)
         case Up.LOG | Up.CRASH:
             telemetry.record_event(item.device_id, str(item.kind), item.message, now)
-        case Up.HEALTH:
+        case Up.HEALTH | Up.SAMPLES:
             raise AssertionError("health is stored in bulk")
+
+
+def _healths(item: Item) -> Sequence[Health]:
+    """Return each look at the box that *item* tells of, oldest first."""
+    match item.kind:
+        case Up.HEALTH:
+            return (item.message,)
+        case Up.SAMPLES:
+            return item.message.healths  # type: ignore[no-any-return]
+        case _:
+            return ()
 
 
 def _id_in(payload: bytes) -> str | None:
@@ -261,8 +284,8 @@ def _id_in(payload: bytes) -> str | None:
     if len(payload) > messages.UP_BYTES_MAX:
         return None
     try:
-        found = json.loads(payload)
-    except (ValueError, RecursionError):
+        found = json.loads(packing.unpack("message", payload, messages.UP_BYTES_MAX))
+    except (WireError, ValueError, RecursionError):
         return None
     message_id = found.get("id") if isinstance(found, dict) else None
     if isinstance(message_id, str) and _MESSAGE_ID.fullmatch(message_id):

@@ -115,13 +115,14 @@ def _refused(box: Client) -> set[str]:
 @pytest.mark.parametrize("refused", [[], ["b" * 32]])
 @pytest.mark.parametrize("ids", [[], ["a" * 32], ["a" * 32, "c" * 32]])
 @pytest.mark.parametrize("pause_s", [None, 0, 90])
+@pytest.mark.parametrize("reads", [(), ("samples",), ("samples", "more")])
 def test_an_acknowledgement_is_spelt_as_the_wire_spells_it(
-    ids: list[str], refused: list[str], pause_s: int | None
+    ids: list[str], refused: list[str], pause_s: int | None, reads: tuple[str, ...]
 ) -> None:
     header = a_header(boot=7, seq=9)
 
-    assert ack_bytes(header, ids, refused, pause_s) == messages.encode(
-        Ack(header, tuple(ids), tuple(refused), pause_s)
+    assert ack_bytes(header, ids, refused, pause_s, reads) == messages.encode(
+        Ack(header, tuple(ids), tuple(refused), pause_s, reads or None)
     )
 
 
