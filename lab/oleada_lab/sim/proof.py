@@ -336,7 +336,8 @@ class Proof(LimitsAlone):
             return
         still = [name for name in self._watched if self._trials[name].counted is None]
         gone = sum(not self._is_heard(name, now) for name in still)
-        dark = gone if len(still) >= judge.CONTROL_MIN else None
+        most = min(max(gone, self._looks[-1].dark or 0), len(still))  # also who is back by now
+        dark = most if len(still) >= judge.CONTROL_MIN else None
         self._looks[-1] = Look(self._looks[-1].number, len(still), dark, is_closed)
 
     def _is_heard(self, device_id: str, now: datetime) -> bool:

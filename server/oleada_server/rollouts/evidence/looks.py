@@ -1,10 +1,10 @@
 """Looks at the boxes beside: who of those that still wait goes dark for ordinary reasons?
 
 A look lasts as long as a trial takes to count, and the next begins when it ends. It takes
-boxes of the rollout that were heard lately and whose wave has not opened, and sees at its
-end which say nothing any more. Boxes that speak too seldom for that are not looked at.
-While the server itself was away, or heard nobody, no look counts, and the
-silence of that time is nobody's.
+boxes of the rollout that were heard lately and whose wave has not opened, and sees how many
+say nothing any more, at its end or at any moment before. Boxes that speak too seldom for
+that are not looked at. While the server itself was away, or heard nobody, no look counts,
+and the silence of that time is nobody's.
 """
 
 from collections.abc import Mapping, Sequence
@@ -143,8 +143,13 @@ def _close(current: ControlLook, now: datetime, *, is_void: bool) -> None:
 
 
 def _count_dark(current: ControlLook, now: datetime) -> None:
+    """Note how many are dark; whoever was for a while, and is heard again, was dark in the look.
+
+    A trial that a region spent without its lines is over when they are back.
+    """
     still, dark = _still_waiting(current.rollout_id, current.watched or (), now)
-    current.boxes, current.dark = still, dark if still >= judge.CONTROL_MIN else None
+    most = min(max(dark, current.dark or 0), still)
+    current.boxes, current.dark = still, most if still >= judge.CONTROL_MIN else None
 
 
 def _waiting(rollout_id: int, now: datetime) -> Sequence[str]:

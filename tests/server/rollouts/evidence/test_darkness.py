@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from oleada_server.db import db
+from oleada_server.devices.models import Device
 from oleada_server.rollouts import holds, service
 from oleada_server.rollouts.evidence import ledger, looks
 from oleada_server.rollouts.evidence.models import BoxOutcome, ControlLook
@@ -13,7 +14,7 @@ from oleada_server.rollouts.models import BoxInWave
 from oleada_server.rollouts.plan import Outcome
 from oleada_server.rollouts.rules import Abort, AbortOn, Rules
 from oleada_wire.words import Phase, Reason
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from tests.server.rollouts.evidence.trials import (
     HUSH,
@@ -94,8 +95,10 @@ def test_boxes_that_tell_late_that_they_reached_nobody_stay_the_silent_ones_of_t
     assert service.get(rollout_id).waves[0].silent_accepted == 5
 
 
-def five_that_reach_nobody(silent_after_s: int = 3600, *, says_so: bool = True) -> int:
-    """Let five of eight boxes in their trial reach nobody; beside them nobody is dark."""
+def five_that_reach_nobody(
+    silent_after_s: int = 3600, *, says_so: bool = True, dark_beside: int = 0
+) -> int:
+    """Let five of eight boxes in their trial reach nobody, and so many beside for ten minutes."""
     boxes = a_fleet(340)
     connect(boxes)
     a_release()
@@ -103,7 +106,11 @@ def five_that_reach_nobody(silent_after_s: int = 3600, *, says_so: bool = True) 
     rollout_id = started(plan)
     for box in boxes[:8]:
         on_trial(box)
-    ticks(NOON, NOON + 10 * MINUTE)
+    service.tick(NOON)
+    connect(boxes[20 : 20 + dark_beside], connected=False)
+    ticks(NOON + MINUTE, NOON + 10 * MINUTE)
+    db.session.execute(update(Device).values(last_seen_at=NOON + HUSH))
+    db.session.commit()
     for box in boxes[:5] if says_so else ():
         say(box, Phase.ROLLED_BACK, Reason.NO_SERVER_CONTACT, now=NOON + 10 * MINUTE)
     return rollout_id
@@ -119,6 +126,18 @@ def test_boxes_that_reach_nobody_halt_where_nobody_beside_went_dark() -> None:
 
     assert service.get(rollout_id).state == "halted"
     assert counted(rollout_id) == {"open": 3, "silent": 5}
+
+
+def test_a_region_that_was_dark_for_a_while_halts_nothing_when_its_boxes_are_back() -> None:
+    rollout_id = five_that_reach_nobody(dark_beside=100)
+
+    ticks(NOON + 11 * MINUTE, NOON + RIPE + MINUTE)
+
+    look = db.session.scalars(select(ControlLook).order_by(ControlLook.id)).first()
+    assert look is not None
+    assert (look.boxes, look.dark, look.closed_at) == (320, 100, NOON + RIPE)
+    assert counted(rollout_id) == {"open": 3, "silent": 5}
+    assert service.get(rollout_id).state == "running"
 
 
 def test_a_short_patience_counts_no_silence_before_its_trial_is_old_enough() -> None:
