@@ -9,6 +9,8 @@ Docstrings stay behind: they would lie in a box's memory for as long as it is on
 import ast
 import io
 import zipfile
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -56,15 +58,14 @@ def _files_of(name: str, folder: Path) -> dict[str, bytes]:
     }
 
 
+@cache  # a process that builds one image mostly builds another, of the same agent
 def without_docstrings(source: bytes) -> bytes:
     """Return *source* with empty docstrings; every other line stays as it is and where it is.
 
     A class keeps one letter: a dataclass without a docstring makes itself a longer one.
     """
     lines = source.splitlines()
-    for node in ast.walk(ast.parse(source)):
-        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-            continue
+    for node in _with_bodies(ast.parse(source)):
         text = node.body[0] if node.body else None
         if not isinstance(text, ast.Expr) or ast.get_docstring(node, clean=False) is None:
             continue
@@ -73,6 +74,23 @@ def without_docstrings(source: bytes) -> bytes:
         lines[text.lineno - 1] = lines[text.lineno - 1][: text.col_offset] + empty
         lines[text.lineno : last] = [b""] * (last - text.lineno)
     return b"\n".join([*lines, b""]) if lines else b""
+
+
+def _with_bodies(
+    node: ast.AST,
+) -> Iterator[ast.Module | ast.ClassDef | ast.FunctionDef]:
+    """Yield *node* and whatever in it may begin with a docstring.
+
+    Only statements hold statements, so expressions, most of a tree, are not looked into.
+    """
+    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+        yield node
+    for name in node._fields:
+        within = getattr(node, name)
+        if isinstance(within, list):
+            for one in within:
+                if isinstance(one, ast.stmt | ast.excepthandler | ast.match_case):
+                    yield from _with_bodies(one)
 
 
 def _zip(entries: dict[str, bytes]) -> bytes:
