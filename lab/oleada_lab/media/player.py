@@ -134,6 +134,9 @@ class Player:
     Attributes:
         faults: Names of ``FAULTS`` and ``PER_SECOND`` that it has.
         done: Every question it was asked but ``status``, with its arguments.
+        readings: What it says beside its faults, by path below ``STBService.1.``.
+        counts: What was counted beside its faults, by name below ``Total.``.
+        absent: What this model does not report, by the same paths.
     """
 
     faults: frozenset[str] = frozenset()
@@ -144,6 +147,9 @@ class Player:
     mode: str = "1080p50"
     cache_bytes: int | None = None
     done: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    readings: Values = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    absent: frozenset[str] = frozenset()
 
     def status(self) -> Values:
         """Return every reading, by its whole path."""
@@ -157,7 +163,12 @@ class Player:
             found[f"{STB}X_OLEADA_CacheBytes"] = self.cache_bytes
         if self.pcm:
             found[f"{STB}Components.SPDIF.1.ForcePCM"] = True
-        return found
+        found |= {f"{STB}{name}": value for name, value in self.readings.items()}
+        return {
+            name: value
+            for name, value in found.items()
+            if name.removeprefix(STB) not in self.absent
+        }
 
     def counters(self) -> Values:
         """Return the counters of the channel, as they are after ``watched_s``."""
@@ -175,6 +186,8 @@ class Player:
         for fault in sorted(self.faults & PER_SECOND.keys()):
             for name, each in PER_SECOND[fault].items():
                 found[name] = int(found.get(name, 0)) + int(each) * seconds
+        for name, count in self.counts.items():
+            found[name] = int(found.get(name, 0)) + count
         return found
 
     def do(self, what: str, arguments: Mapping[str, Any]) -> tuple[Values, bytes]:

@@ -61,6 +61,12 @@ class House:
         assert self._ear is not None, "the house is not open"  # noqa: S101
         return self._ear
 
+    @property
+    def app(self) -> Flask:
+        """The server's app, for its database."""
+        assert self._app is not None, "the house is not open"  # noqa: S101
+        return self._app
+
     @contextmanager
     def open(self) -> Iterator["House"]:
         """Start the server and give it its trust; end all of it afterwards.
