@@ -30,7 +30,8 @@ from tests.web.forms import csrf_of, use_link
 
 PAGES = (
     "/password", "/settings", "/help", "/search?q=VX", "/fleet", "/devices", "/devices/{id}",
-    "/devices/{id}/revoke", "/devices/{id}/left-alone", "/devices/{id}/diagnosis?symptom=buffering",
+    "/devices/{id}/revoke", "/devices/{id}/left-alone", "/devices/{id}?symptom=buffering",
+    "/devices/{id}/do/log_pull", "/devices/{id}/do/factory_reset",
     "/releases", "/releases/VX-410/5.8.2", "/releases/VX-410/5.8.2/withdraw", "/audit",
     "/users", "/users/v.dvorak", "/rollouts", "/rollouts/R-1", "/rollouts/R-2", "/rollouts/R-3",
     "/rollouts/R-2/pause", "/rollouts/R-2/stop", "/rollouts/R-3/start", "/rollouts/R-3/ask",
@@ -53,6 +54,8 @@ MADE = {
     "/rollouts/new/preview": {"release": "VX-240/5.7.9", "w0-until": "100", "w0-soak": "24 h"},
     "/devices/AAAA00000000/diagnosis/run": {"action": "reboot", "consent": "viewer"},
     "/devices/AAAA00000000/diagnosis/cancel/none": {},
+    "/devices/AAAA00000000/diagnosis/check": {},
+    "/devices/AAAA00000000/diagnosis/stop": {},
     "/devices/AAAA00000000/left-alone/lift": {"because": "recording"},
     "/sign-in": {"name": "a.torres", "password": "wrong", "next": "/fleet"},
     "/sign-in/link/none": {},

@@ -101,25 +101,33 @@ def test_what_was_begun_a_moment_ago_is_not_begun_again(filled_app: Flask) -> No
         ("cs", "Nejspíš: Wi-Fi boxu je slabá"),
     ],
 )
-def test_the_verdict_is_in_the_readers_language_and_the_sentence_in_all(
+def test_verdict_and_sentence_are_in_the_readers_language(
     filled_app: Flask, language: str, title: str
 ) -> None:
     box = a_box(filled_app, health=BAD_WIFI)
 
     page = support(filled_app, language=language).get(
-        f"/devices/{box}/diagnosis?symptom=buffering"
+        f"/devices/{box}?symptom=buffering"
     ).text  # fmt: skip
 
     assert title in page
-    said = re.findall(r'<p class="say" lang="(\w+)">', page)
-    assert said[0] == language
-    assert set(said) == {"en", "es", "cs"}
-    assert "El Wi-Fi llega débil a su equipo" in page
+    assert re.findall(r'<p class="say" lang="(\w+)">', page) == [language]
+
+
+def test_the_sentence_is_said_in_the_subscribers_language_and_stays_so(filled_app: Flask) -> None:
+    box, client = a_box(filled_app, health=BAD_WIFI), support(filled_app)
+
+    page = client.get(f"/devices/{box}?symptom=buffering&say=es").text
+    after = post(client, f"/devices/{box}/diagnosis", symptom="buffering", say="es")
+
+    for shown in (page, after):
+        assert "Most likely: The Wi-Fi of the box is weak" in shown
+        assert '<p class="say" lang="es">«El Wi-Fi llega débil a su equipo' in shown
 
 
 def test_an_answer_moves_the_verdict_and_can_be_taken_back(filled_app: Flask) -> None:
     box, client = a_box(filled_app, health={}), support(filled_app)
-    address = f"/devices/{box}/diagnosis?symptom=channel-missing"
+    address = f"/devices/{box}?symptom=channel-missing"
 
     before = client.get(address).text
     after = client.get(f"{address}&asked=in-package:no").text
@@ -158,7 +166,7 @@ def test_the_page_does_nothing_that_it_does_not_offer(filled_app: Flask) -> None
 def test_a_viewer_reads_and_begins_nothing(filled_app: Flask) -> None:
     box, client = a_box(filled_app, health=BAD_WIFI), support(filled_app, Role.VIEWER)
 
-    page = client.get(f"/devices/{box}/diagnosis?symptom=buffering").text
+    page = client.get(f"/devices/{box}?symptom=buffering").text
     token = csrf_of(client.get("/settings").text)
     answer = client.post(f"/devices/{box}/diagnosis", data={"csrf_token": token})
 
@@ -190,7 +198,7 @@ def test_a_box_stands_beside_one_like_it_that_is_well(filled_app: Flask) -> None
         db.session.commit()
         db.session.remove()
 
-    page = support(filled_app).get(f"/devices/{box}/diagnosis?symptom=buffering").text
+    page = support(filled_app).get(f"/devices/{box}?symptom=buffering").text
 
     assert "Beside a healthy box" in page
     assert re.search(rf"{re.escape(SIGNAL)}</td><td>-84 dBm</td><td>-50 dBm", page)
@@ -200,14 +208,19 @@ def test_what_a_box_says_is_text_and_never_markup(filled_app: Flask) -> None:
     evil = "<script>alert(1)</script>"
     box = a_box(filled_app, health={"Device.Services.STBService.1.X_OLEADA_LastErrorCode": evil})
 
-    page = (
-        support(filled_app).get(f"/devices/{box}/diagnosis?symptom=drm-error&channel={evil}").text
-    )
+    page = support(filled_app).get(f"/devices/{box}?symptom=drm-error&channel={evil}").text
 
     assert evil not in page
 
 
-def test_the_page_of_a_box_leads_there(filled_app: Flask, signed_in: SignIn) -> None:
+def test_the_former_address_leads_to_the_page_of_the_box_with_what_was_asked(
+    filled_app: Flask, signed_in: SignIn
+) -> None:
     box = a_box(filled_app)
 
-    assert f'href="/devices/{box}/diagnosis"' in signed_in(filled_app).get(f"/devices/{box}").text
+    answer = signed_in(filled_app).get(
+        f"/devices/{box}/diagnosis?symptom=buffering&asked=led-on:no"
+    )
+
+    assert answer.status_code == 301
+    assert answer.headers["Location"] == f"/devices/{box}?symptom=buffering&asked=led-on:no"

@@ -24,7 +24,9 @@ KEEP: Final = timedelta(hours=1)
 SEAL_AGE: Final = timedelta(hours=12)
 FIELDS_CHARS_MAX: Final = 200_000
 """A plan for 10 000 listed boxes has 140 000; a form may have 500 000 bytes in all."""
-NEVER_KEPT: Final = frozenset({"csrf_token", "password", "again", "code", "key", "passkey"})
+NEVER_KEPT: Final = frozenset(
+    {"csrf_token", "password", "again", "code", "key", "passkey", "a-pin"}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What boxes answer to actions: kept part by part, each once, bounded, and put together again."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -84,14 +84,27 @@ _IN_PLACE: Final[dict[str, Any]] = {"execution_options": {"synchronize_session":
 
 def answer_of(found: ActionOrder) -> Answer:
     """Return what has come of the order *found* so far."""
-    query = select(ActionPart).where(ActionPart.order_id == found.id)
-    parts = db.session.scalars(query.order_by(ActionPart.number)).all()
+    return answers_of([found])[found.id]
+
+
+def answers_of(orders: Sequence[ActionOrder]) -> dict[str, Answer]:
+    """Return by number what has come of *orders* so far: two queries, however many they are."""
+    ids = [one.id for one in orders]
+    parts: dict[str, list[ActionPart]] = {one: [] for one in ids}
+    told = select(ActionPart).where(ActionPart.order_id.in_(ids))
+    for part in db.session.scalars(told.order_by(ActionPart.number)):
+        parts[part.order_id].append(part)
+    files: dict[str, list[ActionFile]] = {one: [] for one in ids}
+    there = select(ActionFile).where(ActionFile.order_id.in_(ids))
+    for file in db.session.scalars(there.order_by(ActionFile.name)):
+        files[file.order_id].append(file)
+    return {one.id: _answer(one, parts[one.id], files[one.id]) for one in orders}
+
+
+def _answer(found: ActionOrder, parts: list[ActionPart], files: list[ActionFile]) -> Answer:
     values: dict[str, Any] = {}
     for part in parts:
         values |= part.values
-    files = db.session.scalars(
-        select(ActionFile).where(ActionFile.order_id == found.id).order_by(ActionFile.name)
-    ).all()
     told = found.told_files or {}
     judged = tuple(
         (one, told[one.name] == one.sha256 if one.name in told else None) for one in files

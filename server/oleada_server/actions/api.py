@@ -14,7 +14,7 @@ from oleada_wire.actions import Risk
 from oleada_wire.ids import normalise_device_id
 
 from oleada_server.accounts.access import demand_fresh, identity, require_scope
-from oleada_server.actions import rules, schemas, service, uploads
+from oleada_server.actions import answers, rules, schemas, service, uploads
 from oleada_server.actions.errors import UploadTooLargeError
 from oleada_server.actions.rules import Given
 from oleada_server.actions.service import Wish
@@ -81,7 +81,8 @@ def orders(asked: dict[str, Any], device_id: str) -> ResponseReturnValue:
     now, box = now_utc(), normalise_device_id(device_id)
     devices.get(box)
     found = service.orders_of(box, asked["limit"], asked["after"])
-    return {"actions": [schemas.order_json(one, now) for one in found]}
+    told = answers.answers_of(found)
+    return {"actions": [schemas.told_json(one, told[one.id], now) for one in found]}
 
 
 @blueprint.get("/actions/<order_id>")

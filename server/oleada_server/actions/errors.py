@@ -7,6 +7,7 @@ ServerError
 ├── BadActionError          400  an argument or the reason is not what was expected
 ├── ConsentMissingError     409  somebody may be watching and has not agreed
 ├── TooManyActionsError     429  too many of one box wait already
+├── PinTriesError           429  too many PINs were tried on one box within a day
 ├── ActionKeyReusedError    409  the idempotency key stands for another order
 ├── ActionEndedError        409  it has ended, so it can not be cancelled
 ├── UploadRefusedError      403  no such file was asked for, or it is there already
@@ -73,6 +74,19 @@ class TooManyActionsError(ConflictError):
 
     def __init__(self, waiting: int) -> None:
         super().__init__(f"{waiting} actions of this box wait already; wait or cancel some.")
+
+
+class PinTriesError(ConflictError):
+    """Too many PINs were tried on one box; two persons can still do it."""
+
+    status = 429
+    code = "pin-tries"
+
+    def __init__(self, tries: int) -> None:
+        super().__init__(
+            f"{tries} PINs that were wrong or are not answered yet were tried on this box within "
+            "a day. Order it without a PIN: a second person confirms."
+        )
 
 
 class ActionKeyReusedError(ConflictError):

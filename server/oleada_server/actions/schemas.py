@@ -8,6 +8,7 @@ from marshmallow.validate import OneOf, Range
 from oleada_wire import actions as wire
 
 from oleada_server.actions import answers, rules, service
+from oleada_server.actions.answers import Answer
 from oleada_server.actions.models import ActionOrder
 from oleada_server.actions.rules import Given
 
@@ -33,7 +34,11 @@ class OrdersQuery(Schema):
 
 def order_json(found: ActionOrder, now: datetime) -> dict[str, Any]:
     """Return an order as REST says it, with everything that has come so far."""
-    answer = answers.answer_of(found)
+    return told_json(found, answers.answer_of(found), now)
+
+
+def told_json(found: ActionOrder, answer: Answer, now: datetime) -> dict[str, Any]:
+    """Return an order as REST says it, with the *answer* that has come so far."""
     return {
         "id": found.id,
         "device_id": found.device_id,

@@ -23,7 +23,7 @@ from sqlalchemy.exc import IntegrityError
 from oleada_server.accounts import second_person
 from oleada_server.accounts.models import AskedDeed, Role
 from oleada_server.accounts.rights import Identity, demand_scope
-from oleada_server.actions import rules
+from oleada_server.actions import rules, tries
 from oleada_server.actions.errors import (
     ActionEndedError,
     ActionKeyReusedError,
@@ -90,7 +90,7 @@ def order(wish: Wish, person: Identity, now: datetime) -> ActionOrder | int:
 
     Raises:
         ActionNotKnownError, ActionDeniedError, BadActionError, ConsentMissingError,
-        TooManyActionsError, ActionKeyReusedError: see there.
+        TooManyActionsError, ActionKeyReusedError, PinTriesError: see there.
         DeviceNotFoundError, BoxRevokedError: There is no such box, or none that is ours.
         RoleMissingError, ScopeMissingError: The person may not do actions of this risk.
     """
@@ -108,6 +108,8 @@ def order(wish: Wish, person: Identity, now: datetime) -> ActionOrder | int:
     if rules.needs_second_person(action, arguments):
         return _ask_second(wish, arguments, reason, person, now)
     _demand_few(device.id, now)
+    if consent is Given.PIN:
+        tries.demand_left(device.id, now)
     made = _begin(device, action, arguments, now)
     made.reason, made.consent, made.asked_by = reason, str(consent), person.actor
     made.key, made.request_sha256 = wish.key, _digest(wish)

@@ -1,6 +1,7 @@
 """Checks that start by themselves: what a verdict wants to look at and nobody can notice."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -11,10 +12,12 @@ from oleada_wire.actions import Consent
 from oleada_server import config as settings
 from oleada_server.accounts.rights import Identity
 from oleada_server.actions import service as actions
+from oleada_server.actions.errors import ActionEndedError
 from oleada_server.actions.models import ActionOrder
-from oleada_server.actions.rules import State
+from oleada_server.actions.rules import SCOPES, State, known
 from oleada_server.actions.service import Wish
 from oleada_server.devices import service as devices
+from oleada_server.devices.models import Device
 from oleada_server.diagnosis.shapes import Verdict
 
 AT_ONCE_MAX: Final = 6
@@ -23,7 +26,12 @@ AGAIN_AFTER: Final = timedelta(minutes=5)
 LOOKED_BACK: Final = 40
 ALWAYS: Final = ("media_status", "self_test")
 """Cheap, safe, and telling for every complaint."""
-_HOSTED: Final = frozenset({"ip_ping", "dns_lookup"})
+HOSTED: Final = frozenset({"ip_ping", "dns_lookup"})
+"""Checks that are asked about the server that boxes know, unless somebody says another host."""
+HEARD: Final = timedelta(minutes=30)
+"""A box that was not heard for so long is asked nothing by itself."""
+STOPPED_FOR: Final = timedelta(minutes=30)
+"""Nothing begins by itself for so long after a person stopped something."""
 
 
 def safe_checks(verdict: Verdict) -> list[str]:
@@ -40,24 +48,35 @@ def is_safe(name: str) -> bool:
 
 def arguments_of(name: str) -> dict[str, Any]:
     """Return what a check needs: the network is asked for the server that boxes know."""
-    return {"host": settings.current().public_host} if name in _HOSTED else {}
+    return {"host": settings.current().public_host} if name in HOSTED else {}
+
+
+def is_heard(device: Device, now: datetime) -> bool:
+    """Return whether a check would reach *device*: ours, able, and heard lately."""
+    seen = device.last_seen_at
+    return (
+        device.reads_actions
+        and device.revoked_at is None
+        and seen is not None
+        and now - seen < HEARD
+    )
+
+
+def due(device: Device, names: Iterable[str], now: datetime) -> list[str]:
+    """Return those of *names* that this box does, that were not begun lately, nor stopped."""
+    orders = actions.orders_of(device.id, LOOKED_BACK)
+    if _held_until(orders, now) is not None:
+        return []
+    return _not_lately(device, names, orders, now)
 
 
 def begin(
     device_id: str, names: Iterable[str], reason: str, person: Identity, now: datetime
 ) -> list[ActionOrder]:
     """Order each check of *names* that this box does and that was not begun lately; commits."""
-    facts = actions.facts_of(devices.get(device_id), now)
-    lately = {
-        one.action
-        for one in actions.orders_of(device_id, LOOKED_BACK)
-        if one.asked_at > now - AGAIN_AFTER
-    }
-    able = [
-        name
-        for name in names
-        if facts.reads_actions and name not in facts.denied and name not in lately
-    ]
+    device = devices.get(device_id)
+    orders = actions.orders_of(device_id, LOOKED_BACK)
+    able = _not_lately(device, names, orders, now)
     made = [
         actions.order(Wish(device_id, name, arguments_of(name), reason), person, now)
         for name in able
@@ -65,7 +84,47 @@ def begin(
     return [one for one in made if isinstance(one, ActionOrder)]
 
 
+def stop(device_id: str, person: Identity, now: datetime) -> list[str]:
+    """Tell the box to end whatever *person* may end of what it does; return the numbers; commits.
+
+    Checks do not begin by themselves for :data:`STOPPED_FOR` after that.
+    """
+    found = [
+        one.id
+        for one in actions.orders_of(device_id, LOOKED_BACK)
+        if actions.state_of(one, now) in {State.WAITING, State.RUNNING}
+        and person.may_scope(SCOPES[known(one.action).risk])
+    ]
+    for order_id in found:
+        with suppress(ActionEndedError):  # its result came at this moment
+            actions.cancel(order_id, person, now)
+    return found
+
+
+def held_until(device_id: str, now: datetime) -> datetime | None:
+    """Return until when nothing begins by itself, because a person stopped something; or None."""
+    return _held_until(actions.orders_of(device_id, LOOKED_BACK), now)
+
+
 def at_work(orders: Sequence[ActionOrder], now: datetime) -> tuple[int, int]:
     """Return how many of *orders* have ended, and how many there are."""
     done = sum(actions.state_of(one, now) in {State.DONE, State.SILENT} for one in orders)
     return done, len(orders)
+
+
+def _held_until(orders: Iterable[ActionOrder], now: datetime) -> datetime | None:
+    stopped = [one.cancelled_at for one in orders if one.cancelled_at is not None]
+    until = max(stopped, default=now - STOPPED_FOR) + STOPPED_FOR
+    return until if until > now else None
+
+
+def _not_lately(
+    device: Device, names: Iterable[str], orders: Iterable[ActionOrder], now: datetime
+) -> list[str]:
+    facts = actions.facts_of(device, now)
+    lately = {one.action for one in orders if one.asked_at > now - AGAIN_AFTER}
+    return [
+        name
+        for name in names
+        if facts.reads_actions and name not in facts.denied and name not in lately
+    ]

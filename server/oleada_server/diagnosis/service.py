@@ -139,14 +139,19 @@ def _samples(device_id: str, now: datetime) -> list[Sample]:
 
 def _results(device_id: str, now: datetime) -> list[dict[str, Fact]]:
     """Return the facts of each action that ended well lately, oldest first."""
-    found = []
-    for order in reversed(actions.orders_of(device_id, RESULTS_MAX)):
-        if order.ended_at is None or order.ended_at < now - RESULTS_FRESH:
-            continue
-        if order.status in TELLING:
-            values = answers.answer_of(order).values
-            found.append(derived.answered(order.action, values, order.ended_at))
-    return found
+    told = [
+        order
+        for order in reversed(actions.orders_of(device_id, RESULTS_MAX))
+        if order.ended_at is not None
+        and order.ended_at >= now - RESULTS_FRESH
+        and order.status in TELLING
+    ]
+    came = answers.answers_of(told)
+    return [
+        derived.answered(order.action, came[order.id].values, order.ended_at)
+        for order in told
+        if order.ended_at is not None
+    ]
 
 
 def _history(device: Device, now: datetime) -> dict[str, Fact]:

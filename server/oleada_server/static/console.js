@@ -56,6 +56,12 @@ document.addEventListener("click", (event) => {
   if (button) navigator.clipboard?.writeText(button.dataset.copy).then(() => button.classList.add("done"));
 });
 
+// Checks that are due begin when the page is opened; what comes of them arrives by the stream.
+const checks = one("form[data-checks=due]");
+if (checks && !document.prerendering) {
+  fetch(checks.action, { method: "POST", body: new FormData(checks), redirect: "manual" });
+}
+
 // Keys: by event.key, never with Alt, AltGr, Ctrl or Meta, never inside fields.
 let waitsForGo = 0;
 const rows = () => all("table.list tbody tr");

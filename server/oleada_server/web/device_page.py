@@ -7,10 +7,12 @@ from typing import Any, Final
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from oleada_wire.ids import normalise_device_id
+from werkzeug.datastructures import MultiDict
 
 from oleada_server import config
-from oleada_server.accounts.access import require_role
+from oleada_server.accounts.access import identity, require_role
 from oleada_server.accounts.models import Role
+from oleada_server.accounts.rights import Identity
 from oleada_server.audit import service as audit
 from oleada_server.clock import now_utc
 from oleada_server.db import read_only
@@ -26,6 +28,7 @@ from oleada_server.telemetry import service as events
 from oleada_server.web import (
     activity,
     chart,
+    device_diagnosis,
     device_events,
     device_lanes,
     device_view,
@@ -33,6 +36,7 @@ from oleada_server.web import (
     status,
     words,
 )
+from oleada_server.web.asked_diagnosis import Asked, read
 from oleada_server.web.device_troubles import troubles
 from oleada_server.web.health import HOT_C
 from oleada_server.web.parts import Parts
@@ -51,23 +55,24 @@ def show(device_id: str) -> ResponseReturnValue:
     """Show one box; another spelling of its id leads to its one address."""
     spelt = normalise_device_id(device_id)
     if spelt != device_id:
-        return redirect(url_for("device_page.show", device_id=spelt), 301)
+        asked = read(request.args).args()
+        return redirect(url_for("device_page.show", device_id=spelt, **asked), 301)
     read_only()
     after = live.latest_id()
-    return render_template(
-        "devices/show.html", nav="devices", after=after, **load(device_id, _range())
-    )
+    page = load(device_id, read(request.args), range_of(request.args), identity(), now_utc())
+    return render_template("devices/show.html", nav="devices", after=after, **page)
 
 
-def load(device_id: str, span: str = RANGE_USUAL) -> dict[str, Any]:
+def load(
+    device_id: str, asked: Asked, span: str, person: Identity | None, now: datetime
+) -> dict[str, Any]:
     """Return everything the templates of a box need; a part that is not read says so.
 
     Raises:
         DeviceNotFoundError: There is none.
     """
-    now = now_utc()
     device = devices.get(device_id)
-    parts = Parts("devices/parts", titles())
+    parts = Parts("devices/parts", titles() | device_diagnosis.titles())
     page: dict[str, Any] = {
         "reading": parts,
         "device": device,
@@ -90,6 +95,7 @@ def load(device_id: str, span: str = RANGE_USUAL) -> dict[str, Any]:
     silent_after = timedelta(seconds=config.current().silent_after_s)
     page |= {"contact": device_view.contact(device, silent_after, now)}
     page |= parts.read(("verdict", "wanted", "history"), lambda: _places(device, silent_after, now))
+    page |= device_diagnosis.load(parts, device, asked, person, now)
     page |= parts.read(("timeline",), lambda: {"lanes": _lanes(device_id, span, now)})
     page |= parts.read(("log",), lambda: {"log": _log(device_id)})
     page |= parts.read(
@@ -138,6 +144,7 @@ def _lanes(device_id: str, span: str, now: datetime) -> device_lanes.Lanes:
     return device_lanes.lanes(samples, start, now, ticks, HOT_C)
 
 
-def _range() -> str:
-    asked = request.args.get("range", RANGE_USUAL)
+def range_of(args: MultiDict[str, str]) -> str:
+    """Return the range of the timeline that *args* ask for."""
+    asked = args.get("range", RANGE_USUAL)
     return asked if asked in device_lanes.RANGES else RANGE_USUAL

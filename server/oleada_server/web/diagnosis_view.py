@@ -1,21 +1,29 @@
 """What the page of a diagnosis shows, worked out from a verdict and orders; no SQL here."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from flask_babel import force_locale, get_domain
+from oleada_wire import actions as wire
+from oleada_wire.action_table import TABLE
+from oleada_wire.actions import Action
 from oleada_wire.readings import field_of
 
 from oleada_server.actions import answers, rules
 from oleada_server.actions import service as actions
+from oleada_server.actions.answers import Answer
 from oleada_server.actions.models import ActionOrder
 from oleada_server.actions.rules import State
+from oleada_server.clock import from_ms
+from oleada_server.diagnosis import checking
+from oleada_server.diagnosis.service import UNSAID
 from oleada_server.diagnosis.shapes import Operator, Ranked, Seen, Stage, Value, Verdict
 from oleada_server.web import words
 from oleada_server.web.status import Status
-from oleada_server.web.words import gettext
+from oleada_server.web.words import gettext, say_n
 
 SHOWN_VALUES: Final = 30
 OTHERS_SHOWN: Final = 5
@@ -56,11 +64,24 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The first thing to know: one sentence, and what to do."""
+    """The first thing to know: one sentence, and what to do.
+
+    *is_first* is whether it matters more than how the box stands otherwise.
+    """
 
     kind: str
     title: str
     text: str
+    is_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """An action that a page offers: at once by a button, or *by_form* with its arguments."""
+
+    name: str
+    title: str
+    by_form: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +93,14 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """One value of a result: its name as the standard has it, and the value with its unit."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """An action that was ordered: how it stands, and what it told."""
 
@@ -79,7 +108,7 @@ class Run:
     title: str
     state: Status
     is_open: bool
-    values: list[tuple[str, str]]
+    rows: list[Told]
     output: str
     files: list[tuple[str, int, bool | None]]
 
@@ -90,11 +119,12 @@ def finding(verdict: Verdict) -> Finding:
     if likely:
         first = likely[0]
         title = gettext("Most likely: %(cause)s", cause=gettext(first.cause.title))
-        return Finding("warn", title, gettext(first.cause.next_step))
+        return Finding("warn", title, gettext(first.cause.next_step), is_first=True)
     if verdict.causes and verdict.nothing < 1 / 2:
         first = verdict.causes[0]
         title = gettext("Not sure yet; first of all: %(cause)s", cause=gettext(first.cause.title))
-        return Finding("wait", title, gettext("The checks and the questions below tell more."))
+        text = gettext("The checks and the questions below tell more.")
+        return Finding("wait", title, text, is_first=verdict.symptom != UNSAID)
     if verdict.seen:
         text = gettext("Nothing that was looked at speaks for a fault of this box.")
         return Finding("ok", gettext("No fault is seen"), text)
@@ -111,13 +141,18 @@ def causes(verdict: Verdict) -> list[Cause]:
     return found[: max(verdict.found, OTHERS_SHOWN)]
 
 
-def sentences(verdict: Verdict, first: str) -> list[Sentence]:
-    """Return what to say to the subscriber, in every language, that of the reader first."""
+def mends(verdict: Verdict) -> Tool | None:
+    """Return the action that mends the first likely cause; None if there is no such."""
+    named = [one.cause.action for one in verdict.likely[:1] if one.cause.action]
+    return _tool(rules.known(named[0])) if named else None
+
+
+def sentence(verdict: Verdict, language: str) -> Sentence | None:
+    """Return what to say to the subscriber in their *language*; None where nothing is likely."""
     if not verdict.likely:
-        return []
+        return None
     text = verdict.likely[0].cause.say
-    order = sorted(words.LANGUAGE_NAMES, key=lambda one: one != first)
-    return [Sentence(one, words.LANGUAGE_NAMES[one], _in(one, text)) for one in order]
+    return Sentence(language, words.LANGUAGE_NAMES[language], _in(language, text))
 
 
 def questions(verdict: Verdict, answered: Mapping[str, bool]) -> list[Question]:
@@ -131,7 +166,8 @@ def questions(verdict: Verdict, answered: Mapping[str, bool]) -> list[Question]:
 
 def runs(orders: Sequence[ActionOrder], now: datetime) -> list[Run]:
     """Return orders in words, newest first."""
-    return [_run(one, now) for one in orders]
+    told = answers.answers_of(orders)
+    return [_run(one, told[one.id], now) for one in orders]
 
 
 def action_title(name: str) -> str:
@@ -184,6 +220,22 @@ def value_of(path: str, value: Any) -> str:
     return f"{text}{unit}"
 
 
+def _told(action: str, name: str, value: Any) -> str:
+    """Return a value of a result in words, with the unit that the action's schema gives it."""
+    found = wire.find(TABLE, action)
+    plain = _NUMBER.sub(".{i}", name)
+    units = {one.name: one.unit for one in (found.results if found is not None else ())}
+    unit = units.get(name) or units.get(plain, "")
+    if unit == "ms since 1970" and type(value) is int:
+        return words.full_moment(from_ms(value))
+    if unit == "bytes" and type(value) is int:
+        return words.size(value)
+    return f"{value_of(name, value)} {unit}" if unit else value_of(name, value)
+
+
+_NUMBER: Final = re.compile(r"\.\d+(?=\.)")
+
+
 def _cause(one: Ranked, is_likely: bool) -> Cause:
     stages = {
         Stage.SCOPE: gettext("more than this box"),
@@ -231,16 +283,15 @@ def _written(value: Value, unit: str) -> str:
 _UNITS: Final = frozenset({"dBm", "%", "°C", "ms", "s", "kbit/s"})
 
 
-def _run(order: ActionOrder, now: datetime) -> Run:
-    answer = answers.answer_of(order)
+def _run(order: ActionOrder, answer: Answer, now: datetime) -> Run:
     state = actions.state_of(order, now)
-    values = [(name, value_of(name, value)) for name, value in answer.values.items()]
+    rows = [Told(name, _told(order.action, name, value)) for name, value in answer.values.items()]
     return Run(
         order,
         action_title(order.action),
         _state(order, state),
         state in {State.WAITING, State.RUNNING},
-        values[:SHOWN_VALUES],
+        rows[:SHOWN_VALUES],
         answer.output,
         [(one.name, one.size_bytes, is_whole) for one, is_whole in answer.files],
     )
@@ -280,12 +331,27 @@ def _in(language: str, text: str) -> str:
         return str(get_domain().get_translations().gettext(text))
 
 
-def by_risk() -> list[tuple[str, list[str]]]:
+def stopped_word(count: int) -> str:
+    """Return that *count* actions are told to end."""
+    if not count:
+        return gettext("Nothing was under way.")
+    return str(say_n("%(n)s check is told to end.", "%(n)s checks are told to end.", count))
+
+
+def by_risk() -> list[tuple[str, list[Tool]]]:
     """Return the actions that a page offers, by what they do to whoever watches."""
-    shown = [one for one in rules.BY_PEOPLE if not any(a.default is None for a in one.arguments)]
-    safe = [one.name for one in shown if one.is_safe_while_watching and one.consent == "none"]
-    noticed = [one.name for one in shown if one.name not in safe and one.risk != "destroys"]
+    safe = [one for one in rules.BY_PEOPLE if one.is_safe_while_watching and one.consent == "none"]
+    lasting = [one for one in rules.BY_PEOPLE if one.risk == "destroys"]
+    rest = [one for one in rules.BY_PEOPLE if one not in safe and one not in lasting]
     return [
-        (gettext("Nobody notices"), safe),
-        (gettext("Who watches may notice"), noticed),
+        (gettext("Nobody notices"), [_tool(one) for one in safe]),
+        (gettext("Who watches may notice"), [_tool(one) for one in rest]),
+        (gettext("Can not be undone"), [_tool(one) for one in lasting]),
     ]
+
+
+def _tool(action: Action) -> Tool:
+    """Return how a page offers *action*: what nobody can guess and what destroys, by a form."""
+    by_form = any(one.default is None for one in action.arguments) or action.risk == "destroys"
+    by_form = by_form or (bool(action.arguments) and action.name not in checking.HOSTED)
+    return Tool(action.name, action_title(action.name), by_form)

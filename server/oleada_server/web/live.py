@@ -28,9 +28,9 @@ from oleada_server.live import service as live
 from oleada_server.rollouts import service as rollouts
 from oleada_server.spells import spell
 from oleada_server.web import (
+    asked_diagnosis,
     badges,
     device_page,
-    diagnosis_page,
     fleet,
     rollout_list,
     rollout_page,
@@ -51,8 +51,11 @@ PARTS: Final = ("head", "decide", "waves", "now", "curve", "evidence", "failed",
 LIST_PARTS: Final = ("lede", "needs", "list")
 FLEET_PARTS: Final = ("head", "figures", "states", "days", "rollouts", "needs", "firmware")
 FLEET_PAUSE_S: Final = 5.0  # boxes talk all the time; the whole fleet moves slowly
-DEVICE_PARTS: Final = ("head", "verdict", "wanted", "slots", "health", "history", "log", "activity")
-DEVICE_PAUSE_S: Final = 2.0
+DEVICE_PARTS: Final = (
+    *("head", "verdict", "say", "checks", "causes", "beside"),
+    *("wanted", "slots", "health", "history", "log", "activity"),
+)
+DEVICE_PAUSE_S: Final = 1.0  # somebody is on the phone while checks end one after the other
 
 blueprint = Blueprint("live_pages", __name__)
 
@@ -165,32 +168,17 @@ def whole_fleet() -> ResponseReturnValue:
 @blueprint.get("/live/devices/<device_id>")
 @require_role(Role.VIEWER)
 def device(device_id: str) -> ResponseReturnValue:
-    """Stream the parts of a box's page, but for its timeline."""
+    """Stream the parts of a box's page, with the complaint and the answers of its address."""
     read_only()
     devices.get(device_id)
     db.session.remove()
     refs = (f"device:{device_id}", "devices", "rollouts")
+    person, asked = identity(), asked_diagnosis.read(request.args)
 
     def load() -> dict[str, Any]:
-        return device_page.load(device_id, "1h")
+        return device_page.load(device_id, asked, "1h", person, now_utc())
 
     return _answer(Watched(refs, "devices/parts", DEVICE_PARTS, load, DEVICE_PAUSE_S))
-
-
-@blueprint.get("/live/devices/<device_id>/diagnosis")
-@require_role(Role.VIEWER)
-def diagnosis(device_id: str) -> ResponseReturnValue:
-    """Stream the parts of a diagnosis, with the complaint and the answers of its page."""
-    read_only()
-    devices.get(device_id)
-    db.session.remove()
-    asked = diagnosis_page.read(request.args)
-
-    def load() -> dict[str, Any]:
-        return diagnosis_page.load(device_id, asked, now_utc())
-
-    refs = (f"device:{device_id}",)
-    return _answer(Watched(refs, diagnosis_page.FOLDER, diagnosis_page.PARTS, load))
 
 
 def _answer(watched: Watched) -> Response:

@@ -14,6 +14,7 @@ from oleada_server.accounts.views import THEME_COOKIE, THEMES
 from oleada_server.clock import now_utc
 from oleada_server.errors import ServerError
 from oleada_server.web import (
+    action_pages,
     asked_pages,
     audit_pages,
     badges,
@@ -55,6 +56,7 @@ _PAGES = (
     device_page,
     device_deeds,
     diagnosis_page,
+    action_pages,
     health_pages,
     left_alone_pages,
     why_page,
