@@ -5,8 +5,9 @@ from typing import Final, assert_never
 
 from oleada_server.audit import service as audit
 from oleada_server.db import db
-from oleada_server.rollouts import aborts, plan, rows
+from oleada_server.rollouts import aborts, permits, plan, reading, rows
 from oleada_server.rollouts.authorise import queue_waves
+from oleada_server.rollouts.errors import BadPlanError
 from oleada_server.rollouts.evidence import halting, ledger
 from oleada_server.rollouts.evidence.eprocess import NoSuchCountError
 from oleada_server.rollouts.evidence.judge import Evidence
@@ -39,14 +40,16 @@ def next_decision(rollout: Rollout, now: datetime) -> plan.Decision:
     """
     if RolloutState(rollout.state) not in plan.MOVING:
         return plan.Wait(f"is {rollout.state}")
-    if rollout.preparing is not None:
-        return plan.Wait("is being prepared")
     try:
+        permits.times_of(rollout)
+        if rollout.preparing is not None:
+            reading.spec_of(rollout)  # what it will go by; boxes that are not written yet wait
+            return plan.Wait("is being prepared")
         decision, broken = plan.decide(rows.facts(rollout), now), aborts.reason(rollout)
         if broken is not None and not isinstance(decision, plan.Halt):
             return plan.Halt(0, broken)
         return decision
-    except plan.ImpossibleFactsError as error:
+    except (plan.ImpossibleFactsError, BadPlanError) as error:
         return plan.Halt(0, f"the facts contradict each other: {error}")
 
 

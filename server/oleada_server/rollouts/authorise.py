@@ -23,6 +23,7 @@ from oleada_server.messaging import service as messaging
 from oleada_server.releases.models import Release
 from oleada_server.rollouts.choosing import share_parts
 from oleada_server.rollouts.models import Rollout, Wave
+from oleada_server.rollouts.plan import ImpossibleFactsError
 from oleada_server.rollouts.rows import lock_model
 from oleada_server.rollouts.states import RolloutState, WaveState
 
@@ -64,10 +65,20 @@ def parse_assignment_id(text: str) -> int | None:
 
 
 def window_of(rollout: Rollout) -> Window | None:
-    """Return the daily window of *rollout*, None for any time."""
-    if rollout.window_start_min is None or rollout.window_end_min is None:
+    """Return the daily window of *rollout*, None for any time.
+
+    Raises:
+        ImpossibleFactsError: It can not be read, so no time is one of its times.
+    """
+    start_min, end_min = rollout.window_start_min, rollout.window_end_min
+    if start_min is None and end_min is None:
         return None
-    return Window(rollout.window_start_min, rollout.window_end_min)
+    if start_min is None or end_min is None:
+        raise ImpossibleFactsError(f"a window from {start_min} to {end_min} has one end")
+    try:
+        return Window(start_min, end_min)
+    except ValueError as error:
+        raise ImpossibleFactsError(f"the window can not be read: {error}") from error
 
 
 def queue_assignments(rollout: Rollout, boxes: Sequence[Addressee], now: datetime) -> datetime:

@@ -34,6 +34,7 @@ from oleada_server.rollouts.choosing import draw_prefix
 from oleada_server.rollouts.covered import Covered
 from oleada_server.rollouts.errors import EmptyWaveError
 from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
+from oleada_server.rollouts.plan import ImpossibleFactsError
 from oleada_server.rollouts.reading import spec_of
 from oleada_server.rollouts.states import BoxState
 
@@ -94,10 +95,15 @@ def write_part(rollout: Rollout, now: datetime) -> bool:
     """Write down the next part of a *rollout* that is locked; return whether it was the last.
 
     Part of the caller's transaction.
+
+    Raises:
+        ImpossibleFactsError: What is kept of the rollout can not be read.
+        BadPlanError: The filter of a wave, or the rule of a group, can not be read.
+        NoSuchGroupError: A group of the plan is gone.
     """
     found = rollout.preparing
     assert found is not None, "only one that is being prepared has parts"  # noqa: S101
-    draws = {int(at): last and bytes.fromhex(last) for at, last in found["draws"].items()}
+    draws = _draws(found)
     covered = _covered(rollout, draws)
     upto = alike.upto(covered.asked.model, found["after"], PART_BOXES)
     boxes = _write(rollout, covered, Range(found["after"], upto), now)
@@ -133,6 +139,18 @@ def complete(rollout: Rollout, now: datetime) -> None:
         if wave.share_until is None:
             wave.merkle_root = proofs.root_of(wave.id)
     rollout.preparing = None
+
+
+def _draws(found: dict[str, Any]) -> dict[int, bytes | None]:
+    """Return the last digest that is drawn for each wave by number.
+
+    Raises:
+        ImpossibleFactsError: How far it has come can not be read.
+    """
+    try:
+        return {int(at): last and bytes.fromhex(last) for at, last in found["draws"].items()}
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise ImpossibleFactsError(f"it is not known which boxes are drawn: {error!r}") from error
 
 
 def _covered(rollout: Rollout, draws: Any) -> Covered:

@@ -20,7 +20,14 @@ from oleada_server.rollouts.evidence import ledger, trials
 from oleada_server.rollouts.models import BoxInWave, Rollout, Wave
 from oleada_server.rollouts.plan_box import Granted, LeaseFacts, NotNow
 from oleada_server.rollouts.spec import seconds
-from oleada_server.rollouts.states import IN_FLIGHT, PENDING, BoxState, RolloutState, WaveState
+from oleada_server.rollouts.states import (
+    IN_FLIGHT,
+    OPEN_ROLLOUTS,
+    PENDING,
+    BoxState,
+    RolloutState,
+    WaveState,
+)
 
 ANSWER_VALID: Final = timedelta(minutes=5)
 """An answer that could not be delivered by then is worth nothing: the box asks again."""
@@ -37,7 +44,7 @@ def record_lease_request(device_id: str, request: LeaseRequest, now: datetime) -
     if box is None:
         answer: Granted | NotNow = NotNow("stopped", plan_box.RETRY_AFTER_S_MAX)
     else:
-        answer = _decide(box, request, now)
+        answer = _unreadable(rows.loaded(box.rollout_id)) or _decide(box, request, now)
     _queue_answer(device_id, request, answer, now)
 
 
@@ -52,6 +59,14 @@ def box_of(device_id: str, assignment_id: str, *, wait: bool = True) -> BoxInWav
     query = select(BoxInWave).where(BoxInWave.id == box_id, BoxInWave.device_id == device_id)
     locked = query.with_for_update(skip_locked=not wait, of=BoxInWave)
     return db.session.scalars(locked, execution_options={"populate_existing": True}).one_or_none()
+
+
+def _unreadable(rollout: Rollout) -> NotNow | None:
+    """Return the answer of a rollout whose times cannot be read: the tick halts it and says why."""
+    if permits.is_readable(rollout):
+        return None
+    reason = "paused" if rollout.state in OPEN_ROLLOUTS else "stopped"
+    return NotNow(reason, plan_box.RETRY_AFTER_S_MAX)
 
 
 def _decide(box: BoxInWave, request: LeaseRequest, now: datetime) -> Granted | NotNow:
@@ -93,7 +108,7 @@ def push_deadline(box: BoxInWave, rollout: Rollout, zone: ZoneInfo, now: datetim
             now,
             trials.patience(box, rollout),
             seconds(rollout.spread_s),
-            window_of(rollout),
+            None,
             zone,
             opens_at=permits.opens_at(rollout, zone, now),
         )

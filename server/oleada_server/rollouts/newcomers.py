@@ -16,6 +16,7 @@ from sqlalchemy import select
 
 from oleada_server.audit import service as audit
 from oleada_server.db import chunks, db, read_only
+from oleada_server.messaging.leader import LeaseLostError
 from oleada_server.rollouts import deeds, preview, rows, rules, signatures
 from oleada_server.rollouts.advance import ACTOR
 from oleada_server.rollouts.choosing import Member, share_parts
@@ -35,14 +36,31 @@ NAME: Final = "Newcomers"
 def tick(now: datetime) -> int:
     """Look for newcomers of each rollout that takes them; return how many have joined.
 
-    A transaction for each rollout; one that is not due, or finds nobody, is not locked.
+    A transaction for each rollout; one that is not due, or finds nobody, is not locked, and
+    one that crashes does not keep the others waiting.
+
+    Raises:
+        LeaseLostError: Another process leads now.
+        ExceptionGroup: What crashed, after every rollout has had its turn.
     """
     read_only()
     query = select(Rollout.id).where(
         Rollout.state == RolloutState.RUNNING, Rollout.rules.is_not(None)
     )
     found = list(db.session.scalars(query.order_by(Rollout.id)))
-    return sum(join(rollout_id, now) for rollout_id in found)
+    joined, crashed = 0, []
+    for rollout_id in found:
+        try:
+            joined += join(rollout_id, now)
+        except LeaseLostError:
+            raise
+        except Exception as error:
+            crashed.append(error)
+        finally:
+            db.session.rollback()
+    if crashed:
+        raise ExceptionGroup("rollouts whose newcomers could not join", crashed)
+    return joined
 
 
 def join(rollout_id: int, now: datetime) -> int:

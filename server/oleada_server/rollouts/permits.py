@@ -38,6 +38,15 @@ def times_of(rollout: Rollout) -> Schedule:
     return schedule.with_daily(rules.read(rollout.rules).schedule, window_of(rollout))
 
 
+def is_readable(rollout: Rollout) -> bool:
+    """Return whether it is known when boxes of *rollout* may begin; else none may."""
+    try:
+        times_of(rollout)
+    except ImpossibleFactsError:
+        return False
+    return True
+
+
 def opens_at(rollout: Rollout, zone: ZoneInfo, now: datetime) -> datetime:
     """Return when a box in *zone* may begin from *now* on; far ahead if never."""
     far = now + timedelta(days=schedule.HORIZON_DAYS)

@@ -13,11 +13,14 @@ from oleada_server.db import db, read_only
 from oleada_server.messaging.leader import LeaseLostError
 from oleada_server.rollouts import deeds, freezing, rows
 from oleada_server.rollouts.advance import ACTOR, end
-from oleada_server.rollouts.errors import EmptyWaveError
+from oleada_server.rollouts.errors import BadPlanError, EmptyWaveError, NoSuchGroupError
 from oleada_server.rollouts.models import Rollout
+from oleada_server.rollouts.plan import ImpossibleFactsError
 from oleada_server.rollouts.states import OPEN_ROLLOUTS, RolloutState
 
 PARTS_A_TICK: Final = 10
+UNREADABLE: Final = (BadPlanError, NoSuchGroupError, ImpossibleFactsError)
+"""A plan, or a group of it, that cannot be read any more: that does not pass by itself."""
 
 
 def tick(now: datetime) -> int:
@@ -37,6 +40,9 @@ def tick(now: datetime) -> int:
     for rollout_id in found:
         try:
             parts += _parts(rollout_id, now)
+        except UNREADABLE as error:
+            db.session.rollback()
+            _halt(rollout_id, f"its boxes can not be chosen any more: {error}", now)
         except LeaseLostError:
             raise
         except Exception as error:
@@ -68,6 +74,18 @@ def _part(rollout_id: int, now: datetime) -> bool:
         return True
     _complete(rollout, now)
     return False
+
+
+def _halt(rollout_id: int, reason: str, now: datetime) -> None:
+    """End a rollout whose plan can not be read any more, and free its model. Commits."""
+    rollout = rows.locked(rollout_id)
+    if rollout.preparing is None or rollout.state not in OPEN_ROLLOUTS:
+        db.session.rollback()
+        return
+    was = RolloutState(rollout.state)
+    end(rollout, RolloutState.HALTED, reason, now)
+    deeds.record(rollout, "rollout.halt", actor=ACTOR, reason=reason, was=was, now=now)
+    deeds.settled(rollout, now)
 
 
 def _complete(rollout: Rollout, now: datetime) -> None:

@@ -112,6 +112,8 @@ def facts(rollout: Rollout) -> RolloutFacts:
     Raises:
         ImpossibleFactsError: The rows contradict each other.
     """
+    if (ledger.terms_of(rollout.id) is None) != (not ledger.parts(rollout.id)):
+        raise ImpossibleFactsError("of terms and strata of the evidence only one is there")
     found = counts(rollout.id)
     halted: Counts = {}
     unripe: Mapping[int, int] = {}

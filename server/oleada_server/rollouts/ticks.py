@@ -227,7 +227,7 @@ def deadline(rollout: Rollout, zone: str, now: datetime) -> datetime:
         now,
         seconds(rollout.silent_after_s),
         seconds(rollout.spread_s),
-        authorise.window_of(rollout),
+        None,
         zone_of(zone),
         opens_at=permits.opens_at(rollout, zone_of(zone), now),
     )

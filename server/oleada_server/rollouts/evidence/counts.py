@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 from oleada_server.rollouts.evidence import judge
+from oleada_server.rollouts.evidence.eprocess import NoSuchCountError
 from oleada_server.rollouts.evidence.judge import Matured, Stratum
 
 NO_LOOK: Final = 0
@@ -56,6 +57,10 @@ class Look:
     boxes: int
     dark: int | None
     is_closed: bool
+
+    def __post_init__(self) -> None:
+        if self.dark is not None and not 0 <= self.dark <= self.boxes:
+            raise NoSuchCountError(f"{self.dark} of {self.boxes} boxes beside can not be dark")
 
 
 class Counts:
