@@ -311,7 +311,7 @@ def test_a_rollout_that_can_not_be_read_keeps_those_of_other_models_from_nothing
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     a_fleet_partly_in_brno(EVERY_THIRD)
-    other = "OT-1"
+    other = "ZX-1"
     a_fleet(20, model=other)
     a_release(model=other)
     in_parts(monkeypatch)
