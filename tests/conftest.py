@@ -2,7 +2,7 @@
 
 The workers take one file after another, so a long file that begins last keeps one of
 them busy while the others have nothing left to do. A new place of long tests belongs in
-this list; where in it does not matter much.
+one of these lists: what mostly waits for processes, and what computes.
 """
 
 import gc
@@ -10,28 +10,37 @@ from collections.abc import Iterator
 from typing import Final
 
 import pytest
+from xdist.remote import Producer
 
 from tests.support import not_run
+from tests.support.lanes import Lanes
 from tests.support.thrift import thrift
 
-LONGEST_FIRST: Final = (
+MOSTLY_WAITING: Final = (
+    "tests/e2e/test_demo.py",
     "tests/e2e/test_real_firmware.py",
-    "tests/e2e/",
-    "tests/lab/chaos/",
-    "tests/outages/",
-    "tests/lab/proc/",
-    "tests/lab/sweep/",
     "tests/backup/test_worst_day.py",
-    "tests/lab/storm/",
-    "tests/backup/",
+    "tests/e2e/",
+    "tests/lab/chaos/test_short_chaos.py",
+    "tests/outages/",
+    "tests/lab/clinic/",
+    "tests/lab/proc/test_proc_story.py",
+    "tests/lab/storm/test_storms.py",
     "tests/server/up/",
+    "tests/lab/boxes/test_operator.py",
+    "tests/agent/edge/test_service.py",
+    "tests/server/releases/test_real_server.py",
+)
+COMPUTING: Final = (
+    "tests/lab/sweep/",
+    "tests/lab/sim/",
     "tests/web/",
+    "tests/backup/",
     "tests/lab/",
     "tests/doors/",
-    "tests/server/releases/test_real_server.py",
-    "tests/agent/edge/test_service.py",
     "tests/server/rollouts/test_ticking.py",
 )
+LONGEST_FIRST: Final = MOSTLY_WAITING + COMPUTING
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -39,6 +48,12 @@ def _thrift() -> Iterator[None]:
     """What every test would pay again is paid once in this process."""
     with thrift():
         yield
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes | None:
+    """Let two workers take what waits while the others compute."""
+    return Lanes(config, log, MOSTLY_WAITING) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.hookimpl(tryfirst=True)
