@@ -29,6 +29,7 @@ from oleada_server.actions import ticks as actions
 from oleada_server.audit import heads
 from oleada_server.db import db
 from oleada_server.devices import history
+from oleada_server.diagnosis import rolling, scopes
 from oleada_server.diagnosis import service as diagnosis
 from oleada_server.live import service as live
 from oleada_server.messaging import leader
@@ -65,6 +66,8 @@ TICKS: Final = (
     Tick("telemetry", 3600, telemetry.prune),
     Tick("actions", 3600, actions.prune),
     Tick("complaints", 3600, diagnosis.prune),
+    Tick("hours of health", 10, rolling.tick),
+    Tick("boxes heard by group", 60, scopes.tick),
     Tick("fleet over time", 60, history.tick),
     Tick("audit heads", 60, heads.tick),
     Tick("asked deeds", 600, second_person.tick),
