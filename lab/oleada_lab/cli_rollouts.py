@@ -14,7 +14,7 @@ FAILED: Final = 1
 KEPT: Final = "add each row, or sign, there, and go on from it while the code is the same"
 SIGNS: Final = "turn every sign of the decision core round: which row notices?"
 SIGNS_RUNS: Final = 3
-SIGNS_PLAYED: Final = ("table", "plans", "edges")
+SIGNS_PLAYED: Final = ("table", "plans", "edges", "exact")
 """Modules that play rows for signs alone."""
 
 

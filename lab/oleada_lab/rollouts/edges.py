@@ -43,6 +43,12 @@ ALONE: Final[Mapping[str, WaveFacts]] = {
     "less is accepted, and one is at work": _wave(OPEN, Accepted(0, 5), pending=1, good=5, bad=2),
     "less is accepted, and none is at work": _wave(OPEN, Accepted(0, 5), good=5, bad=2),
     "more is accepted than the limit needs": _wave(OPEN, Accepted(0, 99), good=95, bad=5),
+    "all may be silent, and are": replace(
+        _wave(OPEN, silent=5), limits=replace(LIMITS, silent_share_max=1.0)
+    ),
+    "just enough have spoken": replace(
+        _wave(OPEN, pending=95, good=2, bad=3), limits=replace(LIMITS, sample_min=5)
+    ),
 }
 """Limits and nothing else."""
 JUDGED: Final[Mapping[str, WaveFacts]] = {
@@ -57,10 +63,17 @@ def play() -> dict[str, str]:
     """Return what is decided at each moment, and how many boxes may be at work."""
     found = {name: _decided(wave, None) for name, wave in ALONE.items()}
     found |= {name: _decided(wave, FEW_GOOD) for name, wave in JUDGED.items()}
+    hold = plan.decide(_facts(_wave(OPEN, good=80, bad=17, silent=3), None), NOW)
     rooms = [judge.judge(replace(FEW_GOOD, kept_by_bad=kept)).room for kept in (0, 3, 40)]
-    return found | {"room after bad ends": str(rooms)}
+    return found | {
+        "room after bad ends": str(rooms),
+        "what a hold says": hold.reason if isinstance(hold, plan.HoldWave) else "",
+    }
 
 
 def _decided(wave: WaveFacts, evidence: Evidence | None) -> str:
-    facts = RolloutFacts(RolloutState.RUNNING, (wave,), evidence=evidence)
-    return type(plan.decide(facts, NOW)).__name__
+    return type(plan.decide(_facts(wave, evidence), NOW)).__name__
+
+
+def _facts(wave: WaveFacts, evidence: Evidence | None) -> RolloutFacts:
+    return RolloutFacts(RolloutState.RUNNING, (wave,), evidence=evidence)

@@ -12,7 +12,7 @@ from oleada_server.rollouts.evidence import bounds
 from oleada_server.rollouts.evidence.judge import Terms
 
 from oleada_lab.kept_lines import KeptLines
-from oleada_lab.rollouts import edges, peers
+from oleada_lab.rollouts import edges, exact, peers
 from oleada_lab.rollouts.fleet import Fate, Fleet, Later
 from oleada_lab.rollouts.ours import LIMITS, Ended, Planned, Planner
 from oleada_lab.rollouts.plans import STORIES
@@ -97,7 +97,7 @@ def rows(runs: int, seed: int = 1) -> dict[str, Callable[[], Any]]:
     def of(play: Callable[[int], Ended], runs: int) -> Callable[[], list[Ended]]:
         return lambda: [play(seed + run) for run in range(runs)]
 
-    found: dict[str, Callable[[], Any]] = {"moments": edges.play}
+    found: dict[str, Callable[[], Any]] = {"moments": edges.play, "to the last bit": exact.play}
     found |= {name: of(story.play, runs) for name, story in STORIES.items()}
     found |= {
         name: of(lambda seed, fate=fate: ours(fate, SHORT, seed), runs)  # type: ignore[misc]

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import pytest
-from oleada_lab.rollouts import edges, peers, signs, table
+from oleada_lab.rollouts import edges, exact, peers, signs, table
 from oleada_lab.rollouts.fleet import DELAYS, Fate, Fleet
 from oleada_lab.rollouts.ours import ripe_after_min
 from oleada_lab.rollouts.peers import Aws, FreeAcs, HawkBit, Seen, Stop, Told
@@ -118,10 +118,29 @@ MOMENTS = {
     "less is accepted, and one is at work": "Wait",
     "less is accepted, and none is at work": "StartSoak",
     "more is accepted than the limit needs": "StartSoak",
+    "all may be silent, and are": "HoldWave",
+    "just enough have spoken": "Halt",
     "undecided, and one is not ripe": "StartSoak",
     "undecided, and all are ripe": "HoldWave",
     "undecided, and as many are gone": "HoldWave",
     "room after bad ends": "[30, 27, 1]",
+    "what a hold says": "wave 1: 80 of 97 are updated, fewer than 90%, and no other box is at it",
+}
+TO_THE_LAST_BIT = {
+    "E is just the wall": True,
+    "E beside is just the wall": True,
+    "E of silence alone is just the wall": True,
+    "hours are just doubtful": [False, True],
+    "trials are just doubtful": [False, True],
+    "just proved": True,
+    "a bound that is met at once": 0.75,
+    "one good box proves": 1,
+    "half of what goes on halts": (False, ("2",)),
+    "proofs of 5 %": [59, 93, 124, 153, 181, 208],
+    "most are bad": False,
+    "room is just doubtful": 5,
+    "of nobody": 0.99,
+    "ages": [1000, 1006, 1198, 1199],
 }
 
 
@@ -130,13 +149,18 @@ def test_at_each_moment_one_box_more_or_less_decides() -> None:
     assert table.rows(1)["moments"]() == MOMENTS
 
 
-def test_a_sign_that_is_turned_round_shows_in_a_row() -> None:
-    rows = {"moments": edges.play}
-    found = {str(sign): row for sign, row in signs.judge(rows, ("evidence.slow_start",))}
+def test_what_is_just_enough_is_enough_to_the_last_bit() -> None:
+    found = exact.play()
 
-    noticed = {sign.partition(" ")[2] for sign, row in found.items() if row is not None}
-    assert {"max(wide - kept_by_bad, 1): turned", "wide - kept_by_bad: turned"} <= noticed
-    assert sum(row is not None for row in found.values()) >= 4
+    assert {name: found[name] for name in TO_THE_LAST_BIT} == TO_THE_LAST_BIT
+
+
+def test_a_sign_that_is_turned_round_shows_in_a_row() -> None:
+    rows = {"moments": edges.play, "to the last bit": exact.play}
+    found = {sign.what: row for sign, row in signs.judge(rows, ("evidence.slow_start",))}
+
+    assert len(found) == 7
+    assert all(row is not None for row in found.values())
     assert edges.play() == MOMENTS, "all is as before"
 
 
