@@ -36,6 +36,7 @@ from oleada_server.messaging import leader
 from oleada_server.releases import service as releases
 from oleada_server.rollouts import going_back, newcomers, preparing
 from oleada_server.rollouts import service as rollouts
+from oleada_server.rollouts.evidence import folding
 from oleada_server.system import service as system
 from oleada_server.telemetry import service as telemetry
 
@@ -59,6 +60,7 @@ class Tick:
 TICKS: Final = (
     Tick("rollouts", 1, rollouts.tick),
     Tick("boxes of rollouts", 1, preparing.tick),
+    Tick("logs of ended rollouts", 60, folding.tick),
     Tick("newcomers", 60, newcomers.tick),
     Tick("boxes that go back", 5, going_back.tick),
     Tick("online metadata", 60, releases.refresh_online_metadata),

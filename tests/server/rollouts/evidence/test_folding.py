@@ -13,6 +13,7 @@ from oleada_wire.words import Phase
 
 from tests.server.rollouts.evidence.trials import LOOSE, breaks, connect, judged, listed, on_trial
 from tests.server.rollouts.fleet import (
+    ANA,
     MINUTE,
     NOON,
     a_fleet,
@@ -58,6 +59,24 @@ def test_what_is_folded_and_what_came_since_is_what_the_whole_log_says() -> None
     assert folding.is_whole(rollout_id)
     db.session.query(OutcomeFold).where(OutcomeFold.state == Counted.GOOD).update({"boxes": 1})
     assert not folding.is_whole(rollout_id)
+
+
+@pytest.mark.usefixtures("app")
+def test_what_an_ended_rollout_has_left_is_folded_part_by_part(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rollout_id = with_news()
+    before = ledger.evidence(rollout_id, 500)
+    assert folding.tick(RIPE) == 0, "its own tick does it while it is open"
+    service.stop(rollout_id, "enough", actor=ANA, now=RIPE)
+    monkeypatch.setattr(folding, "PART_ROWS", 3)
+
+    parts = [folding.tick(RIPE) for _ in range(3)]
+
+    assert parts == [1, 1, 0], "five changes"
+    assert not folding.is_due(rollout_id, least=1)
+    assert folding.is_whole(rollout_id)
+    assert ledger.evidence(rollout_id, 500) == before
 
 
 @pytest.mark.usefixtures("app")
