@@ -257,7 +257,7 @@ class Actions:
         deed = str(ending.said.get("then"))
         is_asked = ending.status is ResultStatus.COMPLETE
         is_asked = is_asked and job.action.name in DEEDS.get(deed, ())
-        if is_asked and not self.around.may_restart():
+        if is_asked and deed == "reboot" and not self.around.may_restart():
             is_asked = False
             ending = _Ending(ResultStatus.REFUSED, "An update goes on.", Refusal.BUSY, ending.said)
         self._put_end(job, ending)

@@ -41,7 +41,8 @@ class Config:
         mac: Of the first network interface, for people; None when unknown.
         zone: IANA name, for windows; the server's answer at enrolment replaces ``UTC``.
         provides: What the hardware can do, such as ``codec:hevc-main10``.
-        health_s: Between two health messages.
+        health_s: Between two looks at the box.
+        health_batch: So many of them are told of together.
         connect_spread_s: The first connection after power-on waits a random part of this.
         keepalive_s: Of the MQTT connection.
         trial_s: A new slot must prove itself in this time.
@@ -66,6 +67,7 @@ class Config:
     zone: str = "UTC"
     provides: tuple[str, ...] = ()
     health_s: int = 300
+    health_batch: int = 1
     connect_spread_s: int = CONNECT_SPREAD_S
     keepalive_s: int = 60
     trial_s: int = 600
@@ -81,14 +83,17 @@ class Config:
     logs: tuple[str, ...] = ()
 
 
+AT_START: Final = frozenset({"download_bytes_per_s_max"})
+"""Settings that may be changed from afar and are looked at only when the agent starts."""
 LISTS: Final = frozenset({"provides", "denied_actions", "test_hosts", "logs"})
 PROFILES: Final[dict[str, dict[str, int]]] = {
-    "normal": {},
-    "frugal": {"health_s": 86_400, "keepalive_s": 1_200},
+    "normal": {"health_s": 300, "health_batch": 1, "keepalive_s": 60},
+    "frugal": {"health_s": 3_600, "health_batch": 24, "keepalive_s": 1_200},
 }
 """What a profile sets where nothing else is said."""
 RANGES: Final = {
     "health_s": (1, 86_400),
+    "health_batch": (1, 64),
     "connect_spread_s": (0, 3_600),
     "keepalive_s": (5, 3_600),
     "trial_s": (5, 86_400),
@@ -118,6 +123,11 @@ def load(box: Path) -> Config:
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not TOML: {error}. Correct the file.") from error
     return _with_changes(parse(found, str(path)), box)
+
+
+def needs_start(before: Config, after: Config) -> bool:
+    """Return whether what differs is looked at only when the agent starts."""
+    return any(getattr(before, name) != getattr(after, name) for name in AT_START)
 
 
 def check_one(box: Path, name: str, value: int | str) -> None:
@@ -162,7 +172,7 @@ def parse(found: dict[str, Any], where: str) -> Config:
 
 def _named_by_profile(changes: dict[str, int | str]) -> dict[str, int | str]:
     """Return *changes* with what a changed profile brings along."""
-    return {**PROFILES.get(str(changes.get("profile", "normal")), {}), **changes}
+    return {**PROFILES.get(str(changes.get("profile")), {}), **changes}
 
 
 def _typed(name: str, value: Any, where: str) -> Any:

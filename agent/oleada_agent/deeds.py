@@ -37,6 +37,7 @@ class Deeds:
     Args:
         post: Brings what a process says to the agent's thread.
         may_restart: Whether nothing goes on that a restart would disturb.
+        renew: Takes up changed settings; returns whether that needs a start of the agent.
         reboot: Ends the agent with the code for a restart of the box.
     """
 
@@ -51,6 +52,7 @@ class Deeds:
         post: Callable[[Said], None],
         now_ms: Callable[[], int],
         may_restart: Callable[[], bool],
+        renew: Callable[[], bool],
         reboot: Callable[[], None],
     ) -> None:
         self._box = box
@@ -61,6 +63,7 @@ class Deeds:
         self._now_ms = now_ms
         self._timers = timers
         self._may_restart = may_restart
+        self._renew = renew
         self._reboot = reboot
         self._actions: Actions | None = None
         self._deed = ""
@@ -107,7 +110,7 @@ class Deeds:
         """
         if self._deed == "reboot":
             self._reboot()
-        elif self._deed:
+        elif self._deed and self._may_restart():  # else it counts from the next start on
             raise AgentError("A setting was changed; the agent begins anew.")
 
     def _loaded(self) -> "Actions":
@@ -130,6 +133,8 @@ class Deeds:
         return self._actions
 
     def _take_deed(self, deed: str) -> None:
+        if deed == "anew" and (self._deed or not self._renew()):
+            return  # a restart is on its way, or there is no need of one
         self._deed = deed
         self._timers.set(DEED_TIMER, DEED_MS)
 

@@ -87,6 +87,10 @@ class BoxProbes:
         self._is_watching = False
         self._window: Window | None = None
 
+    def use(self, config: Config) -> None:
+        """Go by other settings from now on."""
+        self._config = config
+
     def check_conditions(self, window: Window | None) -> Event | None:
         """Say whether now is a good time, and feed ConditionsLost when it no longer is."""
         found = self._conditions(window)

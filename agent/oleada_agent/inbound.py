@@ -214,6 +214,7 @@ class Inbound:
     def _ack(self, ack: Ack) -> None:
         if self.hello_id and self.hello_id in ack.ids:
             self.is_hello_acked = True
+            self.outbox.greet(ack.reads or ())
             self.probes.server_answered()
         for event in self.outbox.acknowledge(ack):
             self.feed(event)

@@ -17,20 +17,24 @@ from dataclasses import dataclass
 from typing import Final
 
 from oleada_wire import canonical, messages
-from oleada_wire.errors import MalformedMessageError, WireError
-from oleada_wire.ids import BootId
+from oleada_wire.errors import WireError
+from oleada_wire.looks import LOOKS_MAX
 from oleada_wire.messages import Ack, Crash, Header, Health, Log, Progress, Report, Result
 from oleada_wire.topics import Up
 
 from oleada_agent.backoff import Backoff
+from oleada_agent.bundles import Bundles
+from oleada_agent.crc import with_crc, without_crc
 from oleada_agent.errors import StorageError
 from oleada_agent.journal import write_whole
 from oleada_agent.machine_events import Event, ReportAcked
 from oleada_agent.machine_states import ReportDraft
 from oleada_agent.ports import Disk
+from oleada_agent.stamp import Stamp
+
+__all__ = ["DIRECTORY", "SHAPES", "DiskOutbox", "Entry", "Kept", "Stamp"]
 
 DIRECTORY: Final = "data/outbox"
-COUNTERS: Final = "run/counters"
 MESSAGES_MAX: Final = 400
 BYTES_MAX: Final = 4 * 1024 * 1024
 IN_FLIGHT_MAX: Final = 20
@@ -42,11 +46,6 @@ LOG_BYTES_MAX: Final = messages.UP_BYTES_MAX - 1024
 """Of the lines of one message; the rest of it needs less than what is left."""
 PAUSE_S_MAX: Final = 3_600
 """Longer pauses that the server asks for are cut to this."""
-CRC: Final = "crc32"
-KEPT_BYTES_MAX: Final = messages.UP_BYTES_MAX + 1024
-"""Of a message with its CRC."""
-SEQ_STEP: Final = 64
-"""Sequence numbers are reserved in steps, so that not each one costs a write."""
 
 Kept = Report | Result | Progress | Crash | Log | Health
 SHAPES: Final[dict[Up, type[Kept]]] = {
@@ -61,6 +60,8 @@ SHAPES: Final[dict[Up, type[Kept]]] = {
 RANKS: Final = {kind: rank for rank, kind in enumerate(SHAPES)}
 VITAL: Final = (Up.REPORT, Up.RESULT)
 """What is sent also while the server asks for a pause of telemetry."""
+BUNDLED_SENDS_MAX: Final = 2
+"""What was sent so often among others, and not acknowledged, is sent as any server reads it."""
 
 
 @dataclass(slots=True)
@@ -73,6 +74,9 @@ class Entry:
         sent_ms: By the steady clock; None when not sent over this connection.
         sends: Over this connection.
         data: Set when the disk refused to keep it.
+        is_held: It waits for others to go out with.
+        is_alone: The server has refused it among others.
+        rides: It was sent as part of another one's message.
     """
 
     order: int
@@ -83,36 +87,14 @@ class Entry:
     sent_ms: int | None = None
     sends: int = 0
     data: bytes | None = None
+    is_held: bool = False
+    is_alone: bool = False
+    rides: bool = False
 
     @property
     def path(self) -> str:
         """Return where the message lies."""
         return f"{DIRECTORY}/{self.order:010d}-{self.kind}-{self.id}"
-
-
-class Stamp:
-    """Gives each message of a boot its header, also over restarts of the agent.
-
-    Args:
-        new_id: Returns 32 random hex digits.
-    """
-
-    def __init__(
-        self, disk: Disk, boot: BootId, now_ms: Callable[[], int], new_id: Callable[[], str]
-    ) -> None:
-        self._disk = disk
-        self._boot = boot
-        self._now_ms = now_ms
-        self._new_id = new_id
-        self._seq = self._reserved = _read_counter(disk)
-
-    def header(self) -> Header:
-        """Return the header of the next message."""
-        self._seq += 1
-        if self._seq > self._reserved:
-            self._reserved = self._seq + SEQ_STEP
-            _write_counter(self._disk, self._reserved)
-        return Header(self._new_id(), self._now_ms(), self._boot, self._seq)
 
 
 class DiskOutbox:
@@ -129,6 +111,8 @@ class DiskOutbox:
         self._left: list[str] = []
         self._entries: dict[str, Entry] = {}
         self._paused_until_ms = 0
+        self._bundles = Bundles(stamp.new_id)
+        self._is_greeted = True
         self.dropped = 0
         for name in disk.list(DIRECTORY):
             self._take_up(name)
@@ -158,9 +142,15 @@ class DiskOutbox:
             name,
         )
 
-    def put_health(self, make: Callable[[Header], Health]) -> None:
-        """Keep a health message; *make* is given its header."""
-        self._put(Up.HEALTH, make(self._stamp.header()))
+    def put_health(self, make: Callable[[Header], Health], *, is_held: bool = False) -> None:
+        """Keep a health message; *make* is given its header.
+
+        Args:
+            is_held: It goes out with the next one that is not held, or at the next start.
+        """
+        for entry in self._entries.values():
+            entry.is_held = entry.is_held and is_held
+        self._put(Up.HEALTH, make(self._stamp.header()), is_held=is_held)
 
     def put_result(self, make: Callable[[Header], Result]) -> None:
         """Keep the result of a command."""
@@ -197,25 +187,45 @@ class DiskOutbox:
         now_ms = self._steady_ms()
         recent = len(self._in_flight_ms(now_ms))
         found: list[tuple[Up, bytes]] = []
+        together: list[bytes] = []
         for entry in self._by_importance():
-            if recent + len(found) >= IN_FLIGHT_MAX:
+            is_bundled = self._is_bundled(entry)
+            rides = is_bundled and len(together) % LOOKS_MAX > 0
+            under_way = recent + len(found) + -(-len(together) // LOOKS_MAX)
+            if under_way >= IN_FLIGHT_MAX and not rides:
                 break
-            if self._is_paused(entry, now_ms):
+            if self._is_waiting(entry, now_ms):
                 continue
             if _is_due(entry, now_ms) and (data := self._read(entry)) is not None:
-                entry.sent_ms, entry.sends = now_ms, entry.sends + 1
-                found.append((entry.kind, data))
-        return found
+                entry.sent_ms, entry.sends, entry.rides = now_ms, entry.sends + 1, rides
+                if is_bundled:
+                    together.append(data)
+                else:
+                    found.append((entry.kind, data))
+        return found + self._bundles.tied(together)
 
     def next_due_ms(self) -> int | None:
         """Return in how many milliseconds there is something to do again; None when empty."""
         now_ms = self._steady_ms()
-        waits = [self._wait_ms(entry, now_ms) for entry in self._entries.values()]
+        waits = [
+            self._wait_ms(entry, now_ms)
+            for entry in self._entries.values()
+            if entry.kind is not Up.HEALTH or (self._is_greeted and not entry.is_held)
+        ]
         waits += [RESEND_MS] * bool(self._left)
         in_flight = self._in_flight_ms(now_ms)
-        if len(in_flight) >= IN_FLIGHT_MAX:
+        if waits and len(in_flight) >= IN_FLIGHT_MAX:
             return max(min(waits), min(in_flight))
         return min(waits, default=None)
+
+    def await_greeting(self) -> None:
+        """Keep health back until the server has said what it reads; see ``greet``."""
+        self._is_greeted = False
+
+    def greet(self, reads: Sequence[str]) -> None:
+        """Take note that the server has counted a hello, and what it understands."""
+        self._is_greeted = True
+        self._bundles.greet(reads)
 
     def forget_sent(self) -> None:
         """Take it that nothing sent has arrived: the connection is a new one."""
@@ -230,7 +240,12 @@ class DiskOutbox:
         if ack.pause_s is not None:
             self._pause(ack.pause_s)
         events: list[Event] = []
-        for message_id in (*ack.ids, *ack.refused):
+        for message_id in ack.refused:
+            for one in self._bundles.take(message_id):
+                if one in self._entries:
+                    self._entries[one].is_alone, self._entries[one].sent_ms = True, None
+        bundled = [one for message_id in ack.ids for one in self._bundles.take(message_id)]
+        for message_id in (*ack.ids, *bundled, *ack.refused):
             entry = self._entries.get(message_id)
             if entry is None:
                 continue
@@ -239,12 +254,19 @@ class DiskOutbox:
                 events.append(ReportAcked(*entry.report))
         return events
 
-    def _put(self, kind: Up, message: Kept, report: tuple[str, int, int] | None = None) -> None:
+    def _put(
+        self,
+        kind: Up,
+        message: Kept,
+        report: tuple[str, int, int] | None = None,
+        *,
+        is_held: bool = False,
+    ) -> None:
         data = messages.encode(message)
         # Entries stand in the order in which they were put, also after a start.
         order = next((entry.order for entry in reversed(self._entries.values())), 0) + 1
-        stored = _with_crc(data)
-        entry = Entry(order, kind, message.header.id, len(stored), report)
+        stored = with_crc(data)
+        entry = Entry(order, kind, message.header.id, len(stored), report, is_held=is_held)
         try:
             write_whole(self._disk, entry.path, stored)
         except StorageError:
@@ -281,11 +303,19 @@ class DiskOutbox:
         return [
             left_ms
             for entry in self._entries.values()
-            if entry.sent_ms is not None and (left_ms := entry.sent_ms + RESEND_MS - now_ms) > 0
+            if not entry.rides
+            and entry.sent_ms is not None
+            and (left_ms := entry.sent_ms + RESEND_MS - now_ms) > 0
         ]
 
-    def _is_paused(self, entry: Entry, now_ms: int) -> bool:
-        return entry.kind not in VITAL and now_ms < self._paused_until_ms
+    def _is_waiting(self, entry: Entry, now_ms: int) -> bool:
+        """Return whether *entry* waits for others, for a greeting or for the end of a pause."""
+        is_early = entry.kind is Up.HEALTH and (entry.is_held or not self._is_greeted)
+        return is_early or (entry.kind not in VITAL and now_ms < self._paused_until_ms)
+
+    def _is_bundled(self, entry: Entry) -> bool:
+        is_fit = not entry.is_alone and entry.sends < BUNDLED_SENDS_MAX
+        return entry.kind is Up.HEALTH and self._bundles.is_read and is_fit
 
     def _wait_ms(self, entry: Entry, now_ms: int) -> int:
         again_ms = now_ms if entry.sent_ms is None else entry.sent_ms + _pause_ms(entry)
@@ -300,7 +330,7 @@ class DiskOutbox:
         if entry.data is not None:
             return entry.data
         try:
-            return _without_crc(self._disk.read(entry.path))
+            return without_crc(self._disk.read(entry.path))
         except (StorageError, WireError):
             # Gone or rotten: a verdict is made again by the machine, the rest is counted.
             self._entries.pop(entry.id)
@@ -323,7 +353,7 @@ class DiskOutbox:
         path = f"{DIRECTORY}/{name}"
         try:
             stored = self._disk.read(path)
-            data = _without_crc(stored)
+            data = without_crc(stored)
             order, kind, message_id = name.split("-")
             message = messages.decode(SHAPES[Up(kind)], data)
             if message.header.id != message_id:  # whole, but the plug was pulled before its name
@@ -338,31 +368,6 @@ class DiskOutbox:
         if isinstance(message, Report):
             report = (message.assignment_id, message.attempt, message.step)
         self._entries[message_id] = Entry(int(order), Up(kind), message_id, len(stored), report)
-
-
-def _with_crc(data: bytes) -> bytes:
-    """Return *data*, a JSON object, with one more member, the last: its CRC-32, as in zlib.
-
-    An agent of before reads it as well: members that it does not know mean nothing to it.
-    """
-    return b'%b,"%b":%d}' % (data[:-1], CRC.encode(), zlib.crc32(data))
-
-
-def _without_crc(stored: bytes) -> bytes:
-    """Return what was given to :func:`_with_crc`; of an agent of before, what it has stored.
-
-    Raises:
-        MalformedMessageError: the flash returns other bytes than were written.
-    """
-    data = stored[: stored.rfind(b",")] + b"}"
-    if stored == _with_crc(data):  # as it is with whatever this agent has written: no need to read
-        return data
-    found = canonical.loads(stored, "message", KEPT_BYTES_MAX)
-    crc = found.pop(CRC, None)
-    data = canonical.dumps(found)
-    if crc is not None and crc != zlib.crc32(data):
-        raise MalformedMessageError("A message was kept, and rotted on the disk.")
-    return data
 
 
 def _is_due(entry: Entry, now_ms: int) -> bool:
@@ -381,20 +386,3 @@ def _pause_ms(entry: Entry) -> int:
 def _plain(text: str) -> str:
     """Return *text*, which a stranger may have written, without what the wire refuses."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
-
-
-def _read_counter(disk: Disk) -> int:
-    try:
-        return int(disk.read(COUNTERS)) if disk.exists(COUNTERS) else 0
-    except (StorageError, ValueError):
-        return 0
-
-
-def _write_counter(disk: Disk, value: int) -> None:
-    """Outlive the agent, not the box: a new boot counts from 1 again."""
-    try:
-        disk.create(f"{COUNTERS}.new")
-        disk.pwrite(f"{COUNTERS}.new", 0, str(value).encode())
-        disk.rename(f"{COUNTERS}.new", COUNTERS)
-    except StorageError:
-        return  # the server tells duplicates by id as well

@@ -20,8 +20,8 @@ FILE_BYTES_MAX: Final = 16 * 1024
 CHANGES_MAX: Final = 10
 """That can be taken back."""
 MAY_CHANGE: Final = frozenset((
-    "connect_spread_s", "download_bytes_per_s_max", "health_s", "keepalive_s", "profile",
-    "temperature_max_c",
+    "connect_spread_s", "download_bytes_per_s_max", "health_batch", "health_s", "keepalive_s",
+    "profile", "temperature_max_c",
 ))  # fmt: skip
 TEXTS: Final = frozenset({"profile"})
 

@@ -23,7 +23,8 @@ class Pulse:
     """Puts a health message into the outbox from time to time.
 
     Args:
-        config: Says how long between two of them, give or take a tenth.
+        config: Says how long between two looks, give or take a tenth, and how many are
+            told of together.
         senses: Asked before each message.
         state: Returns what the machine is at.
     """
@@ -41,25 +42,33 @@ class Pulse:
         self._voice = voice
         self._authority = authority
         self._timers = timers
-        self._period_ms = config.health_s * 1000
+        self._config = config
         self._senses = senses
         self._state = state
         self._is_asking = False
+        self._is_wanted = True
+        self._held = 0
 
     def begin(self) -> None:
         """Begin; a street of boxes that starts at once does not tell it at once."""
-        first_ms = min(FIRST_HEALTH_MS, self._period_ms)
+        first_ms = min(FIRST_HEALTH_MS, self._config.health_s * 1000)
         self._timers.set(HEALTH_TIMER, clock.below(first_ms + 1))
         self._timers.set(MEMORY_TIMER, GIVE_BACK_MS)
 
     def again(self) -> None:
         """Tell how the box is, and do it again in a while."""
         self._ask()
-        pause_ms = self._period_ms * 9 // 10 + clock.below(self._period_ms // 5 + 1)
-        self._timers.set(HEALTH_TIMER, pause_ms)
+        self._set_timer()
+
+    def use(self, config: Config) -> None:
+        """Go by other settings from now on."""
+        if self._period(config) != self._period(self._config):
+            self._config = config
+            self._set_timer()
 
     def report(self) -> str:
-        """Tell how the box is because the server asks."""
+        """Tell how the box is because the server asks, with what is held back."""
+        self._is_wanted = True
         self._ask()
         return "a health message is on its way"
 
@@ -78,6 +87,14 @@ class Pulse:
         memory.give_back()
         self._timers.set(MEMORY_TIMER, GIVE_BACK_AGAIN_MS)
 
+    def _set_timer(self) -> None:
+        period_ms = self._config.health_s * 1000
+        self._timers.set(HEALTH_TIMER, period_ms * 9 // 10 + clock.below(period_ms // 5 + 1))
+
+    @staticmethod
+    def _period(config: Config) -> tuple[int, int]:
+        return config.health_s, config.health_batch
+
     def _ask(self) -> None:
         if self._senses.begin():
             self._is_asking = True
@@ -89,4 +106,9 @@ class Pulse:
         self._is_asking = False
         self._timers.set(HUNG_TIMER, None)
         is_behind = clock.now_ms() < self._authority.floor.floor_ms
-        self._voice.put_health(self._state(), parameters, is_clock_behind=is_behind)
+        is_held = not self._is_wanted and self._held + 1 < self._config.health_batch
+        self._held = self._held + 1 if is_held else 0
+        self._is_wanted = False
+        self._voice.put_health(
+            self._state(), parameters, is_clock_behind=is_behind, is_held=is_held
+        )

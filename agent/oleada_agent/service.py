@@ -8,6 +8,7 @@ in one order that the journal can follow.
 import signal
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import FrameType
@@ -18,6 +19,7 @@ from oleada_wire.messages import LeaseRequest
 from oleada_wire.topics import Up
 
 from oleada_agent import alive, booted, clock, deeds, health, identity, pulse, renewal
+from oleada_agent import config as config_of
 from oleada_agent.boot.control import FileBootControl
 from oleada_agent.commands import Commands
 from oleada_agent.config import Config
@@ -31,7 +33,7 @@ from oleada_agent.inbound import Inbound
 from oleada_agent.journal import has_room
 from oleada_agent.machine_events import DenyListed, Event, Woken
 from oleada_agent.machine_states import Idle, Limits, State, other_slot
-from oleada_agent.outbox import DiskOutbox, Stamp
+from oleada_agent.outbox import DiskOutbox
 from oleada_agent.ports import Ports
 from oleada_agent.pulse import Pulse
 from oleada_agent.questions import Questions
@@ -43,6 +45,7 @@ from oleada_agent.saying import say
 from oleada_agent.senses.gathering import Gathered, Senses
 from oleada_agent.shell import Shell
 from oleada_agent.slots import FileSlots
+from oleada_agent.stamp import Stamp
 from oleada_agent.timers import Timers
 from oleada_agent.transport import Address, Connected, Disconnected, Received, Transport
 from oleada_agent.trust.authority import Authority, Box
@@ -53,7 +56,6 @@ from oleada_agent.voice import Voice
 REBOOT_CODE: Final = 75
 """Exit code that asks the boot program for a restart."""
 ROOM_AGAIN_MS: Final = 60_000
-
 
 Message = Connected | Disconnected | Received | Part | Ended | Said | Gathered | Stop
 
@@ -104,13 +106,9 @@ class Service:
             slots=self._slots, outbox=self._outbox, witness=self._authority.witness,
         )  # fmt: skip
         self._probes = health.BoxProbes(
-            box,
-            config,
-            self._identity.zone,
-            now=self._authority.now,
-            steady_ms=clock.steady_ms,
+            box, config, self._identity.zone, now=self._authority.now, steady_ms=clock.steady_ms,
             feed=self._feed,
-        )
+        )  # fmt: skip
         self._inbound = self._make_inbound()
         context = identity.tls_context(box)
         self._dates = Dates(context, self._authority, clock.now_ms)
@@ -134,18 +132,14 @@ class Service:
         verbs = {"ping": lambda: "pong", "report_health": self._pulse.report}
         self._deeds = Deeds(
             self._box, self._disk, self._outbox, self._config, self._timers, now_ms=self.now_ms,
-            post=self._queue.put, may_restart=self._may_restart, reboot=self.reboot,
+            post=self._queue.put, may_restart=self._may_restart, renew=self._take_settings,
+            reboot=self.reboot,
         )  # fmt: skip
         return Inbound(
-            self._authority,
-            self._outbox,
-            self._probes,
+            self._authority, self._outbox, self._probes,
             Commands(self._disk, verbs, self._outbox.put_result, self._deeds.act),
-            self._feed,
-            now_ms=self.now_ms,
-            steady_ms=clock.steady_ms,
-            below=clock.below,
-        )
+            self._feed, now_ms=self.now_ms, steady_ms=clock.steady_ms, below=clock.below,
+        )  # fmt: skip
 
     def _make_downloader(self, context: ssl.SSLContext) -> Downloader:
         return Downloader(
@@ -184,7 +178,7 @@ class Service:
             spread_ms=first_spread_ms(self._config.connect_spread_s, self._facts.reason),
         )
 
-    # -- ports that are a line or two --------------------------------------------------
+    # -- ports that are a line or two -------------------------------------------------
 
     def now_ms(self) -> int:
         """Return UTC milliseconds, as far as the box can know them."""
@@ -201,6 +195,16 @@ class Service:
     def reboot(self) -> None:
         """End the agent with the code that the boot program takes for a restart."""
         self._queue.put(Stop())
+
+    def _take_settings(self) -> bool:
+        """Go by the settings as they are now; return whether that needs a start of the agent."""
+        before = self._config
+        with suppress(config_of.ConfigError):  # what it went by so far is good enough
+            self._config = config_of.load(self._box)
+        self._pulse.use(self._config)
+        self._probes.use(self._config)
+        self._transport.keep_alive(self._config.keepalive_s)
+        return config_of.needs_start(before, self._config)
 
     def _ports(self) -> Ports:
         return Ports(
@@ -288,6 +292,7 @@ class Service:
                 self._questions.connected()
                 self._hellos = 0
                 self._outbox.forget_sent()
+                self._outbox.await_greeting()
                 self._send_hello()
             case Disconnected(detail, was_refused):
                 self._dates.hear(detail)

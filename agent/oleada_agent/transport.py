@@ -35,6 +35,7 @@ EXPIRY_S: Final = {
     Up.HELLO: 300,
     Up.LEASE: 60,
     Up.HEALTH: 24 * 3600,
+    Up.SAMPLES: 24 * 3600,
     Up.LOG: 7 * 24 * 3600,
     Up.CRASH: 7 * 24 * 3600,
 }
@@ -115,6 +116,7 @@ class Transport:
         self._said = ""
         self._is_accepted = self._was_refused = False
         self._next: ssl.SSLContext | None = None
+        self._is_anew = False
         self._client = self._new_client()
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
 
@@ -130,6 +132,13 @@ class Transport:
     def use(self, context: ssl.SSLContext) -> None:
         """Show another certificate from the next connection on."""
         self._next = context
+
+    def keep_alive(self, keepalive_s: int) -> None:
+        """Have another keep-alive from now on; a broker is told of it by a new connection."""
+        if keepalive_s != self._address.keepalive_s:
+            self._address = replace(self._address, keepalive_s=keepalive_s)
+            self._is_anew = True
+            self._wake()
 
     def stop(self) -> None:
         """Take leave of the broker and end the thread."""
@@ -184,6 +193,7 @@ class Transport:
             self._client, self._next = self._new_client(), None
 
     def _connect(self) -> None:
+        self._is_anew = False
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = SESSION_EXPIRY_S
         properties.MaximumPacketSize = PACKET_BYTES_MAX
@@ -200,7 +210,7 @@ class Transport:
         """Move messages until the connection ends or the agent does."""
         wait_ms = min(self._address.keepalive_s, 40) * 250
         while (sock := self._client.socket()) is not None:
-            if self._stopping.is_set():
+            if self._stopping.is_set() or self._is_anew:
                 self._take_leave()
                 return
             poll = select.poll()

@@ -78,7 +78,12 @@ class Voice:
         )
 
     def put_health(
-        self, state: State, parameters: telemetry.Parameters, *, is_clock_behind: bool
+        self,
+        state: State,
+        parameters: telemetry.Parameters,
+        *,
+        is_clock_behind: bool,
+        is_held: bool = False,
     ) -> None:
         """Put a health message with *parameters* into the outbox."""
         parameters = dict(parameters)
@@ -97,7 +102,7 @@ class Voice:
                 head,
             )
 
-        self._outbox.put_health(make)
+        self._outbox.put_health(make, is_held=is_held)
 
     def tell(self, lines: Sequence[str]) -> None:
         """Put *lines*, which may be none, into the outbox."""

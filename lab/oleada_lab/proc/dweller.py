@@ -7,7 +7,7 @@ from oleada_agent.errors import StorageError
 from oleada_agent.outbox import DIRECTORY
 from oleada_wire import messages
 from oleada_wire.errors import WireError
-from oleada_wire.messages import Health
+from oleada_wire.messages import Health, Samples
 
 from oleada_lab.check.facts import Fact
 from oleada_lab.proc.history import BoxHistory
@@ -66,6 +66,16 @@ class Dweller:
             return
         boot = str(found.header.boot)
         self.made.add((boot, found.header.seq))
+        self.dropped[boot] = max(self.dropped.get(boot, 0), found.dropped)
+
+    def hear_looks(self, payload: bytes) -> None:
+        """Take note of looks at the box that went out together."""
+        try:
+            found = messages.decode(Samples, payload)
+        except WireError:
+            return
+        boot = str(found.header.boot)
+        self.made.update((boot, look.seq) for look in found.looks)
         self.dropped[boot] = max(self.dropped.get(boot, 0), found.dropped)
 
     def kept_health(self) -> set[HealthKey]:

@@ -311,6 +311,8 @@ class Stage:
             self.tell(facts.Spoke(device_id, str(kind), payload))
             if kind is Up.HEALTH:
                 box.hear_health(payload)
+            elif kind is Up.SAMPLES:
+                box.hear_looks(payload)
             if not box.is_heard and box.line.is_connected:
                 box.is_heard = True
                 self.tell(facts.Connected(device_id))

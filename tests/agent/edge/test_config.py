@@ -1,7 +1,7 @@
 """A box that starts with a misspelt setting looks well and is not: every mistake is named."""
 
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +80,9 @@ def test_a_frugal_box_tells_once_a_day_unless_it_is_told_otherwise() -> None:
     frugal = config.parse({**LEAST, "profile": "frugal"}, "config.toml")
     told = config.parse({**LEAST, "profile": "frugal", "health_s": 600}, "config.toml")
 
-    assert (frugal.health_s, frugal.keepalive_s) == (86_400, 1_200)
-    assert (told.health_s, told.keepalive_s) == (600, 1_200)
+    assert frugal.health_s * frugal.health_batch == 86_400
+    assert (frugal.health_s, frugal.keepalive_s) == (3_600, 1_200)
+    assert (told.health_s, told.health_batch, told.keepalive_s) == (600, 24, 1_200)
     with pytest.raises(ConfigError, match="normal or frugal"):
         config.parse({**LEAST, "profile": "lavish"}, "config.toml")
 
@@ -103,8 +104,38 @@ def test_what_was_changed_from_afar_counts_as_far_as_it_can_be_used(tmp_path: Pa
     overrides.change(disk, "temperature_max_c", 5_000)
 
     found = config.load(tmp_path)
-    assert (found.profile, found.health_s, found.temperature_max_c) == ("frugal", 86_400, 85)
+    assert (found.profile, found.health_s, found.temperature_max_c) == ("frugal", 3_600, 85)
     with pytest.raises(ConfigError, match="30 to 125"):
         config.check_one(tmp_path, "temperature_max_c", 5_000)
     (tmp_path / overrides.FILE).write_bytes(b"rotten")
     assert config.load(tmp_path).profile == "normal"
+
+
+def test_a_profile_that_is_changed_from_afar_brings_its_intervals_and_goes_with_them(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "data").mkdir()
+    lines = [f'{name} = "{value}"' for name, value in {**LEAST, "profile": "frugal"}.items()]
+    (tmp_path / "data/config.toml").write_text("\n".join(lines))
+    disk = RealDisk(tmp_path)
+
+    def intervals() -> tuple[int, int, int]:
+        found = config.load(tmp_path)
+        return found.health_s, found.health_batch, found.keepalive_s
+
+    overrides.change(disk, "profile", "normal")
+    assert intervals() == (300, 1, 60)
+    overrides.change(disk, "health_s", 30)
+    assert intervals() == (30, 1, 60)
+    overrides.undo(disk)
+    overrides.undo(disk)
+    assert intervals() == (3_600, 24, 1_200)
+
+
+def test_only_what_is_looked_at_at_the_start_needs_one() -> None:
+    before = config.parse(LEAST, "config.toml")
+
+    assert config.AT_START <= overrides.MAY_CHANGE
+    assert config.needs_start(before, replace(before, download_bytes_per_s_max=1))
+    for change in ({"health_s": 30}, {"profile": "frugal"}, {"keepalive_s": 30}):
+        assert not config.needs_start(before, replace(before, **change))

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from oleada_agent import outbox
+from oleada_agent import crc, outbox, stamp
 from oleada_agent.disk import RealDisk
 from oleada_wire import canonical, messages
 from oleada_wire.messages import Crash, Health, Log, Report, Result
@@ -199,7 +199,7 @@ def test_numbers_that_the_operator_of_a_box_would_notice() -> None:
 
 @pytest.mark.parametrize("text", [b"", b"a few", b"\xff"])
 def test_a_counter_that_can_not_be_read_begins_anew(box: Box, text: bytes) -> None:
-    path = box.path / outbox.COUNTERS
+    path = box.path / stamp.COUNTERS
     path.parent.mkdir()
     path.write_bytes(text)
     kept = box.start()
@@ -217,7 +217,7 @@ class Counting(RealDisk):
 
     def rename(self, old: str, new: str) -> None:
         """Count, and do it."""
-        self.writes += new == outbox.COUNTERS
+        self.writes += new == stamp.COUNTERS
         super().rename(old, new)
 
 
@@ -242,9 +242,9 @@ def the_file(box: Box) -> Path:
 def test_an_agent_of_before_reads_what_is_kept_now_and_finds_its_sum(box: Box) -> None:
     box.start().put_report(UPDATED)
 
-    found = canonical.loads(the_file(box).read_bytes(), "message", outbox.KEPT_BYTES_MAX)
+    found = canonical.loads(the_file(box).read_bytes(), "message", crc.KEPT_BYTES_MAX)
 
-    said = found.pop(outbox.CRC)
+    said = found.pop(crc.CRC)
     assert said == zlib.crc32(canonical.dumps(found))
     assert canonical.dumps(found) == box.start().due()[0][1]
 
@@ -253,7 +253,7 @@ def test_what_an_agent_of_before_has_kept_is_sent_to_the_byte(box: Box) -> None:
     first = box.start()
     first.put_report(UPDATED)
     [(_, data)] = first.due()
-    kept = canonical.loads(the_file(box).read_bytes(), "message", outbox.KEPT_BYTES_MAX)
+    kept = canonical.loads(the_file(box).read_bytes(), "message", crc.KEPT_BYTES_MAX)
     the_file(box).write_bytes(canonical.dumps(kept))
     assert not the_file(box).read_bytes().endswith(b'"crc32":%d}' % zlib.crc32(data))
 

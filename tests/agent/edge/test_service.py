@@ -215,13 +215,21 @@ def test_actions_run_beside_the_agent_and_outlive_its_connection(desk: Desk, box
     canceled = desk.wait_for(Result, lambda found: found.cmd_id == "C-3")
     assert canceled.status is ResultStatus.CANCELED
 
-    setting: dict[str, Value] = {"name": "health_s", "value": "3"}
-    desk.send(Down.CMD, replace(a_command(desk, "config_set", 5), arguments=setting))
-    assert found_by(desk, "C-5")["X_OLEADA_Before"] == "2"
-    desk.wait_for(Hello)
-    desk.send(Down.CMD, a_command(desk, "config_get", 6))
-    told = found_by(desk, "C-6")
-    assert (told["health_s"], told["health_s.X_OLEADA_Changed"]) == ("3", True)
+    [agent] = _agents_of(box)
+    for number, (name, value, before) in enumerate(
+        [("health_s", "86400", "2"), ("keepalive_s", "30", "60"), ("health_s", "1", "86400")],
+        start=5,
+    ):
+        setting: dict[str, Value] = {"name": name, "value": value}
+        desk.send(Down.CMD, replace(a_command(desk, "config_set", number), arguments=setting))
+        assert found_by(desk, f"C-{number}")["X_OLEADA_Before"] == before
+        if name == "keepalive_s":
+            desk.wait_for(Hello)
+    desk.wait_for(Health)
+    desk.send(Down.CMD, a_command(desk, "config_get", 8))
+    told = found_by(desk, "C-8")
+    assert (told["health_s"], told["health_s.X_OLEADA_Changed"]) == ("1", True)
+    assert _agents_of(box) == [agent], "intervals and keep-alive need no start"
 
 
 def test_garbage_from_the_broker_is_told_of_and_survived(desk: Desk, box: Box) -> None:
@@ -236,11 +244,7 @@ def test_garbage_from_the_broker_is_told_of_and_survived(desk: Desk, box: Box) -
 
 def test_a_killed_agent_is_started_again_in_the_same_boot(desk: Desk, box: Box) -> None:
     first = desk.wait_for(Hello)
-    [agent] = [
-        int(entry.name)
-        for entry in Path("/proc").iterdir()
-        if entry.name.isdigit() and _command_line(entry).startswith(_agent_of(box))
-    ]
+    [agent] = _agents_of(box)
 
     os.kill(agent, signal.SIGKILL)
 
@@ -270,6 +274,14 @@ def test_a_box_that_can_store_nothing_goes_on_telling_how_it_is(
     box.power_cut()
     box.power_on()
     assert desk.wait_for(Report, lambda report: report.phase is Phase.UPDATED)
+
+
+def _agents_of(box: Box) -> list[int]:
+    return [
+        int(entry.name)
+        for entry in Path("/proc").iterdir()
+        if entry.name.isdigit() and _command_line(entry).startswith(_agent_of(box))
+    ]
 
 
 def _command_line(entry: Path) -> str:
