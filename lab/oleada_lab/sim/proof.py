@@ -140,6 +140,8 @@ class Proof(LimitsAlone):
         self._looks: list[Look] = []
         self._watched: list[str] = []
         self._look_ends: datetime | None = None
+        self._watched_since: datetime | None = None
+        self._closed_at: datetime | None = None
         self._heard: dict[str, datetime] = {}
         self._open: dict[str, None] = {}
         self._sizes = Counter(trial.part for trial in self._trials.values())
@@ -288,7 +290,7 @@ class Proof(LimitsAlone):
         was = trial.counted
         if was is now_is or (was is None and now_is is not Counted.OPEN):
             return
-        current = self._looks[-1].number if self._look_ends is not None else None
+        current = self._current(trial)
         look = trial.silent_in if was is Counted.SILENT else current
         never_tried = now_is is Counted.VOID and trial.armed_at is None
         if was is not Counted.SILENT and (now_is is Counted.OPEN or never_tried):
@@ -309,6 +311,14 @@ class Proof(LimitsAlone):
             self._open.pop(row.device_id, None)
         self._tell(facts.Counted(row.device_id, row.attempt, was and str(was), str(now_is)))
 
+    def _current(self, trial: _Trial) -> int | None:
+        """Return the look that goes on, if boxes were watched ever since *trial* began."""
+        since = self._watched_since
+        if self._look_ends is None or since is None:
+            return None
+        is_watched = trial.armed_at is None or trial.armed_at >= since
+        return self._looks[-1].number if is_watched else None
+
     def _begin(self, now: datetime, waiting: Set[int]) -> None:
         if self._terms.health > looks.QUIET:
             return
@@ -319,6 +329,8 @@ class Proof(LimitsAlone):
         if len(watched) >= judge.CONTROL_MIN:
             self._watched = watched[: looks.WATCHED_MAX]
             self._look_ends = now + self._ripe_after
+            if self._closed_at != now:
+                self._watched_since = now
             number = len(self._looks) + 1
             self._looks.append(Look(number, len(self._watched), 0, is_closed=False))
 
@@ -330,6 +342,7 @@ class Proof(LimitsAlone):
             last = self._looks[-1]
             self._looks[-1] = Look(last.number, last.boxes, None, is_closed=True)
         self._look_ends = None
+        self._closed_at = now if self._looks[-1].dark is not None else None
 
     def _count_dark(self, now: datetime, *, is_closed: bool) -> None:
         if self._look_ends is None:

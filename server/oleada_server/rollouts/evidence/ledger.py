@@ -16,7 +16,6 @@ from oleada_server.rollouts.evidence.counts import Counted, Counts, Part
 from oleada_server.rollouts.evidence.judge import Evidence, Stratum, Terms
 from oleada_server.rollouts.evidence.models import (
     BoxOutcome,
-    ControlLook,
     EvidenceTerms,
     StratumRow,
 )
@@ -216,17 +215,10 @@ def _look_of(now_is: Counted) -> Any:
     """Select in which look a box is counted as *now_is*: the one it is taken out of, if any.
 
     One that was silent before in the same attempt is silent in that look again: it only told
-    late that it had reached nobody. What never came to its trial is in no look.
+    late that it had reached nobody. What never came to its trial is in no look, nor is a box
+    whose trial began before anybody was watched.
     """
-    if now_is is Counted.OPEN:
-        current: Any = null()
-    else:
-        current = (
-            select(func.max(ControlLook.id))
-            .where(ControlLook.rollout_id == BoxInWave.rollout_id, ControlLook.closed_at.is_(None))
-            .correlate(BoxInWave)
-            .scalar_subquery()
-        )
+    current: Any = null() if now_is is Counted.OPEN else looks.current()
     counted_in = (
         select(func.max(BoxOutcome.look_id))
         .where(

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ScalarSelect, exists, func, or_, select, update
+from sqlalchemy.orm import aliased
 
 from oleada_server.db import chunks, db
 from oleada_server.devices.models import Device
@@ -90,6 +91,33 @@ def _turn(
     elif terms.looked_at is None or now - terms.looked_at > NOTE_EVERY:
         _count_dark(current, now)
         terms.looked_at = now
+
+
+def current() -> ScalarSelect[int]:
+    """Select for a box the look that goes on, if boxes were watched ever since its trial began.
+
+    A look begins with boxes that are heard: of a region that was dark before there is none
+    among them. So a trial that is older than the looks before, one after the other without a
+    gap, has nothing to be compared with. A trial and the silence after it last less than two.
+    """
+    before, first = aliased(ControlLook), aliased(ControlLook)
+    armed_at = BoxInWave.armed_at
+    began_first = exists().where(
+        first.rollout_id == before.rollout_id, first.closed_at == before.began_at,
+        first.dark.is_not(None), first.began_at <= armed_at,
+    )  # fmt: skip
+    began_before = exists().where(
+        before.rollout_id == ControlLook.rollout_id, before.closed_at == ControlLook.began_at,
+        before.dark.is_not(None), or_(before.began_at <= armed_at, began_first),
+    )  # fmt: skip
+    watched = or_(armed_at.is_(None), ControlLook.began_at <= armed_at, began_before)
+    return (
+        select(func.max(ControlLook.id))
+        .where(ControlLook.rollout_id == BoxInWave.rollout_id, ControlLook.closed_at.is_(None))
+        .where(watched)
+        .correlate(BoxInWave)
+        .scalar_subquery()
+    )
 
 
 def darkness(rollout_id: int, accepted_share: float) -> Mapping[int, tuple[float, float]]:

@@ -140,6 +140,27 @@ def test_a_region_that_was_dark_for_a_while_halts_nothing_when_its_boxes_are_bac
     assert service.get(rollout_id).state == "running"
 
 
+def test_a_trial_from_before_anybody_was_watched_is_compared_with_nobody() -> None:
+    boxes = a_fleet(340)
+    a_release()
+    rollout_id = started(judged(listed("few", boxes[:20]), LOOSE))
+    for box in boxes[:8]:
+        on_trial(box)
+    ticks(NOON, NOON + 5 * MINUTE)
+    connect(boxes[100:])  # the region of the others is dark by now
+
+    ticks(NOON + 6 * MINUTE, NOON + HUSH + SECOND)
+
+    first, second = db.session.scalars(select(ControlLook).order_by(ControlLook.id)).all()
+    assert (first.began_at, first.boxes, first.dark) == (NOON + 6 * MINUTE, 240, 0)
+    assert (second.began_at, second.boxes, second.dark) == (first.closed_at, 240, 0)
+    evidence = ledger.evidence(rollout_id, 500)
+    assert evidence is not None
+    assert (evidence.total.silent, evidence.total.alone_silent) == (8, 8)
+    rollout = service.get(rollout_id)
+    assert (rollout.state, rollout.waves[0].state) == ("running", "held")
+
+
 def test_a_short_patience_counts_no_silence_before_its_trial_is_old_enough() -> None:
     rollout_id = five_that_reach_nobody(silent_after_s=300, says_so=False)
     ticks(NOON + 10 * MINUTE, NOON + HUSH - SECOND)
