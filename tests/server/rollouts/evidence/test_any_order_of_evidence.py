@@ -143,4 +143,4 @@ def test_whatever_comes_in_whatever_order_the_counts_and_the_bounds_hold(seed: i
     service.tick(story.now)
 
     story.check()
-    assert len(story.said) > 5
+    assert len(story.said) > 3, "not halted before anything was said"
