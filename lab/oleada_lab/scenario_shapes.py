@@ -130,12 +130,14 @@ class Plan:
     """The rollout: cumulative shares, and the limits of every wave.
 
     Attributes:
+        begins: After the boxes were plugged in; who is watched beside has to be heard before.
         opens: When the daily window does, since midnight; with ``closes``, or None for always.
         goes_back: Boxes that have kept the release go back after a halt or a stop.
         evidence: None for limits alone.
     """
 
     waves: tuple[float, ...]
+    begins: Duration = FIVE_MINUTES
     gate: Gate = field(default_factory=Gate)
     silent_after: Duration = FOUR_HOURS
     attempts_max: int = 3

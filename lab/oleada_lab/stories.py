@@ -137,7 +137,7 @@ class Stage:
         for box in self.boxes.values():
             box.plug_in()
         self.plant.plant()
-        self.world.after(5 * MINUTE_MS, self.server.start)
+        self.world.after(self.scenario.rollout.begins * 1000, self.server.start)
         duration_ms = self.scenario.duration * 1000
         self.world.run(duration_ms, self._is_over)
         self.world.now_ms = max(self.world.now_ms, min(duration_ms, self.plant.last_ms))
