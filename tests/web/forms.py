@@ -38,6 +38,7 @@ def plan_fields(html: str) -> dict[str, str]:
             found[named["name"]] = unescape(named.get("value", ""))
     for name, body in re.findall(r'<textarea[^>]*name="(\w+)"[^>]*>([^<]*)</textarea>', form):
         found[name] = body
-    chosen = re.search(r'<option value="([^"]+)" selected', form)
-    found["release"] = chosen[1] if chosen else ""
+    for name, body in re.findall(r'<select[^>]*name="(\w+)"[^>]*>(.*?)</select>', form, re.DOTALL):
+        chosen = re.search(r'<option value="([^"]*)" selected', body)
+        found[name] = unescape(chosen[1]) if chosen else ""
     return found

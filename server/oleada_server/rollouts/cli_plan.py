@@ -27,6 +27,10 @@ RULES: Final = (
     "windows", "blackouts", "rate", "in_flight_max_per_region", *BANDWIDTHS, "retry_for",
     "abort", "newcomers", "goes_back", "back_from",
 )  # fmt: skip
+EVIDENCE: Final = (
+    "accepted_share", "alpha", "bad_share_max", "doubt", "start_boxes", "ripe_after_s",
+    "rolls_back_trials", "watches_hours",
+)  # fmt: skip
 
 _WAVES = (
     click.option(
@@ -129,6 +133,31 @@ _PLAN = (
     ),
     click.option("--start-boxes", type=int, help="Boxes at work before any has proved good."),
     click.option(
+        "--accepted-share", type=float, help="Failures that are nobody's worry; else learned."
+    ),
+    click.option("--alpha", type=float, help="The chance that a good release is halted."),
+    click.option(
+        "--bad-max",
+        "bad_share_max",
+        type=float,
+        help="A wave passes when more bad boxes than this share are ruled out ...",
+    ),
+    click.option("--doubt", type=float, help="... but for this chance."),
+    click.option(
+        "--ripe-after", "ripe_after_s", type=int, help="Seconds until a trial counts; else learned."
+    ),
+    click.option(
+        "--rolls-back-trials/--lets-trials-end",
+        default=None,
+        help="Whether a halt takes boxes out of their trial; it does if not said.",
+    ),
+    click.option(
+        "--watches-hours/--no-watches-hours",
+        default=None,
+        help="Judge hours after the update beside those of boxes that wait; if not said, where "
+        "200 boxes come after the first wave.",
+    ),
+    click.option(
         "--limits-alone", is_flag=True, help="Judge by the waves' limits, without evidence."
     ),
     click.option("--salt", help="As the preview named it, to get exactly the boxes it showed."),
@@ -154,7 +183,7 @@ def body_of(given: dict[str, Any]) -> dict[str, Any]:
     limits = {name: value for name, value in limits.items() if value is not None}
     body = _read(file) if file else {}
     rules = _rules({name: given.pop(name) for name in RULES})
-    evidence = _evidence(given.pop("start_boxes"), given.pop("limits_alone"))
+    evidence = _evidence({n: given.pop(n) for n in EVIDENCE}, given.pop("limits_alone"))
     body |= {name: value for name, value in given.items() if value is not None}
     if evidence != {}:
         body["evidence"] = evidence and {**(body.get("evidence") or {}), **evidence}
@@ -170,13 +199,12 @@ def body_of(given: dict[str, Any]) -> dict[str, Any]:
     return body
 
 
-def _evidence(start_boxes: int | None, limits_alone: bool) -> dict[str, Any] | None:
+def _evidence(given: dict[str, Any], limits_alone: bool) -> dict[str, Any] | None:
     """Return what the options say of evidence: None for limits alone, {} if nothing."""
-    if limits_alone and start_boxes is not None:
-        raise click.ClickException("--limits-alone has no boxes to start with.")
-    if limits_alone:
-        return None
-    return {} if start_boxes is None else {"start_boxes": start_boxes}
+    found = {name: value for name, value in given.items() if value is not None}
+    if limits_alone and found:
+        raise click.ClickException(f"--limits-alone has no evidence that {min(found)} is for.")
+    return None if limits_alone else found
 
 
 def _rules(given: dict[str, Any]) -> dict[str, Any]:

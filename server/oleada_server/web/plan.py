@@ -22,7 +22,7 @@ from oleada_server.releases.models import Release, ReleaseState
 from oleada_server.rollouts import approvals, service
 from oleada_server.rollouts.once import Once
 from oleada_server.rollouts.states import RolloutState
-from oleada_server.web import kept_forms, plan_form, plan_view
+from oleada_server.web import kept_forms, plan_form, plan_judging, plan_view
 from oleada_server.web.device_list import number_in
 from oleada_server.web.plan_form import PlanForm, Wrong
 from oleada_server.web.plan_view import Shown
@@ -136,6 +136,7 @@ def _page(
         published=published,
         boxes_of=devices.model_counts(),
         wrong=list(wrong),
+        judging_labels=plan_judging.labels(),
         wrong_fields={one.field for one in [*wrong, *shown.wrong]},
         before=before,
         needs_approval=approvals.is_wanted(in_console=True),

@@ -21,7 +21,7 @@ from oleada_server.rollouts.errors import BadPlanError
 from oleada_server.rollouts.evidence.spec import EvidenceSpec
 from oleada_server.rollouts.models import Rollout
 from oleada_server.rollouts.spec import WAVES_MAX, RolloutSpec, WaveSpec, with_hold_back
-from oleada_server.web import plan_rules
+from oleada_server.web import plan_judging, plan_rules
 from oleada_server.web.plan_waves import UNIT_S, WaveRow, row_of, soak_text, templates
 from oleada_server.web.words import gettext
 
@@ -55,6 +55,7 @@ class PlanForm:
         window: ``any``; ``daily``, then *begin* to *end*, ``HH:MM``; or ``weekly``, then the
             *windows* of *rules*.
         rules: The rules as typed, by the names of ``plan_rules.FIELDS``.
+        judging: How it is judged, by the names of ``plan_judging.FIELDS``.
         hold_back: How many percent of the model get the release last; empty for none.
         slow: Not empty to begin with *start_boxes* and to judge by evidence.
         start: ``now`` or ``at``; then *start_at*, local time of the reader's zone.
@@ -82,6 +83,7 @@ class PlanForm:
     shown: str = ""
     once: str = ""
     rules: Mapping[str, str] = field(default_factory=dict)
+    judging: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def template(self) -> str:
@@ -125,6 +127,7 @@ def read(form: Mapping[str, str]) -> PlanForm:
     return PlanForm(
         **text,
         rules={name: form.get(name, "")[: plan_rules.CHARS_MAX] for name in plan_rules.FIELDS},
+        judging={n: form.get(n, "")[: plan_judging.CHARS_MAX] for n in plan_judging.FIELDS},
         remark=form.get("reason", "").strip()[:500],
         listed=form.get("listed", "")[:CHARS_MAX],
         waves=tuple(rows) or templates(has_evidence="slow" in form)["usual"],
@@ -132,7 +135,7 @@ def read(form: Mapping[str, str]) -> PlanForm:
 
 
 _COLUMNS: Final = tuple(one.name for one in fields(WaveRow))
-_APART: Final = {"remark", "listed", "waves", "rules"}
+_APART: Final = {"remark", "listed", "waves", "rules", "judging"}
 _TEXTS: Final = tuple(one.name for one in fields(PlanForm) if one.name not in _APART)
 
 
@@ -155,6 +158,7 @@ def like(rollout: Rollout, spec: RolloutSpec) -> PlanForm:
         silent_after=soak_text(spec.silent_after_s),
         slow="" if spec.evidence is None else "yes",
         start_boxes=str((spec.evidence or EvidenceSpec()).start_boxes),
+        judging=plan_judging.texts_of(spec),
     )
 
 
@@ -177,6 +181,7 @@ def spec_of(form: PlanForm, now: datetime, zone: str) -> RolloutSpec:
     in_flight = found.whole("in_flight", form.in_flight, 1, 10_000_000)
     silent_after_s = found.soak("silent_after", form.silent_after)
     start_boxes = found.whole("start_boxes", form.start_boxes, 1, 10_000)
+    more = plan_judging.judging_of(form.judging, found)
     if found.wrong or not version:
         raise FormError(
             found.wrong or [Wrong("release", gettext("Choose the firmware to install."))]
@@ -193,7 +198,8 @@ def spec_of(form: PlanForm, now: datetime, zone: str) -> RolloutSpec:
             silent_after_s=silent_after_s,
             in_flight_max=in_flight,
             rules=rules,
-            evidence=EvidenceSpec(start_boxes=start_boxes) if form.slow else None,
+            evidence=EvidenceSpec(start_boxes=start_boxes, **more.evidence) if form.slow else None,
+            **more.rollout,
         )
     except BadPlanError as error:
         raise FormError([Wrong(error.field or "release", str(error))]) from error
@@ -228,12 +234,12 @@ class _Reader:
         is_list = index == 0 and listed is not None
         cover = None if is_list else self._cover(f"{at}-until", row.until)
         is_share = not is_list and cover is None
-        until = self._share(f"{at}-until", row.until, over=0) if is_share else None
+        until = self.share(f"{at}-until", row.until, over=0) if is_share else None
         chosen = cover or Cover(None, None)
         limits = {
-            "success_share_min": self._share(f"{at}-updated", row.updated),
-            "failed_share_max": self._share(f"{at}-failed", row.failed),
-            "silent_share_max": self._share(f"{at}-silent", row.silent),
+            "success_share_min": self.share(f"{at}-updated", row.updated),
+            "failed_share_max": self.share(f"{at}-failed", row.failed),
+            "silent_share_max": self.share(f"{at}-silent", row.silent),
         }
         sample = self.whole(f"{at}-sample", row.sample, 1, 10_000_000)
         soak_s = self.soak(f"{at}-soak", row.soak)
@@ -332,9 +338,9 @@ class _Reader:
 
     def hold_back(self) -> float | None:
         typed = self.form.hold_back
-        return self._share("hold_back", typed, over=0) if typed else None
+        return self.share("hold_back", typed, over=0) if typed else None
 
-    def _share(self, name: str, text: str, over: int = -1) -> float:
+    def share(self, name: str, text: str, over: int = -1) -> float:
         share = _decimal(text)
         if share is not None and over < share <= 100 and share * 100 == int(share * 100):
             return float(share / 100)
@@ -363,7 +369,7 @@ def label_of(name: str) -> str:
         "hold_back": gettext("Kept back to compare with"),
     }
     if not column:
-        return labels.get(row, row)
+        return (labels | plan_judging.labels()).get(row, row)
     return gettext("Wave %(n)s, %(field)s", n=int(row[1:]) + 1, field=labels[column])
 
 
