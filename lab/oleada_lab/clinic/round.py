@@ -52,7 +52,7 @@ def play(ward: Ward, case: Case, place: int) -> Ended:
         LabError: The box or the server did not do what it must.
     """
     bed = case.bed()
-    region = f"Region {place}"
+    region = f"Region of {case.seed}" if bed.many == "region" else f"Region {place}"
     guest = ward.admit(bed, region, f"way {case.seed}")
     try:
         if bed.many:
@@ -66,10 +66,9 @@ def play(ward: Ward, case: Case, place: int) -> Ended:
 
 def _let_many_complain(ward: Ward, case: Case, bed: Bed, region: str) -> None:
     """Let neighbours complain that share what the fault says."""
-    where = f"Region of {case.seed}" if bed.many == "region" else region
     version = bed.version if bed.many == "firmware" else VERSIONS[0]
     prefix = f"MANY{case.seed % 1_000_000:06d}"
-    there = ward.neighbours(prefix, NEIGHBOURS, where, version)
+    there = ward.neighbours(prefix, NEIGHBOURS, region, version)
     ward.complain(there[:5], case.symptom, bed.channel)
 
 

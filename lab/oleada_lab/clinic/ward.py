@@ -17,7 +17,7 @@ from urllib.parse import quote
 from oleada_server.client import Client
 from oleada_server.db import db
 from oleada_server.devices.models import Device
-from oleada_server.diagnosis.models import Complaint
+from oleada_server.diagnosis.models import Complaint, HeardCount
 from oleada_server.telemetry.models import DeviceEvent, HealthSample, TroubleHour
 from sqlalchemy import delete, func, select
 
@@ -40,7 +40,7 @@ SETTINGS: Final[dict[str, str | int]] = {
 """A box of the ward speaks when it starts and when it is asked, so that time stands still."""
 HOSTS: Final = f"127.0.0.1 localhost {NAME}\n"
 POLL_S: Final = 0.1
-LIMIT_S: Final = 180.0
+LIMIT_S: Final = 90.0
 NEIGHBOURS: Final = 8
 """Boxes of each region and version, that say nothing by themselves."""
 
@@ -126,6 +126,7 @@ class Ward:
                 )  # fmt: skip
                 db.session.add(box)
                 made.append(box.id)
+            db.session.execute(delete(HeardCount))  # so that they are counted at once
             db.session.commit()
             db.session.remove()
         return made

@@ -5,7 +5,6 @@ much the line loses), and what is reported follows from that, with noise. So two
 do the same to the picture look as alike here as they do at a desk.
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Final
@@ -13,6 +12,7 @@ from typing import Final
 from oleada_server.diagnosis.shapes import Value
 
 STB: Final = "Device.Services.STBService.1."
+CABLE: Final = "Device.Ethernet.Interface.1."
 STREAM: Final = f"hour:{STB}ServiceMonitoring.MainStream.1.Total."
 FRAMES_AN_HOUR: Final = 90_000
 PACKETS_AN_HOUR: Final = 1_700_000
@@ -68,6 +68,14 @@ class Home:
     fell_back: bool = False
     updating: bool = False
     many: set[str] = field(default_factory=set)
+    half_duplex: bool = False
+    cable_mbps: int = 1000
+    cable_errors: int = 0
+    frames_lost: int = 0
+    locked: bool = True
+    portal_ms: int = 0
+    is_mute: bool = False
+    others_online: bool = True
 
 
 def healthy(dice: Random) -> Home:
@@ -90,184 +98,6 @@ def healthy(dice: Random) -> Home:
     )
     if dice.random() < 0.02:
         home.line_loss_share = 0.0002
-    return home
-
-
-def _wifi_weak(home: Home, dice: Random) -> None:
-    home.on_wifi, home.signal_dbm = True, dice.uniform(-85, -73)
-
-
-def _wifi_crowded(home: Home, dice: Random) -> None:
-    home.on_wifi, home.networks = True, dice.randint(6, 14)
-
-
-def _access_loss(home: Home, dice: Random) -> None:
-    home.line_loss_share, home.line_mbps = dice.uniform(0.002, 0.05), dice.uniform(2, 25)
-
-
-def _region(home: Home, dice: Random) -> None:
-    _access_loss(home, dice)
-    home.many.add("region")
-
-
-def _channel(home: Home, dice: Random) -> None:
-    home.many.add("channel")
-    home.one_channel, home.stream_breaks = True, dice.randint(80, 2000)
-
-
-def _headend(home: Home, dice: Random) -> None:
-    home.stream_breaks = dice.randint(80, 2000)
-    if dice.random() < 0.5:
-        home.many.add("channel")
-
-
-def _firmware(home: Home, dice: Random) -> None:
-    home.many.add("firmware")
-    home.hours_since_update = dice.uniform(1, 100)
-    home.crashes = dice.choice((0, 1, 3, 5))
-
-
-def _blocked(home: Home, dice: Random) -> None:
-    home.charges, home.no_rights = False, True
-    home.error_code = dice.choice(("", "", "E14-32"))
-    home.drm = dice.choice(("Enabled", "Disabled", "Disabled"))
-
-
-def _keys(home: Home, dice: Random) -> None:
-    home.no_rights, home.ca = True, dice.choice(("Enabled", "Error"))
-    home.error_code = dice.choice(("E19-4", "E19-4", "E19-4", "E14-32"))
-    home.dark_days = dice.randint(10, 90)
-
-
-def _card(home: Home, dice: Random) -> None:
-    home.no_rights, home.ca = True, dice.choice(("Error", "Error", "Disabled"))
-    home.error_code = dice.choice(("E04-4", "E05", "E06"))
-
-
-def _drm_broken(home: Home, dice: Random) -> None:
-    home.drm, home.no_rights = "Error", dice.random() < 0.8
-
-
-def _player_hung(home: Home, dice: Random) -> None:
-    home.player_dead, home.restarts = True, dice.choice((0, 1, 3, 5))
-
-
-def _cable(home: Home, dice: Random) -> None:
-    home.display = dice.choice(("Error", "Error", "Error", "Present"))
-    home.hdcp = home.display == "Present" and dice.random() < 0.3
-    home.hdmi = dice.choice(("Enabled", "Error"))
-
-
-def _resolution(home: Home, dice: Random) -> None:
-    home.over_tv, home.hdmi = True, dice.choice(("Disabled", "Error", "Enabled"))
-    home.hours_since_update = dice.uniform(1, 80)
-
-
-def _storage_failing(home: Home, dice: Random) -> None:
-    home.storage = dice.choice(("Failing", "Error"))
-    home.crashes, home.watchdog_boots = dice.randint(0, 8), dice.randint(0, 3)
-
-
-def _boot_loop(home: Home, dice: Random) -> None:
-    home.watchdog_boots, home.crashes = dice.randint(3, 20), dice.randint(0, 6)
-    home.hours_since_update = dice.choice((10.0, 40.0, 900.0))
-
-
-def _power_supply(home: Home, dice: Random) -> None:
-    home.cold_boots = dice.randint(4, 20)
-    home.light, home.silent_s = dice.random() < 0.8, dice.choice((100, 300, 4000))
-
-
-def _no_power(home: Home, dice: Random) -> None:
-    home.light, home.silent_s = False, dice.randint(2000, 90_000)
-
-
-def _off_network(home: Home, dice: Random) -> None:
-    home.silent_s = dice.randint(2000, 90_000)
-
-
-def _remote(home: Home, dice: Random, *, light: bool) -> None:
-    home.keys_seen, home.remote_light = False, light
-    home.reacts = dice.random() < 0.95
-    home.battery = dice.randint(10, 100) if light else dice.randint(0, 12)
-
-
-def _update_running(home: Home, dice: Random) -> None:
-    home.updating, home.hours_since_update = True, 0.0
-    home.silent_s = dice.choice((100, 300, 2500))
-
-
-def _rolled_back(home: Home, dice: Random) -> None:
-    home.fell_back, home.hours_since_update = True, dice.uniform(1, 160)
-
-
-def _crashes(home: Home, dice: Random) -> None:
-    home.crashes, home.restarts = dice.randint(3, 20), dice.randint(0, 6)
-
-
-def _full(home: Home, dice: Random) -> None:
-    home.free_bytes, home.crashes = int(dice.uniform(0, 2.5e7)), dice.randint(0, 6)
-
-
-def _memory(home: Home, dice: Random) -> None:
-    home.memory, home.crashes = dice.uniform(86, 99), dice.randint(1, 7)
-    home.restarts = dice.randint(0, 5)
-
-
-def _hot(home: Home, dice: Random) -> None:
-    home.temperature_c, home.watchdog_boots = dice.uniform(91, 108), dice.choice((0, 0, 2))
-    home.cpu += 10
-
-
-def _busy(home: Home, dice: Random) -> None:
-    home.cpu = dice.uniform(88, 100)
-
-
-def _set(**what: Value) -> Callable[[Home, Random], None]:
-    def change(home: Home, _dice: Random) -> None:
-        for name, value in what.items():
-            setattr(home, name, value)
-
-    return change
-
-
-def _muted(home: Home, dice: Random) -> None:
-    if dice.random() < 0.8:
-        home.audio = "Muted"
-    else:
-        home.level = dice.randint(0, 3)
-
-
-def _audio(home: Home, dice: Random) -> None:
-    home.audio_errors = dice.randint(40, 4000)
-
-
-FAULTS: Final[dict[str, Callable[[Home, Random], None]]] = {
-    "region-trouble": _region, "channel-trouble": _channel, "firmware-trouble": _firmware,
-    "account-blocked": _blocked, "keys-outdated": _keys, "headend-loss": _headend,
-    "not-subscribed": _set(in_package=False, one_channel=True),
-    "card-not-read": _card, "drm-broken": _drm_broken, "clock-wrong": _set(clock_behind=True),
-    "standby": _set(watching=False), "tv-not-connected": _set(display="None"),
-    "hdmi-cable": _cable, "hdcp-refused": _set(hdcp=False), "resolution-unfit": _resolution,
-    "player-hung": _player_hung, "muted": _muted, "passthrough": _set(passthrough=True),
-    "audio-broken": _audio, "access-loss": _access_loss, "wifi-weak": _wifi_weak,
-    "wifi-crowded": _wifi_crowded, "names-broken": _set(dns_share=0.0), "overloaded": _busy,
-    "memory-short": _memory, "overheated": _hot, "storage-full": _full,
-    "storage-failing": _storage_failing, "application-broken": _crashes,
-    "power-supply": _power_supply, "no-power": _no_power, "off-the-network": _off_network,
-    "boot-loop": _boot_loop,
-    "remote-empty": lambda home, dice: _remote(home, dice, light=False),
-    "remote-unpaired": lambda home, dice: _remote(home, dice, light=True),
-    "update-running": _update_running, "update-rolled-back": _rolled_back,
-}  # fmt: skip
-"""By cause: what it changes in a home."""
-
-
-def home_with(faults: Sequence[str], dice: Random) -> Home:
-    """Return a home with *faults*, in their order."""
-    home = healthy(dice)
-    for name in faults:
-        FAULTS[name](home, dice)
     return home
 
 
@@ -306,8 +136,20 @@ def _line(home: Home, dice: Random) -> dict[str, Value]:
             dice.uniform(200, 2500)
             + 9000 * (1 - home.dns_share)
             + max(0, home.cpu - 84) * 350
+            + home.portal_ms
         ),
+        f"{STREAM}VideoDecoderStats.LostFrames": home.frames_lost
+        + round(packets * 0.02 + home.stream_breaks * dice.uniform(0.05, 0.5))
+        + dice.randint(0, 12),
+        "server:on_wifi": home.on_wifi,
+        f"{CABLE}Status": "Down" if home.on_wifi else "Up",
     }  # fmt: skip
+    if not home.on_wifi:
+        found |= {
+            f"{CABLE}CurrentDuplexMode": "Half" if home.half_duplex else "Full",
+            f"{CABLE}CurrentBitRate": home.cable_mbps,
+            f"hour:{CABLE}Stats.ErrorsReceived": home.cable_errors + dice.choice((0, 0, 0, 3)),
+        }
     if home.on_wifi:
         found |= {
             "Device.WiFi.EndPoint.1.Stats.SignalStrength": round(home.signal_dbm),
@@ -319,6 +161,7 @@ def _line(home: Home, dice: Random) -> dict[str, Value]:
 
 def _picture(home: Home, dice: Random) -> dict[str, Value]:
     plays = home.watching and not home.player_dead and not home.no_rights and not home.updating
+    plays = plays and home.locked
     frames = FRAMES_AN_HOUR - dice.randint(0, 300) if plays else 0
     found: dict[str, Value] = {
         f"{STB}Components.HDMI.1.DisplayDevice.Status": home.display,
@@ -337,6 +180,11 @@ def _picture(home: Home, dice: Random) -> dict[str, Value]:
         f"{STB}Components.SPDIF.1.Passthrough": home.passthrough or dice.random() < 0.04,
         f"{STREAM}AudioDecoderStats.DecodingErrors": home.audio_errors + dice.randint(0, 6),
     }
+    if not home.locked:
+        found[f"{STB}Components.FrontEnd.1.DVBT.Modulation.Locked"] = False
+    if home.is_mute:  # what it does not say, nobody knows
+        own = {name: value for name, value in found.items() if name.startswith("server:")}
+        return own | {"X_OLEADA_SensesFailed": "player"}
     if home.display == "Present":
         found[f"{STB}Components.VideoOutput.1.HDCP"] = home.hdcp
     if home.watching:
@@ -372,6 +220,7 @@ def _known(home: Home) -> dict[str, Value]:
         "asked:charges-active": home.charges,
         "asked:in-package": home.in_package,
         "asked:led-on": home.light,
+        "asked:others-online": home.others_online,
         "asked:box-sees-remote": home.keys_seen,
         "asked:remote-light": home.remote_light,
         "asked:reacts-to-key": home.reacts and not home.keys_seen and not home.player_dead,

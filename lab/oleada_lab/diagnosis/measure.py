@@ -16,11 +16,17 @@ from typing import Any, Final
 from oleada_server.diagnosis import judge, reading
 from oleada_server.diagnosis.shapes import Fact, Library, Value, Verdict
 
-from oleada_lab.diagnosis.homes import home_with, shown
+from oleada_lab.diagnosis.home_faults import home_with
+from oleada_lab.diagnosis.homes import shown
 
 NOW: Final = datetime(2026, 1, 15, 20, 0, tzinfo=UTC)
 MISSING_SHARE: Final = 0.12
-"""Of the facts, which this model does not report or which did not come."""
+"""Of the facts, which this model does not report, which did not come, or nobody knows."""
+ALWAYS_THERE: Final = frozenset({
+    "server:silent_s", "server:crashes_24h", "server:updating", "server:fell_back_7d",
+    "server:scope.region", "server:scope.firmware", "server:scope.channel",
+})  # fmt: skip
+"""What the server counts in its own tables."""
 ROUNDS: Final = 3
 CHECKS_A_ROUND: Final = 5
 ON_DEMAND: Final = ("result:", "asked:")
@@ -51,16 +57,20 @@ def case(library: Library, seed: int, *, faults_max: int = 2) -> Case:
         others = sorted(set(library.playbooks[symptom].priors) - {first})
         faults.append(dice.choice(others))
     values = shown(home_with(faults, dice), dice)
-    missing = {name for name in sorted(values) if dice.random() < MISSING_SHARE}
-    kept = {name: value for name, value in values.items() if name not in missing}
-    return Case(seed, symptom, tuple(faults), kept)
+    return Case(seed, symptom, tuple(faults), _some(values, dice))
 
 
 def healthy_day(seed: int) -> dict[str, Value]:
     """Return what a box of a healthy home shows on one day."""
     dice = Random(f"healthy {seed}")
     values = shown(home_with((), dice), dice)
-    return {name: value for name, value in values.items() if dice.random() >= MISSING_SHARE}
+    return _some(values, dice)
+
+
+def _some(values: Mapping[str, Value], dice: Random) -> dict[str, Value]:
+    """Return *values* without those that are missing."""
+    missing = {name for name in sorted(values) if dice.random() < MISSING_SHARE} - ALWAYS_THERE
+    return {name: value for name, value in values.items() if name not in missing}
 
 
 def verdict_of(library: Library, found: Case) -> tuple[Verdict, Verdict, int]:

@@ -17,6 +17,9 @@ STANDBY: Final = f"{STB}X_OLEADA_Standby"
 STREAM: Final = f"{STB}ServiceMonitoring.MainStream.1."
 HDMI: Final = f"{STB}Components.HDMI.1."
 MEMORY: Final = "Device.DeviceInfo.MemoryStatus."
+CLOCK_BEHIND: Final = "X_OLEADA_ClockBehindFloor"
+CABLE: Final = "Device.Ethernet.Interface.1.Status"
+RADIO: Final = "Device.WiFi.EndPoint.1.Status"
 REBOOTS: Final = "Device.DeviceInfo.Reboots."
 SPAN_MIN: Final = timedelta(minutes=10)
 """Samples that lie closer together say nothing about an hour."""
@@ -33,6 +36,16 @@ class Sample:
     parameters: Mapping[str, Any]
 
 
+def told_at(parameters: Mapping[str, Any], at: datetime, ahead_s: int | None) -> datetime:
+    """Return when a box that wrote *at* on its message said it, by the server's clock.
+
+    A box that knows its clock to be behind writes what is not true; how far it is off when
+    its message comes is then no delay. Of every other box an old message is old.
+    """
+    is_wrong = parameters.get(CLOCK_BEHIND) is True and ahead_s is not None and ahead_s < 0
+    return at - timedelta(seconds=ahead_s) if is_wrong and ahead_s is not None else at
+
+
 def reported(parameters: Mapping[str, Any], at: datetime) -> dict[str, Fact]:
     """Return what a box said of itself at *at*, and what follows from it at once."""
     found = {name: Fact(value, at) for name, value in parameters.items() if _is_value(value)}
@@ -40,6 +53,7 @@ def reported(parameters: Mapping[str, Any], at: datetime) -> dict[str, Fact]:
         "server:memory_used_percent": _memory_used(parameters),
         "server:hottest_c": _hottest(parameters),
         "server:resolution_over_tv": _is_over_tv(parameters),
+        "server:on_wifi": _is_on_wifi(parameters),
     }
     return found | {name: Fact(value, at) for name, value in more.items() if value is not None}
 
@@ -121,6 +135,14 @@ def _is_over_tv(parameters: Mapping[str, Any]) -> bool | None:
     shown = _lines(parameters.get(f"{HDMI}ResolutionValue"))
     liked = _lines(parameters.get(f"{HDMI}DisplayDevice.PreferredResolution"))
     return None if shown is None or liked is None else shown > liked
+
+
+def _is_on_wifi(parameters: Mapping[str, Any]) -> bool | None:
+    """Return whether the box has Wi-Fi and no cable; None if it tells of neither."""
+    cable, radio = parameters.get(CABLE), parameters.get(RADIO)
+    if cable == "Up":
+        return False
+    return True if radio == "Enabled" else None
 
 
 def _lines(value: object) -> int | None:

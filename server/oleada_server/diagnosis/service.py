@@ -73,7 +73,8 @@ def gather(
     """Return everything that is known of *device* now, by the names that signs have."""
     health: dict[str, Fact] = {}
     if device.health is not None and device.health_at is not None:
-        health = derived.reported(device.health, device.health_at)
+        at = derived.told_at(device.health, device.health_at, device.clock_ahead_s)
+        health = derived.reported(device.health, at)
     return derived.newer(
         health,
         *_results(device.id, now),
@@ -118,6 +119,12 @@ def complain(
     )
     db.session.commit()
     return made
+
+
+def complaints_of(device_id: str, since: datetime, limit: int) -> list[Complaint]:
+    """Return the newest complaints about a box after *since*, newest first."""
+    query = select(Complaint).where(Complaint.device_id == device_id, Complaint.at > since)
+    return list(db.session.scalars(query.order_by(Complaint.at.desc()).limit(limit)))
 
 
 def prune(now: datetime) -> int:

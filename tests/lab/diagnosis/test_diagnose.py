@@ -6,7 +6,7 @@ import pytest
 from oleada_lab.cli import main
 from oleada_lab.cli_diagnose import fitted
 from oleada_lab.diagnosis import measure
-from oleada_lab.diagnosis.homes import FAULTS
+from oleada_lab.diagnosis.home_faults import FAULTS
 from oleada_server.diagnosis import reading
 
 LIBRARY = reading.library()

@@ -95,3 +95,26 @@ def test_a_scan_counts_who_shares_the_channel_of_the_own_network() -> None:
 
     assert found["result:wifi_scan:SameChannel"].value == 1
     assert found[SIGNAL].value == -75
+
+
+def test_what_a_box_with_a_clock_behind_says_is_as_old_as_its_way_and_no_older() -> None:
+    behind = {"X_OLEADA_ClockBehindFloor": True}
+    days_ago = NOON - 36 * DAY
+
+    assert derived.told_at(behind, days_ago, -36 * 86_400) == NOON
+    assert derived.told_at({}, days_ago, -36 * 86_400) == days_ago, "it came late"
+    assert derived.told_at(behind, days_ago, None) == days_ago
+
+
+@pytest.mark.parametrize(
+    ("cable", "radio", "is_on_wifi"),
+    [("Up", "Enabled", False), ("Down", "Enabled", True), (None, "Enabled", True),
+     ("Down", "Disabled", None), (None, None, None)],
+)  # fmt: skip
+def test_a_box_with_a_cable_is_not_on_wifi(cable: Any, radio: Any, is_on_wifi: Any) -> None:
+    said = {derived.CABLE: cable, derived.RADIO: radio}
+    parameters = {name: value for name, value in said.items() if value is not None}
+
+    fact = derived.reported(parameters, NOON).get("server:on_wifi")
+
+    assert (fact and fact.value) == is_on_wifi
