@@ -24,6 +24,7 @@ from oleada_server.db import db
 from playwright.sync_api import BrowserContext, ViewportSize, sync_playwright
 
 from tests.web.console import launched, served
+from tests.web.diagnosis_rows import add_a_call, count_health
 from tests.web.evidence_rows import add_evidence
 from tests.web.people_rows import STEPS, add_security, add_sightings, let_in
 from tests.web.sample import Sample, add_decisions, add_groups, add_named, add_people, fill
@@ -59,7 +60,12 @@ def pages(sample: Sample, asked_id: int, held_id: int) -> dict[str, str]:
     return {
         "fleet": "/fleet",
         "box": f"/devices/{device_ids[6]}",
-        "diagnosis": f"/devices/{device_ids[6]}/diagnosis?symptom=buffering",
+        "diagnosis": f"/devices/{device_ids[11]}?symptom=buffering&say=es",
+        "week": f"/devices/{device_ids[11]}?range=7d",
+        "do": f"/devices/{device_ids[11]}/do/log_pull?symptom=buffering",
+        "reset": f"/devices/{device_ids[11]}/do/factory_reset",
+        "health": "/health",
+        "health-model": "/health/VX-410",
         "silent": f"/devices/{device_ids[22]}",
         "never": f"/devices/{device_ids[7]}",
         "revoke": f"/devices/{device_ids[6]}/revoke",
@@ -133,6 +139,8 @@ def console(language: str = "en", *, split_view: bool = False) -> Iterator[Fille
             add_evidence(sample.rollout_id, sample.now - timedelta(hours=2))
             add_groups(sample)
             found = pages(sample, *add_decisions(sample))
+            add_a_call(sample.device_ids[11], sample.now)
+            count_health(sample.now, {"VX-410": 3859, "VX-240": 965})
             for looker in LOOKERS:
                 if looker == f"look.{language}":
                     add_security(looker, sample)

@@ -10,8 +10,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 from oleada_server.db import db
 from oleada_server.devices.models import Device
-from oleada_server.telemetry.models import HealthSample
-from oleada_server.web.device_lanes import lanes
+from oleada_server.web import device_readings, device_series
+from oleada_server.web.device_lanes import Axis, lanes
 from sqlalchemy import update
 
 from tests.web.sample import Sample
@@ -57,16 +57,15 @@ def test_a_model_that_has_no_sensor_is_told_apart_from_a_box_that_said_nothing_y
 @pytest.mark.parametrize(("pause_min", "strokes"), [(15, 1), (90, 2)])
 def test_a_curve_is_not_drawn_across_a_gap(pause_min: int, strokes: int) -> None:
     minutes = [*range(600, 660, 10), *range(650 + pause_min, 800, 10)]
-    samples = [
-        HealthSample(boot="1", version="5.8.1", parameters={HEAT: 60},
-                     received_at=END - timedelta(minutes=minute))
-        for minute in reversed(minutes)
-    ]  # fmt: skip
+    told = device_series.of_samples(
+        (END - timedelta(minutes=minute), {HEAT: 60}) for minute in reversed(minutes)
+    )
 
-    found = lanes(samples, END - timedelta(days=1), END, [], 90)
+    found = lanes(told, (), (), Axis(END - timedelta(days=1), END, []))
 
-    assert found.temperature is not None
-    assert found.temperature.path.count("M") == strokes
+    (heat,) = found.series
+    assert heat.title == "Temperature"
+    assert heat.line.path.count("M") == strokes
     assert len(found.heard) == strokes
 
 
@@ -75,4 +74,21 @@ def test_the_limit_stands_beside_its_line(filled_app: Flask, signed_in: SignedIn
 
     page = signed_in(filled_app).get(f"/devices/{sample.device_ids[6]}").text
 
-    assert ">limit 90 °C</text>" in page
+    assert ">over 89 °C</text>" in page
+    assert "usual upper end of a television chip" in page, "and the table says who set it"
+
+
+def test_what_another_box_of_the_model_reports_is_missing_on_this_box_alone(
+    empty_app: Flask,
+) -> None:
+    def said(of_model: set[str]) -> dict[str, str]:
+        found = device_readings.readings({"Device.DeviceInfo.UpTime": 60}, of_model)
+        return {one.name: one.value for one in found.known}
+
+    with empty_app.test_request_context("/"):
+        told, first = said({HEAT, "Device.DeviceInfo.UpTime"}), said(set())
+
+    assert told["Temperature"] == "not reported by this box"
+    assert told["Free storage"] == "not reported by this model"
+    assert first["Temperature"] == "not reported by this model"
+    assert told["Up"] == "1\u00a0min"

@@ -2,23 +2,26 @@
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from oleada_server.accounts.models import Role
-from oleada_server.actions.models import ActionOrder
+from oleada_server.actions.models import ActionFile, ActionOrder
+from oleada_server.audit.models import AuditEvent
 from oleada_server.clock import now_utc
 from oleada_server.db import db
 from oleada_server.devices.models import Device
 from oleada_server.diagnosis import checking
 from oleada_server.diagnosis.models import Complaint
 from oleada_server.messaging.models import OutboxMessage
-from sqlalchemy import func, select, update
+from sqlalchemy import event, func, select, update
 
+from tests.web.diagnosis_rows import add_a_call
 from tests.web.forms import csrf_of, use_link
-from tests.web.sample import add_named
+from tests.web.sample import add_named, tell_a_day
 
 SignIn = Callable[..., FlaskClient]
 SIGNAL = "Device.WiFi.EndPoint.1.Stats.SignalStrength"
@@ -136,6 +139,145 @@ def test_an_answer_moves_the_verdict_and_can_be_taken_back(filled_app: Flask) ->
     assert "Most likely" not in before
     assert "Most likely: The channel is not in the package" in after
     assert "Take back" in after
+
+
+def test_a_page_that_is_opened_wants_its_checks_once(filled_app: Flask) -> None:
+    box, client = a_box(filled_app, health=BAD_WIFI), support(filled_app)
+    due = 'data-checks="due"'
+
+    assert due in client.get(f"/devices/{box}").text
+    after = post(client, f"/devices/{box}/diagnosis/check")
+    begun = orders(filled_app)
+    post(client, f"/devices/{box}/diagnosis/check")
+
+    assert begun[:2] == ["media_status", "self_test"]
+    assert all(checking.is_safe(name) for name in begun)
+    assert due not in after
+    assert orders(filled_app) == begun, "not again within five minutes"
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"last_seen_at": now_utc() - timedelta(hours=2)},
+        {"last_seen_at": None},
+        {"reads_actions": False},
+        {"revoked_at": now_utc()},
+    ],
+    ids=lambda one: next(iter(one)),
+)
+def test_no_check_begins_by_itself_on_a_box_that_would_not_answer(
+    filled_app: Flask, columns: dict[str, Any]
+) -> None:
+    box = a_box(filled_app, health=BAD_WIFI, **columns)
+
+    assert 'data-checks="due"' not in support(filled_app).get(f"/devices/{box}").text
+
+
+def test_no_check_begins_by_itself_for_somebody_who_only_looks(filled_app: Flask) -> None:
+    box = a_box(filled_app, health=BAD_WIFI)
+
+    page = support(filled_app, Role.VIEWER).get(f"/devices/{box}").text
+
+    assert 'data-checks="due"' not in page
+    assert "Check now" not in page
+
+
+def test_a_person_stops_the_checks_and_they_rest_for_half_an_hour(filled_app: Flask) -> None:
+    box, client = a_box(filled_app, health=BAD_WIFI), support(filled_app)
+    post(client, f"/devices/{box}/diagnosis/check")
+    begun = orders(filled_app)
+
+    page = post(client, f"/devices/{box}/diagnosis/stop")
+
+    assert f"{len(begun)} checks are told to end." in page
+    assert "A person stopped them" in page
+    with filled_app.app_context():
+        made = db.session.scalars(select(ActionOrder)).all()
+        said = select(func.count()).where(AuditEvent.action == "device.act-cancel")
+        assert {one.cancelled_by for one in made} == {"user:desk"}
+        assert db.session.scalar(said) == len(begun)
+        earlier = {"asked_at": now_utc() - timedelta(minutes=10), "status": "Canceled"}
+        db.session.execute(update(ActionOrder).values(earlier))
+        db.session.commit()
+        db.session.remove()
+    assert 'data-checks="due"' not in client.get(f"/devices/{box}").text
+    with filled_app.app_context():
+        ago = {"cancelled_at": now_utc() - timedelta(minutes=31)}
+        db.session.execute(update(ActionOrder).values(ago))
+        db.session.commit()
+        db.session.remove()
+    assert 'data-checks="due"' in client.get(f"/devices/{box}").text
+
+
+def test_a_file_is_handed_out_under_its_own_box_and_the_reader_is_written_down(
+    filled_app: Flask,
+) -> None:
+    box, client = a_box(filled_app), support(filled_app)
+    post(client, f"/devices/{box}/diagnosis/check")
+    with filled_app.app_context():
+        order_id = db.session.scalars(select(ActionOrder.id)).first()
+        other = db.session.scalars(select(Device.id).where(Device.id != box)).first()
+        folder = filled_app.extensions["oleada_config"].data_dir / "uploads" / str(order_id)
+        folder.mkdir(parents=True)
+        (folder / "log.txt").write_bytes(b"a line")
+        db.session.add(ActionFile(order_id=order_id, name="log.txt", size_bytes=6,
+                                  sha256="0" * 64, uploaded_at=now_utc()))  # fmt: skip
+        db.session.commit()
+        db.session.remove()
+
+    with client.get(f"/devices/{box}/diagnosis/files/{order_id}/log.txt") as mine:
+        assert (mine.status_code, mine.data) == (200, b"a line")
+        assert mine.headers["Content-Disposition"] == "attachment; filename=log.txt"
+    assert client.get(f"/devices/{other}/diagnosis/files/{order_id}/log.txt").status_code == 404
+    with filled_app.app_context():
+        read = select(AuditEvent.object_ref).where(AuditEvent.action == "device.file-read")
+        assert db.session.scalars(read).all() == [f"device:{box}"]
+        db.session.remove()
+
+
+def test_a_result_is_a_table_with_units(filled_app: Flask) -> None:
+    box = a_box(filled_app)
+    with filled_app.app_context():
+        add_a_call(box, now_utc())
+        db.session.remove()
+
+    page = support(filled_app).get(f"/devices/{box}").text
+
+    assert re.search(r'<th scope="row" class="mono">AverageResponseTime</th>'
+                     r'<td class="num">41 ms</td>', page)  # fmt: skip
+    assert re.search(r"X_OLEADA_SizeBytes</th><td class=\"num\">41\xa0kB", page)
+    assert "4 of 6 ended" in page
+
+
+def test_a_page_asks_the_database_as_often_for_many_checks_as_for_few(
+    filled_app: Flask, signed_in: SignIn
+) -> None:
+    box, client = a_box(filled_app), signed_in(filled_app)
+    with filled_app.app_context():
+        engine = db.engine
+
+    def asked() -> int:
+        count = 0
+
+        def note(*_: object) -> None:
+            nonlocal count
+            count += 1
+
+        event.listen(engine, "before_cursor_execute", note)
+        client.get(f"/devices/{box}?symptom=buffering&channel=uno")
+        event.remove(engine, "before_cursor_execute", note)
+        return count
+
+    before = asked()
+    with filled_app.app_context():
+        add_a_call(box, now_utc())
+        tell_a_day(box, now_utc())
+        db.session.remove()
+    after = asked()
+
+    assert after - before <= 6
+    assert after <= 60
 
 
 def test_what_can_be_noticed_needs_the_tick(filled_app: Flask) -> None:

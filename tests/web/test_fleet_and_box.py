@@ -13,7 +13,7 @@ from oleada_server.devices.models import Device
 from oleada_server.releases.models import Release, ReleaseState
 from oleada_server.rollouts.models import BoxInWave, ReportRow
 from oleada_server.rollouts.states import BoxState
-from oleada_server.web.device_lanes import lanes
+from oleada_server.web.device_lanes import Axis, lanes
 from sqlalchemy import func, select, update
 
 from tests.web.sample import Sample
@@ -199,9 +199,9 @@ def test_the_timeline_shows_gaps_starts_and_nothing_that_was_not_told(
 def test_a_timeline_of_nothing_is_empty() -> None:
     end = now_utc()
 
-    found = lanes([], end - timedelta(hours=1), end, [], 90)
+    found = lanes([], (), ("starts",), Axis(end - timedelta(hours=1), end, []))
 
-    assert (found.samples, found.heard, found.temperature) == (0, [], None)
+    assert (found.told, found.heard, found.series, found.lanes[0].marks) == (0, [], [], [])
 
 
 def test_each_box_of_the_list_leads_to_its_page(filled_app: Flask, signed_in: SignIn) -> None:

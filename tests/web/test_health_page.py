@@ -27,9 +27,9 @@ def test_a_page_for_the_fleet_and_one_for_a_model_say_the_same_kind_of_figures(
     client = signed_in(filled_app)  # type: ignore[operator]
 
     fleet = client.get("/health").text
-    model = client.get("/health?model=VX-410").text
+    model = client.get("/health/VX-410").text
 
     assert "Health of the fleet" in fleet
     assert "Health of VX-410" in model
     assert "The Wi-Fi signal is weak" in fleet
-    assert "not reported by this model" in model
+    assert "Not reported by this model" in model

@@ -90,6 +90,7 @@ MATRIX = [
     Row("POST", "/devices/AAAA00000000/left-alone", OPERATOR),
     Row("POST", "/devices/AAAA00000000/left-alone/lift", OPERATOR),
     Row("GET", "/health", VIEWER),
+    Row("GET", "/health/VX-410", VIEWER),
     Row("GET", "/devices/AAAA00000000/diagnosis", VIEWER),
     Row("POST", "/devices/AAAA00000000/diagnosis", SUPPORT),
     Row("POST", "/devices/AAAA00000000/diagnosis/check", SUPPORT),

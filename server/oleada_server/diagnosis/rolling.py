@@ -38,17 +38,20 @@ PRUNE_ROWS: Final = 5_000
 READINGS_MAX: Final = 300
 """Of one model; a box that invents names fills no table."""
 
+PATH_CHARS_MAX: Final = 160
+
 _Key = tuple[str, datetime]
 
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """One hour of one box of *model*, and what was kept of it before."""
+    """One hour of one box of *model*, the readings it *told*, and what was kept of it before."""
 
     key: _Key
     model: str
     samples: int
     readings: Kept
+    told: frozenset[str]
     before: Kept | None
 
 
@@ -127,7 +130,8 @@ def _made(boxes: Mapping[str, str], since: datetime, until: datetime, now: datet
         if there is None or len(samples) >= there.samples:
             readings = hours.fold(samples, names)
             kept = None if there is None else dict(there.readings)
-            found.append(_Made(key, boxes[key[0]], len(samples), readings, kept))
+            told = frozenset(samples[-1].parameters) | readings.keys()
+            found.append(_Made(key, boxes[key[0]], len(samples), readings, told, kept))
     return found
 
 
@@ -226,8 +230,8 @@ def _note_readings(made: Sequence[_Made]) -> None:
     """Note what boxes of each model report, so that the rest is known not to be."""
     told: dict[str, dict[str, datetime]] = {}
     for one in made:
-        for path in one.readings:
-            if field_of(path) is not None or path.startswith("server:"):
+        for path in one.told:
+            if len(path) <= PATH_CHARS_MAX and field_of(path) is not None:
                 told.setdefault(one.model, {}).setdefault(path, one.key[1])
     for model, paths in told.items():
         known = reported_by(model)

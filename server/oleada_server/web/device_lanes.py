@@ -1,32 +1,35 @@
-"""The timeline of one box: what its health samples say, on one axis of time."""
+"""The timeline of one box: how it was and what happened to it, on one axis of time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from oleada_server.telemetry.models import HealthSample
 from oleada_server.web.chart import Tick
-from oleada_server.web.health import vitals
+from oleada_server.web.device_series import GAP_MIN, Series, Told, gaps, series
 
-RANGES: Final = {"1h": 1, "24h": 24, "7d": 168}
+RANGES: Final = {"1h": 1, "24h": 24, "7d": 168, "30d": 720}
 """Hours by the word in the address."""
 TICK_STEPS: Final = {
     "1h": timedelta(minutes=15),
     "24h": timedelta(hours=3),
     "7d": timedelta(days=1),
+    "30d": timedelta(days=5),
 }
-STEPS: Final = 240
-GAP_MIN: Final = timedelta(minutes=20)
-"""Silence longer than this between two samples is drawn as a gap."""
+OF_HOURS: Final = frozenset({"7d", "30d"})
+"""Ranges that are drawn from hours, and not from each message."""
+WORDS_MAX: Final = 4
+"""With more marks in a lane their words would stand over each other; the table has them."""
+SERIES_SHOWN: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of the axis: *x* and *width* in percent."""
+    """A stretch of the axis: *x* and *width* in percent; *kind* is ``play``, ``stand``, ``on``."""
 
     x: float
     width: float
+    kind: str = "on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class Mark:
     x: float
     at: datetime
     word: str
+    kind: str = "ok"
 
     @property
     def is_late(self) -> bool:
@@ -44,126 +48,110 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A curve in a box of 1000 by 100; *lowest* and *highest* of what it shows, *last* now."""
+class Happened:
+    """Something that happened: which *lane* it belongs to, and in words what."""
 
-    path: str
-    lowest: int
-    highest: int
-    last: int
-    limit_y: float | None = None
+    lane: str
+    at: datetime
+    word: str
+    kind: str = "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One line of marks; *has_words* where there is room for them."""
+
+    name: str
+    marks: list[Mark]
+    has_words: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """The time that is drawn, and the ticks under it."""
+
+    start: datetime
+    end: datetime
+    ticks: list[Tick]
 
 
 @dataclass(frozen=True, slots=True)
 class Lanes:
-    """Everything the timeline draws; *samples* is how many it rests on."""
+    """Everything the timeline draws; *told* is on how many messages or hours it rests."""
 
     start: datetime
     end: datetime
-    samples: int
+    told: int
     heard: list[Span]
-    restarts: list[Mark]
-    versions: list[Mark]
-    temperature: Line | None
-    free: Line | None
+    lanes: list[Lane]
+    series: list[Series]
+    more: list[Series]
     ticks: list[Tick]
 
 
 def lanes(
-    samples: Sequence[HealthSample],
-    start: datetime,
-    end: datetime,
-    ticks: list[Tick],
-    hot_c: int,
+    told: Sequence[Told],
+    happened: Sequence[Happened],
+    names: Sequence[str],
+    axis: Axis,
+    gap: timedelta = GAP_MIN,
 ) -> Lanes:
-    """Return the timeline of *samples*, oldest first, from *start* to *end*.
+    """Return the timeline on *axis*.
 
     Args:
-        samples: Of one box.
-        start: Left end of the axis.
-        end: Right end of the axis.
-        ticks: Under the axis.
-        hot_c: Temperature that counts as too hot, in degrees.
+        told: What the box told, oldest first.
+        happened: What happened to it, of every lane.
+        names: The lanes, in their order.
+        axis: The time that is drawn.
+        gap: Silence that is longer is drawn as a gap.
     """
-    known = [(sample, vitals(sample.parameters)) for sample in samples]
-    heat = [(s.received_at, v.temperature_c) for s, v in known if v.temperature_c is not None]
-    free = [(s.received_at, v.free_bytes) for s, v in known if v.free_bytes is not None]
+    start, end = axis.start, axis.end
+    curves = series(told, start, end, gap)
     return Lanes(
         start=start,
         end=end,
-        samples=len(samples),
-        heard=_heard(samples, start, end),
-        restarts=_changes(samples, start, end, lambda one: one.boot, lambda one: ""),
-        versions=_changes(samples, start, end, lambda one: one.version, lambda one: one.version),
-        temperature=_line(heat, start, end, hot_c),
-        free=_line(free, start, end),
-        ticks=ticks,
+        told=len(told),
+        heard=_heard(told, start, end, gap),
+        lanes=[_lane(name, happened, start, end) for name in names],
+        series=curves[:SERIES_SHOWN],
+        more=curves[SERIES_SHOWN:],
+        ticks=axis.ticks,
     )
 
 
-def _place(at: datetime, start: datetime, end: datetime) -> float:
+def place(at: datetime, start: datetime, end: datetime) -> float:
+    """Return where *at* lies between *start* and *end*, in percent."""
     share = (at - start) / (end - start)
     return round(min(max(share, 0.0), 1.0) * 100, 2)
 
 
-def _heard(samples: Sequence[HealthSample], start: datetime, end: datetime) -> list[Span]:
-    """Return the stretches in which samples came without a gap."""
-    spans: list[list[datetime]] = []
-    for sample in samples:
-        at = sample.received_at
-        if spans and at - spans[-1][1] <= GAP_MIN:
-            spans[-1][1] = at
-        else:
-            spans.append([at, at])
+def _heard(told: Sequence[Told], start: datetime, end: datetime, gap: timedelta) -> list[Span]:
+    """Return the stretches in which the box was heard, parted by whether it slept."""
     found = []
-    for first, last in spans:
-        x = _place(first, start, end)
-        found.append(Span(x, max(_place(last, start, end) - x, 0.4)))
+    for kind, one in _stretches(told, gap):
+        x = place(one[0], start, end)
+        found.append(Span(x, max(place(one[1], start, end) - x, 0.4), kind))
     return found
 
 
-def _changes(
-    samples: Sequence[HealthSample],
-    start: datetime,
-    end: datetime,
-    key: Callable[[HealthSample], str],
-    word: Callable[[HealthSample], str],
-) -> list[Mark]:
-    found, before = [], None
-    for sample in samples:
-        if before is not None and key(sample) != before:
-            at = sample.received_at
-            found.append(Mark(_place(at, start, end), at, word(sample)))
-        before = key(sample)
-    return found
+def _stretches(told: Sequence[Told], gap: timedelta) -> list[tuple[str, tuple[datetime, datetime]]]:
+    kinds = {True: "stand", False: "play", None: "on"}
+    runs: list[tuple[str, list[datetime]]] = []
+    for one in told:
+        kind = kinds[one.is_asleep]
+        if runs and runs[-1][0] == kind:
+            runs[-1][1].append(one.at)
+        else:
+            if runs and one.at - runs[-1][1][-1] <= gap:
+                runs[-1][1].append(one.at)  # it was so until then
+            runs.append((kind, [one.at]))
+    return [(kind, stretch) for kind, times in runs for stretch in gaps(times, gap)]
 
 
-def _line(
-    points: Sequence[tuple[datetime, int]],
-    start: datetime,
-    end: datetime,
-    limit: int | None = None,
-) -> Line | None:
-    """Return the curve of *points*, thinned to the highest of each step; None without two.
-
-    Nothing is drawn across a gap.
-    """
-    if len(points) < 2:
-        return None
-    steps: dict[int, int] = {}
-    for at, value in points:
-        step = int(_place(at, start, end) / 100 * STEPS)
-        steps[step] = max(steps.get(step, value), value)
-    low, high = min(steps.values()), max(steps.values())
-    top, bottom = max(high, limit or high), min(low, limit or low)
-    room = max(top - bottom, 1)
-
-    def y(value: int) -> float:
-        return round(94 - (value - bottom) / room * 88, 1)
-
-    apart = max(GAP_MIN / ((end - start) / STEPS), 1)
-    path, before = "", -STEPS
-    for step, value in sorted(steps.items()):
-        path += f"{'L' if step - before <= apart else 'M'}{step * 1000 / STEPS:.1f} {y(value)}"
-        before = step
-    return Line(path, low, high, points[-1][1], y(limit) if limit is not None else None)
+def _lane(name: str, happened: Sequence[Happened], start: datetime, end: datetime) -> Lane:
+    mine = sorted(
+        (one for one in happened if one.lane == name and start <= one.at <= end),
+        key=lambda one: one.at,
+    )
+    marks = [Mark(place(one.at, start, end), one.at, one.word, one.kind) for one in mine]
+    return Lane(name, marks, len(marks) <= WORDS_MAX)

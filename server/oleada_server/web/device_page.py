@@ -18,27 +18,27 @@ from oleada_server.clock import now_utc
 from oleada_server.db import read_only
 from oleada_server.devices import service as devices
 from oleada_server.devices.models import Device
+from oleada_server.diagnosis import rolling
 from oleada_server.enrolment import service as enrolment
 from oleada_server.live import service as live
 from oleada_server.messaging.excess import excess_of
 from oleada_server.releases import service as releases
 from oleada_server.rollouts import left_alone, of_device
-from oleada_server.telemetry import reading as telemetry
+from oleada_server.rollouts.of_device import Place
 from oleada_server.telemetry import service as events
 from oleada_server.web import (
     activity,
-    chart,
     device_diagnosis,
     device_events,
+    device_happened,
     device_lanes,
+    device_readings,
     device_view,
     left_alone_pages,
     status,
-    words,
 )
 from oleada_server.web.asked_diagnosis import Asked, read
 from oleada_server.web.device_troubles import troubles
-from oleada_server.web.health import HOT_C
 from oleada_server.web.parts import Parts
 from oleada_server.web.words import gettext
 
@@ -77,7 +77,6 @@ def load(
         "reading": parts,
         "device": device,
         "slots": device_view.slots(device),
-        "readings": device_view.readings(device.health),
         "not_yet": device_view.not_yet(device),
         "range": span,
         "ranges": list(device_lanes.RANGES),
@@ -95,8 +94,10 @@ def load(
     silent_after = timedelta(seconds=config.current().silent_after_s)
     page |= {"contact": device_view.contact(device, silent_after, now)}
     page |= parts.read(("verdict", "wanted", "history"), lambda: _places(device, silent_after, now))
+    page |= parts.read(("health",), lambda: {"readings": _readings(device)})
     page |= device_diagnosis.load(parts, device, asked, person, now)
-    page |= parts.read(("timeline",), lambda: {"lanes": _lanes(device_id, span, now)})
+    places = page.get("places", ())
+    page |= parts.read(("timeline",), lambda: _timeline(device_id, span, places, now))
     page |= parts.read(("log",), lambda: {"log": _log(device_id)})
     page |= parts.read(
         ("activity",), lambda: {"events": audit.events_about(f"device:{device_id}", ACTIVITY_SHOWN)}
@@ -113,7 +114,12 @@ def titles() -> dict[str, str]:
         "log": gettext("What it sent by itself"),
         "wanted": gettext("What it should run, and why"),
         "activity": gettext("Activity"),
+        "health": gettext("Health"),
     }
+
+
+def _readings(device: Device) -> device_readings.Readings:
+    return device_readings.readings(device.health, rolling.reported_by(device.hardware_model))
 
 
 def _places(device: Device, silent_after: timedelta, now: datetime) -> dict[str, Any]:
@@ -135,13 +141,9 @@ def _log(device_id: str) -> list[device_events.Shown]:
     return [device_events.shown(event) for event in events.events_of(device_id, EVENTS_SHOWN)]
 
 
-def _lanes(device_id: str, span: str, now: datetime) -> device_lanes.Lanes:
-    start = now - timedelta(hours=device_lanes.RANGES[span])
-    samples: Sequence[Any] = telemetry.samples_of(device_id, start)
-    step = device_lanes.TICK_STEPS[span]
-    spell = words.day if span == "7d" else words.tick
-    ticks = chart.ticks(start, now, step, spell, words.midnight)
-    return device_lanes.lanes(samples, start, now, ticks, HOT_C)
+def _timeline(device_id: str, span: str, places: Sequence[Place], now: datetime) -> dict[str, Any]:
+    found = device_happened.timeline(device_id, span, places, device_diagnosis.symptom_word, now)
+    return {"lanes": found, "lane_titles": device_happened.lane_titles()}
 
 
 def range_of(args: MultiDict[str, str]) -> str:

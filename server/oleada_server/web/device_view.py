@@ -1,10 +1,9 @@
 """What the page of one box shows, worked out from its rows; no SQL here."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from flask import url_for
 from markupsafe import Markup
@@ -13,26 +12,10 @@ from oleada_server.devices.models import Device
 from oleada_server.releases.models import Release, ReleaseState
 from oleada_server.rollouts.of_device import Place
 from oleada_server.rollouts.states import BoxState, RolloutState
-from oleada_server.web import health, status, words
+from oleada_server.web import status, words
 from oleada_server.web.fleet_view import order
 from oleada_server.web.status import Status
 from oleada_server.web.words import gettext, say
-
-SENSORS_LOOKED_FOR: Final = 9
-_PATTERNS: Final = (
-    re.compile(r"Device\.DeviceInfo\.TemperatureStatus\.TemperatureSensor\.(\d+)\.Value"),
-    re.compile(r"Device\.DeviceInfo\.TemperatureStatus\.TemperatureSensor\.(\d+)\.Name"),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One health parameter: its name in words, its value in a unit, its TR-181 path."""
-
-    name: str
-    value: str
-    path: str
-    is_odd: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,70 +201,3 @@ def not_yet(device: Device) -> str:
     """Return since when a box could have told what it has not: its first start, or enrolment."""
     since = device.first_seen_at or device.enrolled_at
     return gettext("not reported yet, since %(when)s", when=words.moment(since))
-
-
-def readings(parameters: dict[str, Any] | None) -> list[Reading]:
-    """Return every health parameter of a box, the ones that people know first.
-
-    One that people know and that is not among them is told as not reported by the model:
-    a box sends all that its model has.
-    """
-    found = parameters or {}
-    shown = [_reading(path, value) for path, value in found.items() if not _is_sensor_name(path)]
-    if found:
-        known = {one.name for one in shown}
-        missing = [name for name in _expected() if not known & set(name)]
-        shown += [Reading(names[0], gettext("not reported by this model"), "") for names in missing]
-    return sorted(shown, key=lambda one: (one.name == one.path, one.name, one.path))
-
-
-def _expected() -> list[tuple[str, ...]]:
-    """Return the parameters that people look for; any of the names of one will do."""
-    sensors = [gettext("Temperature, sensor %(n)s", n=n) for n in range(1, SENSORS_LOOKED_FOR)]
-    return [
-        (gettext("Temperature"), *sensors),
-        (gettext("Free memory"),),
-        (gettext("Free storage"),),
-        (gettext("Up"),),
-    ]
-
-
-def _reading(path: str, value: object) -> Reading:
-    sensor = _PATTERNS[0].fullmatch(path)
-    if sensor and _is_number(value):
-        is_hot = float(str(value)) >= health.HOT_C
-        name = gettext("Temperature, sensor %(n)s", n=sensor[1])
-        return Reading(name, f"{words.number(float(str(value)))} °C", path, is_hot)
-    known = {
-        "Device.DeviceInfo.UpTime": gettext("Up"),
-        "Device.DeviceInfo.MemoryStatus.Total": gettext("Memory"),
-        "Device.DeviceInfo.MemoryStatus.Free": gettext("Free memory"),
-        "Device.DeviceInfo.ProcessStatus.ProcessNumberOfEntries": gettext("Processes"),
-        "X_OLEADA_FreeBytes": gettext("Free storage"),
-        "X_OLEADA_TotalBytes": gettext("Storage"),
-        "X_OLEADA_ClockBehindFloor": gettext("Clock behind what is possible"),
-        "X_OLEADA_DroppedMessages": gettext("Messages dropped for lack of room"),
-    }
-    return Reading(known.get(path, path), _value(path, value), path)
-
-
-def _value(path: str, value: object) -> str:
-    if isinstance(value, bool):
-        return gettext("yes") if value else gettext("no")
-    if not isinstance(value, int):
-        return str(value)
-    if path == "Device.DeviceInfo.UpTime":
-        return words.duration(timedelta(seconds=min(value, 10**9)))
-    if path.startswith("Device.DeviceInfo.MemoryStatus."):
-        return words.size(value * 1000)  # TR-181 counts memory in kilobytes
-    if path in {"X_OLEADA_FreeBytes", "X_OLEADA_TotalBytes"}:
-        return words.size(value)
-    return words.number(value)
-
-
-def _is_sensor_name(path: str) -> bool:
-    return _PATTERNS[1].fullmatch(path) is not None
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
