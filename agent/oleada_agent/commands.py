@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Final
 
 from oleada_wire.messages import Cmd, Header, Result
-from oleada_wire.words import ResultStatus
+from oleada_wire.words import Refusal, ResultStatus
 
 from oleada_agent.errors import StorageError
 from oleada_agent.journal import write_whole
@@ -51,13 +51,20 @@ class Commands:
                 self._remember(self._last_seq)
 
     def obey(self, command: Cmd, now_ms: int) -> bool:
-        """Carry *command* out and report; return False for one that is stale or a replay."""
-        if command.cmd_seq <= self._last_seq or command.expires_ms <= now_ms:
+        """Carry *command* out and report; return False for one that is stale or a replay.
+
+        Of one whose time ran out the sender is told, once; a replay is nobody's command.
+        """
+        if command.cmd_seq <= self._last_seq:
             return False
         try:
             self._remember(command.cmd_seq)
         except StorageError as error:
             self._report(command, ResultStatus.ERROR, f"The box's disk refuses: {error}")
+            return False
+        if command.expires_ms <= now_ms:
+            sentence = "Its time ran out before it came."
+            self._report(command, ResultStatus.REFUSED, sentence, Refusal.TOO_LATE)
             return False
         verb = self._verbs.get(command.verb)
         if verb is None and self._act is not None and self._act(command):
@@ -71,9 +78,13 @@ class Commands:
         self._report(command, ResultStatus.COMPLETE, verb())
         return True
 
-    def _report(self, command: Cmd, status: ResultStatus, output: str) -> None:
+    def _report(
+        self, command: Cmd, status: ResultStatus, output: str, why: Refusal | None = None
+    ) -> None:
         self._put_result(
-            lambda header: Result(header, command.cmd_id, status, output[:OUTPUT_CHARS_MAX])
+            lambda header: Result(
+                header, command.cmd_id, status, output[:OUTPUT_CHARS_MAX], error=why
+            )
         )
 
     def _remember(self, seq: int) -> None:

@@ -51,6 +51,7 @@ class Inbound:
 
     Attributes:
         refused: Messages refused since the start, by code.
+        refused_commands: Commands since the start that were forged, malformed, replayed or late.
         hello_id: Of the hello whose acknowledgement proves contact.
     """
 
@@ -63,6 +64,7 @@ class Inbound:
     steady_ms: Callable[[], int]
     below: Below
     refused: dict[str, int] = field(default_factory=dict)
+    refused_commands: int = 0
     hello_id: str = ""
     is_hello_acked: bool = False
     _held: dict[Kind, bytes] = field(default_factory=dict)
@@ -176,7 +178,7 @@ class Inbound:
         if is_late and self.authority.doubts(command.expires_ms):
             self._held[Down.CMD] = payload
             return
-        self.commands.obey(command, self.now_ms())
+        self.refused_commands += not self.commands.obey(command, self.now_ms())
 
     def _take_up_held(self) -> None:
         for kind, payload in list(self._held.items()):
@@ -220,6 +222,7 @@ class Inbound:
             self.feed(event)
 
     def _refuse(self, kind: str, code: str, detail: str) -> None:
+        self.refused_commands += kind == Down.CMD
         self.refused[code] = self.refused.get(code, 0) + 1
         now_ms = self.steady_ms()
         told_ms = self._told_ms.get((kind, code))

@@ -219,7 +219,8 @@ class DiskOutbox:
         return min(waits, default=None)
 
     def await_greeting(self) -> None:
-        """Keep health back until the server has said what it reads; see ``greet``."""
+        """Begin over a new connection: health waits until the server says what it reads."""
+        self.forget_sent()
         self._is_greeted = False
 
     def greet(self, reads: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from oleada_agent.voice import Voice
 FIRST_HEALTH_MS: Final = 5_000
 GIVE_BACK_MS: Final = 10_000
 GIVE_BACK_AGAIN_MS: Final = 600_000
+REFUSED: Final = "X_OLEADA_RefusedCommands"
 HEALTH_TIMER: Final = "health"
 HUNG_TIMER: Final = "senses"
 MEMORY_TIMER: Final = "memory"
@@ -27,6 +28,7 @@ class Pulse:
             told of together.
         senses: Asked before each message.
         state: Returns what the machine is at.
+        refused: Returns how many commands were refused since the start.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Pulse:
         senses: Senses,
         *,
         state: Callable[[], State],
+        refused: Callable[[], int],
     ) -> None:
         self._voice = voice
         self._authority = authority
@@ -45,6 +48,7 @@ class Pulse:
         self._config = config
         self._senses = senses
         self._state = state
+        self._refused = refused
         self._is_asking = False
         self._is_wanted = True
         self._held = 0
@@ -109,6 +113,7 @@ class Pulse:
         is_held = not self._is_wanted and self._held + 1 < self._config.health_batch
         self._held = self._held + 1 if is_held else 0
         self._is_wanted = False
+        parameters[REFUSED] = self._refused()
         self._voice.put_health(
             self._state(), parameters, is_clock_behind=is_behind, is_held=is_held
         )

@@ -18,7 +18,7 @@ from oleada_wire import messages
 from oleada_wire.messages import LeaseRequest
 from oleada_wire.topics import Up
 
-from oleada_agent import alive, booted, clock, deeds, health, identity, pulse, renewal
+from oleada_agent import alive, booted, boots, clock, deeds, health, identity, pulse, renewal
 from oleada_agent import config as config_of
 from oleada_agent.boot.control import FileBootControl
 from oleada_agent.commands import Commands
@@ -43,6 +43,7 @@ from oleada_agent.renewal import Renewal
 from oleada_agent.said import Said, Stop
 from oleada_agent.saying import say
 from oleada_agent.senses.gathering import Gathered, Senses
+from oleada_agent.senses.machine import kernel_faults
 from oleada_agent.shell import Shell
 from oleada_agent.slots import FileSlots
 from oleada_agent.stamp import Stamp
@@ -125,10 +126,12 @@ class Service:
         self._shell = Shell(self._ports(), Limits(trial_limit_ms=config.trial_s * 1000))
 
     def _make_inbound(self) -> Inbound:
-        senses = Senses(self._box, self._facts, self._queue.put)
+        known = boots.remember(self._disk, self._facts, kernel_faults(), clock.now_ms())
+        senses = Senses(self._box, self._facts, self._queue.put, known=known)
         self._pulse = Pulse(
-            self._voice, self._authority, self._timers, self._config, senses, state=self._state
-        )
+            self._voice, self._authority, self._timers, self._config, senses, state=self._state,
+            refused=lambda: self._inbound.refused_commands,
+        )  # fmt: skip
         verbs = {"ping": lambda: "pong", "report_health": self._pulse.report}
         self._deeds = Deeds(
             self._box, self._disk, self._outbox, self._config, self._timers, now_ms=self.now_ms,
@@ -252,9 +255,8 @@ class Service:
             self._voice.tell_of_last_boot()
         except StorageError as error:
             say(f"the log of the last boot can not be read: {error}")
-        facts = self._facts
         try:
-            self._shell.start(booted.event(facts))
+            self._shell.start(booted.event(self._facts))
         except StorageError as error:
             self._stand_still(error)
         for path in self._shell.broken:
@@ -264,7 +266,7 @@ class Service:
         self._deeds.begin()
         self._pulse.begin()
         alive.show(self._disk, self._timers)
-        say(f"{self._identity.device_id} runs {facts.version} from slot {facts.slot}")
+        say(f"{self._identity.device_id} runs {self._facts.version} from slot {self._facts.slot}")
 
     def _turn(self) -> bool:
         """Take one message or wait for a timer; return whether life goes on."""
@@ -291,7 +293,6 @@ class Service:
                 self._authority.is_listening = True
                 self._questions.connected()
                 self._hellos = 0
-                self._outbox.forget_sent()
                 self._outbox.await_greeting()
                 self._send_hello()
             case Disconnected(detail, was_refused):
@@ -338,8 +339,8 @@ class Service:
         return self._shell.state
 
     def _may_restart(self) -> bool:
-        is_proven = self._facts.successful or self._shell.state.running.successful
-        return is_proven and isinstance(self._shell.state.stage, Idle)
+        is_proven = self._facts.successful or self._state().running.successful
+        return is_proven and isinstance(self._state().stage, Idle)
 
     def _feed(self, event: Event) -> None:
         if self._stands_still:
@@ -382,16 +383,15 @@ class Service:
             for kind, data in self._outbox.due():
                 self._transport.send(kind, data)
             self._timers.set("outbox", self._outbox.next_due_ms())
-        self._timers.set("question", self._questions.next_due_ms())
-        self._timers.set("store", self._inbound.next_due_ms())
+        for name, part in (("question", self._questions), ("store", self._inbound)):
+            self._timers.set(name, part.next_due_ms())
         self._timers.set("look", self._probes.next_look_ms())
 
     def _send_hello(self) -> None:
         if not self._questions.is_connected or self._inbound.is_hello_acked:
             return
-        header = self._stamp.header()
-        self._inbound.hello_id = header.id
-        hello = self._voice.hello(header, self._shell.state)
+        hello = self._voice.hello(self._stamp.header(), self._shell.state)
+        self._inbound.hello_id = hello.header.id
         self._transport.send(Up.HELLO, messages.encode(hello))
         self._timers.set("hello", hello_pause_ms(self._hellos, clock.below))
         self._hellos += 1

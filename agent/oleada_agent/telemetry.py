@@ -13,6 +13,8 @@ from typing import Final
 UPTIME: Final = "Device.DeviceInfo.UpTime"
 MEMORY_TOTAL: Final = "Device.DeviceInfo.MemoryStatus.Total"
 MEMORY_FREE: Final = "Device.DeviceInfo.MemoryStatus.Free"
+PERSISTENT_TOTAL: Final = "Device.DeviceInfo.MemoryStatus.TotalPersistent"
+PERSISTENT_FREE: Final = "Device.DeviceInfo.MemoryStatus.FreePersistent"
 PROCESSES: Final = "Device.DeviceInfo.ProcessStatus.ProcessNumberOfEntries"
 TEMPERATURE: Final = "Device.DeviceInfo.TemperatureStatus.TemperatureSensor.{}.Value"
 SENSOR_NAME: Final = "Device.DeviceInfo.TemperatureStatus.TemperatureSensor.{}.Name"
@@ -39,6 +41,8 @@ def read(box: Path, machine: Path = Path("/")) -> Parameters:
         disk = os.statvfs(_data_of(box))
         found[FREE_BYTES] = disk.f_bavail * disk.f_frsize
         found[TOTAL_BYTES] = disk.f_blocks * disk.f_frsize
+        found[PERSISTENT_FREE] = disk.f_bavail * disk.f_frsize // 1024
+        found[PERSISTENT_TOTAL] = disk.f_blocks * disk.f_frsize // 1024
     return found
 
 

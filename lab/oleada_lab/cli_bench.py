@@ -18,6 +18,7 @@ from oleada_lab.bench import (
     screen,
     signing,
     sim,
+    traffic,
     trail,
 )
 from oleada_lab.bench.report import command_line, store
@@ -28,6 +29,7 @@ FOLDER: Final = Path("bench-results")
 SEED: Final = 20_261_121
 PARTS: Final = (
     "assignment",
+    "bytes",
     "engine",
     "gateway",
     "footprint",
@@ -70,6 +72,7 @@ def add_commands(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     parts: dict[str, Callable[[Path], dict[str, Any]]] = {
         "assignment": lambda home: assignment.measure(home, options.boxes),
+        "bytes": traffic.measure,
         "engine": lambda home: engine.measure(home, options.engine_boxes),
         "gateway": lambda home: gateway.measure(home, options.seed, options.messages),
         "footprint": lambda home: footprint.measure(home, options.idle_s),

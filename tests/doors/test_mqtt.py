@@ -5,6 +5,7 @@ is half-written. That the codec refuses each prefix is the business of tests/wir
 """
 
 import base64
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -149,8 +150,8 @@ class Bench:
     def __post_init__(self) -> None:
         trust = self.home / "data/trust"
         MetadataStore(RealDisk(trust)).write("root", self.repository.files["1.root.json"])
-        disk = RealDisk(self.home)
-        stamp = Stamp(disk, BootId(7, "0a1b2c3d"), lambda: self.now_ms, lambda: "0" * 32)
+        disk, ids = RealDisk(self.home), itertools.count()
+        stamp = Stamp(disk, BootId(7, "0a1b2c3d"), lambda: self.now_ms, lambda: f"{next(ids):032x}")
         outbox = DiskOutbox(disk, stamp, lambda: 0)
         box = Box(DEVICE, MODEL)
         authority = Authority(
@@ -284,3 +285,36 @@ def test_a_box_that_heard_nonsense_still_hears_sense(bench: Bench) -> None:
 
     assert bench.inbound.refused == refused
     assert [type(event).__name__ for event in bench.fed] == ["TrustChanged", "LeaseAnswered"]
+
+
+def test_a_box_counts_every_command_that_it_refuses_and_answers_only_its_sender(
+    bench: Bench,
+) -> None:
+    good = json.loads(signed_body("cmd")) | {"verb": "ping", "arguments": {}}
+    hour_ms = 3_600_000
+
+    def told(seq: int, expires_ms: int, name: str = "cmd") -> bytes:
+        found = good | {"cmd_id": f"C-{seq}", "cmd_seq": seq, "expires_ms": expires_ms}
+        return bench.sealed(name, json.dumps(found).encode())
+
+    stolen = json.loads(told(90, bench.now_ms + hour_ms))
+    stolen["signatures"][0]["sig"] = base64.b64encode(b"7" * 64).decode()
+    done = told(10, bench.now_ms + hour_ms)
+    late = told(11, 1)
+    steps = {
+        "good": done, "replayed": done, "late": late, "late again": late,
+        "forged": json.dumps(stolen).encode(), "of another kind": told(91, 1, "lease"),
+        "no message": b"\xff{", "good again": told(12, bench.now_ms + hour_ms),
+    }  # fmt: skip
+
+    counted = {}
+    for name, data in steps.items():
+        before = bench.inbound.refused_commands
+        bench.inbound.take(bench.topic(Down.CMD), data)
+        counted[name] = bench.inbound.refused_commands - before
+
+    assert counted == {name: not name.startswith("good") for name in steps}
+    results = [json.loads(data) for kind, data in bench.inbound.outbox.due() if kind is Up.RESULT]
+    assert [(one["cmd_id"], one["status"], one.get("error")) for one in results] == [
+        ("C-10", "Complete", None), ("C-11", "Refused", "too-late"), ("C-12", "Complete", None),
+    ]  # fmt: skip

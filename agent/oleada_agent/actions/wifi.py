@@ -15,6 +15,7 @@ from oleada_wire.words import Refusal, ResultStatus
 from oleada_agent import clock
 from oleada_agent.actions.order import ActionError, Order, Teller, refused
 from oleada_agent.senses import network
+from oleada_agent.senses.air import band_of, channel_of
 
 SCAN_BYTES_MAX: Final = 512 * 1024
 NEIGHBOURS_MAX: Final = 64
@@ -58,27 +59,11 @@ def neighbours(text: str) -> list[dict[str, bool | int | str]]:
             f"Result.{number}.X_OLEADA_IsOwn": is_own,
             f"Result.{number}.Channel": channel_of(mhz),
             f"Result.{number}.SignalStrength": signal,
-            f"Result.{number}.OperatingFrequencyBand": "2.4GHz" if mhz < 3_000 else band_of(mhz),
+            f"Result.{number}.OperatingFrequencyBand": band_of(mhz),
             f"Result.{number}.SecurityModeEnabled": security,
         }
         for number, (is_own, mhz, signal, security) in enumerate(found[:NEIGHBOURS_MAX], start=1)
     ]
-
-
-def channel_of(mhz: int) -> int:
-    """Return the channel whose middle is *mhz*; 0 for one that has none (IEEE 802.11, E.1)."""
-    if mhz == 2_484:
-        return 14
-    if 2_412 <= mhz <= 2_472:
-        return (mhz - 2_407) // 5
-    if 5_000 <= mhz <= 5_900:
-        return (mhz - 5_000) // 5
-    return (mhz - 5_950) // 5 if 5_955 <= mhz <= 7_115 else 0
-
-
-def band_of(mhz: int) -> str:
-    """Return the band of *mhz* as TR-181 calls it."""
-    return "5GHz" if mhz < 5_950 else "6GHz"
 
 
 def _read(block: str) -> tuple[bool, int, int, str] | None:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from oleada_agent import telemetry
+from oleada_agent import boots, telemetry
 from oleada_agent.booted import BootFacts
-from oleada_agent.senses import machine, network, player
+from oleada_agent.senses import air, machine, network, player
 
 FAILED: Final = "X_OLEADA_SensesFailed"
 HUNG: Final = "X_OLEADA_SensesHung"
@@ -34,6 +34,7 @@ class Senses:
 
     Args:
         post: Brings what they say to the agent's thread; called from another one.
+        known: What is remembered of this box's starts.
         root: Of the file system with ``proc`` and ``sys``.
     """
 
@@ -43,15 +44,18 @@ class Senses:
         facts: BootFacts,
         post: Callable[[Gathered], None],
         root: Path = Path("/"),
+        known: boots.Boots | None = None,
     ) -> None:
         self._post = post
-        processor = machine.Processor()
+        processor, memory = machine.Processor(), machine.Memory()
         self._senses: dict[str, Callable[[], Parameters]] = {
             "box": lambda: telemetry.read(box, root),
-            "boots": lambda: machine.boots(facts),
+            "boots": lambda: boots.parameters(known or boots.Boots(), facts),
+            "memory": lambda: memory.read(root),
             "processor": lambda: processor.read(root),
             "cable": lambda: network.cable(root),
             "radio": lambda: network.radio(root),
+            "air": lambda: air.link(root),
             "storage": lambda: network.storage(root),
             "player": lambda: player.status(box),
         }

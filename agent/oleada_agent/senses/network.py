@@ -16,6 +16,8 @@ STATUS: Final = {"up": "Up", "down": "Down", "dormant": "Dormant", "lowerlayerdo
 SECTOR_BYTES: Final = 512
 HEALTH: Final = {1: "OK", 2: "Failing", 3: "Error"}
 """eMMC's PRE_EOL_INFO: normal, warning, urgent."""
+ONLINE: Final = {"running": "Online", "live": "Online", "offline": "Offline"}
+"""Of SCSI and NVMe, which say it; TR-140's words."""
 DISKS: Final = ("mmcblk0", "mmcblk1", "nvme0n1", "sda", "vda")
 Parameters = dict[str, bool | int | str]
 
@@ -54,6 +56,8 @@ def storage(machine: Path) -> Parameters:
             continue
         size_bytes = int(_text(place / "size")) * SECTOR_BYTES
         found: Parameters = {f"{MEDIUM}Capacity": size_bytes // 1_000_000}
+        with suppress(OSError):
+            found[f"{MEDIUM}Status"] = ONLINE.get(_text(place / "device/state"), "Error")
         with suppress(OSError, ValueError):
             health = HEALTH.get(int(_text(place / "device/pre_eol_info"), 16))
             if health:
@@ -80,6 +84,7 @@ def _of_cable(place: Path) -> Parameters:
         ("BytesReceived", "rx_bytes"),
         ("BytesSent", "tx_bytes"),
         ("ErrorsReceived", "rx_errors"),
+        ("ErrorsSent", "tx_errors"),
     ):
         with suppress(OSError, ValueError):
             found[f"{CABLE}Stats.{name}"] = int(_text(place / "statistics" / file))

@@ -10,7 +10,7 @@ from oleada_agent.disk import RealDisk
 from oleada_agent.errors import StorageError
 from oleada_wire.ids import BootId
 from oleada_wire.messages import Cmd, Header, Result
-from oleada_wire.words import ResultStatus
+from oleada_wire.words import Refusal, ResultStatus
 
 HEADER = Header("0" * 32, 0, BootId(1, "0a1b2c3d"), 1)
 
@@ -71,9 +71,14 @@ def test_a_torn_record_does_not_bring_an_old_command_back(box: Box, torn: str) -
     assert box.start().obey(a_command(cmd_seq=6), now_ms=0)
 
 
-def test_an_expired_command_does_nothing(box: Box) -> None:
-    assert not box.start().obey(a_command(), now_ms=1_000)
-    assert (box.pings, box.results) == (0, [])
+def test_an_expired_command_does_nothing_and_its_sender_is_told_once(box: Box) -> None:
+    for _ in range(3):
+        assert not box.start().obey(a_command(), now_ms=1_000)
+
+    assert box.pings == 0
+    [result] = box.results
+    assert (result.cmd_id, result.status) == ("C-1", ResultStatus.REFUSED)
+    assert result.error == Refusal.TOO_LATE
 
 
 @pytest.mark.parametrize("change", [{"verb": "shell"}, {"arguments": {"x": "; reboot"}}])

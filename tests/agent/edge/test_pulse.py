@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from oleada_agent import config
-from oleada_agent.pulse import HEALTH_TIMER, HUNG_TIMER, Pulse
+from oleada_agent.pulse import HEALTH_TIMER, HUNG_TIMER, REFUSED, Pulse
 from oleada_agent.senses.gathering import HUNG, Gathered, Parameters
 from oleada_agent.timers import Timers
 
@@ -31,12 +31,13 @@ class Ground:
     ) -> None:
         """As a voice does."""
         assert not is_clock_behind
+        assert parameters.pop(REFUSED) == 3
         self.put.append((parameters, is_held))
 
     def pulse(self, settings: config.Config) -> Pulse:
         """Return a pulse that has begun."""
         me = cast(Any, self)
-        found = Pulse(me, me, self.timers, settings, me, state=lambda: me)
+        found = Pulse(me, me, self.timers, settings, me, state=lambda: me, refused=lambda: 3)
         found.begin()
         return found
 

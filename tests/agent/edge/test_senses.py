@@ -2,14 +2,14 @@
 
 import queue
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from oleada_agent.booted import BootFacts
-from oleada_agent.senses import network
+from oleada_agent.boots import Boots, after
+from oleada_agent.senses import air, network
 from oleada_agent.senses.gathering import FAILED, Gathered, Senses
-from oleada_agent.senses.machine import Processor, boots
+from oleada_agent.senses.machine import Alarm, Memory, Processor, kernel_faults
 from oleada_lab.media.daemon import serve
 from oleada_lab.media.player import LIES
 from oleada_wire.ids import BootId
@@ -39,6 +39,7 @@ def machine(tmp_path: Path) -> Path:
         "sys/class/net/eth0/duplex": "half\n",
         "sys/class/net/eth0/address": "02:00:5e:10:00:01\n",
         "sys/class/net/eth0/statistics/rx_errors": "4\n",
+        "sys/class/net/eth0/statistics/tx_errors": "2\n",
         "sys/class/net/wlan0/wireless/x": "",
         "sys/class/net/wlan0/operstate": "up\n",
         "sys/block/mmcblk0/size": "15269888\n",
@@ -55,7 +56,8 @@ def machine(tmp_path: Path) -> Path:
 
 def senses(machine: Path) -> Senses:
     """Return the senses of a box on *machine*."""
-    return Senses(machine.parent, FACTS, lambda gathered: None, machine)
+    known = after(Boots(), FACTS, (), 1_795_262_400_000)
+    return Senses(machine.parent, FACTS, lambda gathered: None, machine, known)
 
 
 def test_cable_wifi_storage_and_boots_are_told_under_the_standard_s_names(machine: Path) -> None:
@@ -64,6 +66,7 @@ def test_cable_wifi_storage_and_boots_are_told_under_the_standard_s_names(machin
     assert found["Device.Ethernet.Interface.1.CurrentBitRate"] == 100
     assert found["Device.Ethernet.Interface.1.CurrentDuplexMode"] == "Half"
     assert found["Device.Ethernet.Interface.1.Stats.ErrorsReceived"] == 4
+    assert found["Device.Ethernet.Interface.1.Stats.ErrorsSent"] == 2
     assert found["Device.WiFi.EndPoint.1.Stats.SignalStrength"] == -67
     assert found["Device.WiFi.EndPoint.1.Stats.Retransmissions"] == 12
     assert found[f"{network.MEDIUM}Capacity"] == 7818
@@ -91,7 +94,44 @@ def test_the_processor_is_as_busy_as_it_was_between_two_looks(machine: Path) -> 
     assert "Device.DeviceInfo.ProcessStatus.CPUUsage" not in processor.read(machine)
     (machine / "proc/stat").write_text(STAT.format(130, 970))
 
-    assert processor.read(machine)["Device.DeviceInfo.ProcessStatus.CPUUsage"] == 30
+    found = processor.read(machine)
+    assert found["Device.DeviceInfo.ProcessStatus.CPUUsage"] == 30
+    assert found["Device.DeviceInfo.ProcessStatus.CPU.1.UserModeUtilization"] == 30
+    assert found["Device.DeviceInfo.ProcessStatus.CPU.1.SystemModeUtilization"] == 0
+
+
+@pytest.mark.parametrize(
+    ("shares", "critical"),
+    [((79,), False), ((80,), True), ((85, 60), True), ((85, 59), False), ((85, 59, 79), False)],
+)
+def test_what_is_critical_rises_at_80_percent_and_falls_below_60(
+    shares: tuple[int, ...], critical: bool
+) -> None:
+    alarm = Alarm()
+
+    assert [alarm.take(share) for share in shares][-1] is critical
+
+
+def test_a_memory_that_swings_about_the_threshold_does_not_flutter(machine: Path) -> None:
+    memory = Memory()
+    told = []
+    for free in (400, 150, 390, 410):
+        (machine / "proc/meminfo").write_text(f"MemTotal: 1000 kB\nMemAvailable: {free} kB\n")
+        found = memory.read(machine)
+        told.append(tuple(found.values()))
+
+    assert told == [(60, False), (85, True), (61, True), (59, False)]
+
+
+def test_a_processor_that_is_busy_for_a_while_is_critical(machine: Path) -> None:
+    processor = Processor()
+    told = []
+    for busy, idle in ((0, 0), (90, 10), (160, 40), (200, 100)):
+        (machine / "proc/stat").write_text(STAT.format(busy, idle))
+        found = processor.read(machine)
+        told.append(found.get("Device.DeviceInfo.ProcessStatus.CPU.1.X_OLEADA_Critical"))
+
+    assert told == [None, True, True, False]
 
 
 @pytest.mark.parametrize("name", ["proc/stat", "proc/loadavg", "proc/net/wireless"])
@@ -155,8 +195,77 @@ def test_while_a_sense_hangs_no_other_thread_is_started(machine: Path) -> None:
     assert told.get(timeout=60).parameters["Device.DeviceInfo.UpTime"] == 60
 
 
-def test_why_the_box_started_is_told_as_far_as_it_is_known() -> None:
-    unknown = boots(replace(FACTS, reason=BootReason.UNKNOWN))
+LINK = """Connected to 02:00:5e:10:00:99 (on wlan0)
+\tSSID: the neighbours' name
+\tfreq: {}
+\tRX: 100 bytes (2 packets)
+\tsignal: -50 dBm
+\trx bitrate: 433.3 MBit/s VHT-MCS 9 80MHz short GI VHT-NSS 1
+\ttx bitrate: 6.0 MBit/s
+"""
 
-    assert "Device.DeviceInfo.Reboots.Reboot.1.Cause" not in unknown
-    assert boots(FACTS)["Device.DeviceInfo.Reboots.Reboot.1.Cause"] == "RemoteReboot"
+
+@pytest.mark.parametrize(
+    ("mhz", "channel", "band"),
+    [("2412", 1, "2.4GHz"), ("5180.0", 36, "5GHz"), ("5975", 5, "6GHz"), ("4000", None, None)],
+)
+def test_the_own_link_is_told_without_names_and_addresses(
+    mhz: str, channel: int | None, band: str | None
+) -> None:
+    found = air.read(LINK.format(mhz))
+
+    assert found.get("Device.WiFi.Radio.1.Channel") == channel
+    assert found.get("Device.WiFi.Radio.1.OperatingFrequencyBand") == band
+    assert found["Device.WiFi.EndPoint.1.Stats.LastDataDownlinkRate"] == 433_300
+    assert found["Device.WiFi.EndPoint.1.Stats.LastDataUplinkRate"] == 6_000
+    assert "neighbours" not in str(found)
+    assert "5e:10" not in str(found)
+
+
+def an_iw(folder: Path, script: str) -> str:
+    folder.mkdir()
+    (folder / "iw").write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "iw").chmod(0o755)
+    return str(folder)
+
+
+def test_iw_is_asked_for_the_link_of_the_interface_that_has_an_antenna(machine: Path) -> None:
+    text = machine.parent / "said"
+    text.write_text(LINK.format("5180"))
+    paths = an_iw(machine.parent / "bin", f'[ "$*" = "dev wlan0 link" ] && exec cat {text}')
+
+    assert air.link(machine, paths)["Device.WiFi.Radio.1.Channel"] == 36
+    assert air.link(machine, str(machine)) == {}
+    assert air.link(machine.parent, paths) == {}
+
+
+@pytest.mark.parametrize("script", ["exec cat /dev/zero", "exec sleep 1000"])
+def test_an_iw_that_never_ends_is_ended(
+    machine: Path, script: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(air, "LIMIT_MS", 200)
+    paths = an_iw(machine.parent / "bin", script)
+
+    with pytest.raises(air.AirError):
+        air.link(machine, paths)
+
+
+@pytest.mark.parametrize(
+    ("state", "status"), [("running", "Online"), ("offline", "Offline"), ("odd", "Error")]
+)
+def test_a_disk_that_says_how_it_is_is_told_in_tr_140_s_words(
+    machine: Path, state: str, status: str
+) -> None:
+    (machine / "sys/block/mmcblk0/device/state").write_text(f"{state}\n")
+
+    assert network.storage(machine)[f"{network.MEDIUM}Status"] == status
+
+
+def test_what_the_kernel_left_behind_is_found_by_name(machine: Path) -> None:
+    assert kernel_faults(machine) == []
+    for name in ("dmesg-efi-2", "dmesg-efi-1", "console-ramoops-0"):
+        path = machine / "sys/fs/pstore" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+    assert kernel_faults(machine) == ["dmesg-efi-1", "dmesg-efi-2"]
