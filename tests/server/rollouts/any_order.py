@@ -15,7 +15,14 @@ from oleada_server.rollouts import plan, plan_box
 from oleada_server.rollouts.evidence import judge, looks, slow_start, trials
 from oleada_server.rollouts.evidence.counts import Counted, Counts, Part
 from oleada_server.rollouts.evidence.judge import Evidence, Terms
-from oleada_server.rollouts.plan import Limits, Outcome, RolloutFacts, Tally, WaveFacts
+from oleada_server.rollouts.plan import (
+    Accepted,
+    Limits,
+    Outcome,
+    RolloutFacts,
+    Tally,
+    WaveFacts,
+)
 from oleada_server.rollouts.plan_box import BoxFacts, Granted, LeaseFacts, Moved, ReportFacts
 from oleada_server.rollouts.states import IN_FLIGHT, PENDING, BoxState, RolloutState, WaveState
 from oleada_wire.words import LeasePhase
@@ -30,7 +37,7 @@ LIMITS: Final = Limits(0.25, 1.0, 0.75, 1, 10 * MINUTE)
 """So wide that the evidence is what keeps a gate."""
 ATTEMPTS_MAX: Final = 2
 WAVES: Final = (4, 3)
-"""Boxes of each wave; every other one ran another version before."""
+"""Boxes of each wave at first; every other one ran another version before."""
 
 
 @dataclass(slots=True)
@@ -71,6 +78,7 @@ class Wave:
     state: WaveState = WaveState.WAITING
     soak_from: datetime | None = None
     held_for: str | None = None
+    accepted: Accepted = field(default_factory=Accepted)
 
 
 @dataclass(slots=True)
@@ -96,6 +104,8 @@ class Server:
         self.boxes = [Box(at, wave, n % 2) for at, (wave, n) in enumerate(numbers)]
         self.halted: set[int] = set()
         self.room = TERMS.start_boxes
+        self.left_alone: set[int] = set()
+        self.is_forced = False
 
     # -- what boxes ask and say --------------------------------------------------------
 
@@ -131,6 +141,8 @@ class Server:
             release_withdrawn=False,
         )
         answer = plan_box.decide_lease(facts, attempt, self.now)
+        if box.number in self.left_alone and not self.is_forced:
+            return False
         if isinstance(answer, Granted):
             if box.state not in IN_FLIGHT:
                 box.state = BoxState.LEASED
@@ -169,6 +181,23 @@ class Server:
             if box.counted is Counted.OPEN:  # what it was stays counted
                 self._note(box, Counted.SILENT)
             box.state, box.deadline_at = BoxState.QUEUED, None
+
+    def join(self, position: int, part: int) -> Box:
+        """Let a box come later: to wave *position*, or to a wave of its own behind the last."""
+        if position > len(self.waves):
+            self.waves.append(Wave())
+        box = Box(len(self.boxes), min(position, len(self.waves)) - 1, part)
+        self.boxes.append(box)
+        return box
+
+    def go_on(self, position: int) -> bool:
+        """Let a person accept a held wave as it is; return whether that is allowed."""
+        wave, tally = self.waves[position - 1], self.wave_facts(position - 1).tally
+        if self.state is not RolloutState.RUNNING or wave.state is not WaveState.HELD:
+            return False
+        if tally.good:
+            wave.accepted = Accepted(tally.silent, None if tally.pending else tally.good)
+        return tally.good > 0
 
     def _push_deadline(self, box: Box) -> None:
         if box.state in PENDING:
@@ -227,32 +256,33 @@ class Server:
 
     def facts(self) -> RolloutFacts:
         """Return what the plan decides on."""
-        waves = tuple(self._wave_facts(at) for at in range(len(self.waves)))
+        waves = tuple(self.wave_facts(at) for at in range(len(self.waves)))
         return RolloutFacts(self.state, waves, evidence=self.evidence())
 
-    def _wave_facts(self, at: int) -> WaveFacts:
+    def wave_facts(self, at: int) -> WaveFacts:
+        """Return wave *at*, from 0, as the plan sees it."""
         found: dict[Outcome, int] = defaultdict(int)
         of_wave = [box for box in self.boxes if box.wave == at]
         going = [box for box in of_wave if box.part not in self.halted]
         for box in going:
-            found[plan_box.outcome(box.state, box.reason)] += 1
+            found[plan_box.outcome(box.state, box.reason, beside=True)] += 1
         wave = self.waves[at]
         return WaveFacts(
             at + 1, wave.state, Tally(**{str(one): boxes for one, boxes in found.items()}), LIMITS,
-            wave.soak_from, wave.held_for, halted=len(of_wave) - len(going),
+            wave.soak_from, wave.held_for, wave.accepted, halted=len(of_wave) - len(going),
             unripe=sum(b.state is BoxState.UPDATED and b.counted is Counted.OPEN for b in going),
         )  # fmt: skip
 
     def _store(self, decision: plan.Decision) -> None:
         match decision:
             case plan.OpenWave(position):
-                self.waves[position - 1] = Wave(WaveState.OPEN)
+                self._move(position, WaveState.OPEN)
             case plan.StartSoak(position):
-                self.waves[position - 1] = Wave(WaveState.SOAKING, self.now)
+                self._move(position, WaveState.SOAKING, soak_from=self.now)
             case plan.PassWave(position):
                 self.waves[position - 1].state = WaveState.PASSED
             case plan.HoldWave(position, reason):
-                self.waves[position - 1] = Wave(WaveState.HELD, None, reason)
+                self._move(position, WaveState.HELD, held_for=reason)
             case plan.HaltStrata(names):
                 self.halted |= {int(name) for name in names}
             case plan.Halt() | plan.Finish():
@@ -260,6 +290,13 @@ class Server:
                 self.state = RolloutState.HALTED if has_halted else RolloutState.FINISHED
             case plan.Wait():
                 pass
+
+    def _move(
+        self, position: int, state: WaveState, soak_from: datetime | None = None,
+        held_for: str | None = None,
+    ) -> None:  # fmt: skip
+        wave = self.waves[position - 1]
+        wave.state, wave.soak_from, wave.held_for = state, soak_from, held_for
 
     def _address(self) -> None:
         for box in self.boxes:

@@ -1,7 +1,8 @@
 """No order of events and ticks exceeds the room, starts or counts twice, or opens unproven.
 
-Boxes ask and say anything, in time, late, twice or never; time jumps; the server is killed
-between any two decisions. A small account beside it is kept from what was asked, said and
+Boxes ask and say anything, in time, late, twice or never, and others come later; people
+pause, force, retry and accept; time jumps; the server is killed between any two decisions.
+A small account beside it is kept from what was asked, said and
 answered alone, and every step is compared with it.
 """
 
@@ -16,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from oleada_server.rollouts import plan
 from oleada_server.rollouts.evidence.counts import Counted
 from oleada_server.rollouts.plan_box import ReportFacts
-from oleada_server.rollouts.states import RolloutState
+from oleada_server.rollouts.states import PENDING, BoxState, RolloutState
 from oleada_wire.words import LeasePhase, Phase, Reason
 
 from tests.server.rollouts.any_order import (
@@ -32,9 +33,13 @@ from tests.server.rollouts.any_order import (
     Server,
 )
 
+NEWCOMERS_MAX: Final = 3
 BOXES: Final = st.integers(0, sum(WAVES) - 1)
-SOME: Final = st.just([*range(sum(WAVES))]) | st.sets(BOXES, min_size=1).map(sorted)
-FEW: Final = st.sets(BOXES, min_size=1, max_size=3).map(sorted)
+ANY: Final = st.integers(0, sum(WAVES) + NEWCOMERS_MAX - 1)
+"""A newcomer, if it has come."""
+EVERYBODY: Final = [*range(sum(WAVES) + NEWCOMERS_MAX)]
+SOME: Final = st.just(EVERYBODY) | st.sets(ANY, min_size=1).map(sorted)
+FEW: Final = st.sets(ANY, min_size=1, max_size=3).map(sorted)
 JUMPS: Final = st.sampled_from((1, 4, 16, 16, 23, 31, 125)).map(lambda minutes: minutes * MINUTE)
 PHASES: Final = (Phase.DOWNLOADING, Phase.RESTARTING, Phase.CHECKING)
 ENDS: Final = (
@@ -66,14 +71,16 @@ class AnyOrder(RuleBasedStateMachine):
         self.tries_until: dict[tuple[int, int], datetime] = {}
         self.soaks_from: dict[int, datetime] = {}
         self.passed: set[int] = set()
+        self.accepted: set[int] = set()
         self.tick(99)
 
     # -- what happens ------------------------------------------------------------------
 
-    @rule(at=BOXES, phase=st.sampled_from(LeasePhase), behind=st.integers(-1, 1))
+    @rule(at=ANY, phase=st.sampled_from(LeasePhase), behind=st.integers(-1, 1))
     def asks(self, at: int, phase: LeasePhase, behind: int) -> None:
         """A box asks to start or to arm, perhaps for an attempt that is not its own."""
-        self.hand_on((at, self.server.boxes[at].attempt - behind, phase))
+        if at < len(self.server.boxes):
+            self.hand_on((at, self.server.boxes[at].attempt - behind, phase))
 
     @rule(some=SOME, rounds=st.integers(1, 4))
     def all_goes_well(self, some: list[int], rounds: int) -> None:
@@ -91,22 +98,37 @@ class AnyOrder(RuleBasedStateMachine):
         self.pass_time(by, ticks=True)
 
     @rule(some=SOME)
+    def break_one_after_the_other(self, some: list[int]) -> None:
+        """Whoever may goes on trial and fails, as long as anybody may."""
+        for _ in range(3):
+            self.all_ends(some, ENDS[1], MINUTE)
+
+    @rule(some=FEW, by=JUMPS)
+    def reach_nobody(self, some: list[int], by: timedelta) -> None:
+        """Boxes go back because their lines are dead, and a person may accept that."""
+        self.all_ends(some, ENDS[5], by)
+        for position in range(1, len(WAVES) + 1):
+            self.goes_on(position)
+
+    @rule(some=SOME)
     def go_on_trial(self, some: list[int]) -> None:
         """Boxes start and restart into the release, as far as they may."""
-        for at in some:
+        for at in self.there(some):
             for phase in LeasePhase:
                 self.hand_on((at, self.server.boxes[at].attempt, phase))
 
     @rule(some=FEW, said=st.sampled_from((ENDS[0], *ENDS)))
     def end(self, some: list[int], said: tuple[Phase, Reason | None]) -> None:
         """Boxes that were let begin say how it ended."""
-        for at in some:
+        for at in self.there(some):
             if self.server.boxes[at].counted is not None:
                 self.speak(at, 9, said)
 
-    @rule(at=BOXES, step=st.integers(1, 9), said=SAID)
+    @rule(at=ANY, step=st.integers(1, 9), said=SAID)
     def speak(self, at: int, step: int, said: tuple[Phase, Reason | None]) -> None:
         """A box says something of its newest attempt; it ends once, as it says ever after."""
+        if at >= len(self.server.boxes):
+            return
         attempt = self.server.boxes[at].attempt
         version = VERSION if said[0] is Phase.UPDATED and step > 1 else "1.0.0"
         report = ReportFacts(attempt, step, *said, version)
@@ -147,6 +169,32 @@ class AnyOrder(RuleBasedStateMachine):
         other = {running: paused, paused: running}
         self.server.state = other.get(self.server.state, self.server.state)
 
+    @rule(at=BOXES, forces=st.sampled_from((False, False, True)))
+    def leaves_alone(self, at: int, forces: bool) -> None:
+        """Somebody records there, or does no more; or a person forces the rollout."""
+        self.server.left_alone ^= {at}
+        self.server.is_forced |= forces
+
+    @rule(position=st.integers(1, len(WAVES) + 1), part=st.integers(0, 1))
+    def joins(self, position: int, part: int) -> None:
+        """A box comes later, to a wave that has passed perhaps, or to one of its own."""
+        server = self.server
+        is_full = len(server.boxes) >= sum(WAVES) + NEWCOMERS_MAX
+        if server.state is RolloutState.RUNNING and not is_full:
+            server.join(position, part)
+            reached["joined"] += 1
+
+    @rule(position=st.integers(1, len(WAVES)))
+    def goes_on(self, position: int) -> None:
+        """A person accepts what a wave is held for."""
+        if self.server.go_on(position):
+            self.accepted.add(position)
+            reached["accepted"] += 1
+
+    def there(self, some: list[int]) -> list[int]:
+        """Return those of *some* that have come."""
+        return [at for at in some if at < len(self.server.boxes)]
+
     # -- the account, from what was asked, said and answered ----------------------------
 
     def hand_on(self, said: Said) -> None:
@@ -167,6 +215,8 @@ class AnyOrder(RuleBasedStateMachine):
         most = max(wide - server.kept_by_bad(), 1)
         if not server.lease(box, attempt, phase):
             return
+        is_left = box.number in server.left_alone and not server.is_forced
+        assert not is_left, f"(b) started though it is left alone: {box}"
         assert not is_news or others < most, f"(a) {others} are at work, {most} may: {box}"
         assert attempt == box.attempt, f"(b) started for attempt {attempt}: {box}"
         assert key not in self.verdicts, f"(b) started after its verdict: {box}"
@@ -221,7 +271,10 @@ class AnyOrder(RuleBasedStateMachine):
             case plan.OpenWave(position):
                 assert self.passed >= {*range(1, position)}, f"(d) wave {position} opens too early"
             case plan.Finish():
-                assert self.passed == {*range(1, len(WAVES) + 1)}, "(d) finished too early"
+                waves = range(1, len(self.server.waves) + 1)
+                assert self.passed == {*waves}, "(d) finished before every wave has passed"
+                going = [box for box in self.server.boxes if box.part not in self.server.halted]
+                assert not any(box.state in PENDING for box in going), "(d) finished too early"
             case _:
                 pass
         reached[type(decision).__name__] += 1
@@ -232,13 +285,18 @@ class AnyOrder(RuleBasedStateMachine):
         of_wave = [box for box in going if box.wave == position - 1]
         if not of_wave:
             return  # its strata have halted: nobody is left who could prove or break anything
-        good, bad = len(self._proved(going)), len(self._bad(going))
-        assert _is_proof(bad, good + bad), f"(d) wave {position} passes on {good} good, {bad} bad"
-        heard = sum(box.state != "silent" for box in of_wave)
         updated = sum((box.number, box.attempt) in self._updated() for box in of_wave)
-        assert updated >= LIMITS.success_share_min * heard, f"(d) {updated} of {heard} are updated"
         assert updated > 0, f"(d) wave {position} passes without one good box"
+        if position not in self.accepted:  # else a person has taken that over
+            good, bad = len(self._proved(going)), len(self._bad(going))
+            assert _is_proof(bad, good + bad), f"(d) {position} passes on {good} good, {bad} bad"
+            heard = sum(not self._was_dark(box) for box in of_wave)
+            assert updated >= LIMITS.success_share_min * heard, f"(d) {updated} of {heard}"
         assert server.now - self.soaks_from[position] >= LIMITS.soak, "(d) it has not soaked"
+
+    def _was_dark(self, box: Box) -> bool:
+        said, _ = self.verdicts.get((box.number, box.attempt), (None, None))
+        return box.state == "silent" or (said is not None and _reached_nobody(said))
 
     def _updated(self) -> set[tuple[int, int]]:
         return {
@@ -282,6 +340,23 @@ class AnyOrder(RuleBasedStateMachine):
         good = {key for key, one in stands_for.items() if one is Counted.GOOD}
         assert bad == self._bad(server.boxes), "(c) bad is not what was said"
         assert good <= self._proved(server.boxes), "(c) good is not what was said"
+        for key, (said, ripe_at) in self.verdicts.items():
+            if _reached_nobody(said) and key in stands_for:
+                self._is_dark(key, ripe_at, stands_for[key])
+
+    def _is_dark(self, key: tuple[int, int], ripe_at: datetime, counted: Counted) -> None:
+        """Who reached nobody is dark once its trial is old enough, or a person gave it up."""
+        box = self.server.boxes[key[0]]
+        is_given_up = box.attempt > key[1] or box.state is BoxState.QUEUED
+        may = {Counted.OPEN, Counted.SILENT}
+        if self.server.now < ripe_at and not is_given_up:
+            may = {Counted.OPEN}
+            reached["dark, and its trial is young"] += 1
+        assert counted in may, f"(c) {key} reached nobody, and stands for {counted}"
+
+
+def _reached_nobody(said: ReportFacts) -> bool:
+    return said.reason is Reason.NO_SERVER_CONTACT
 
 
 def _is_bad(said: ReportFacts) -> bool:
@@ -311,12 +386,7 @@ def test_whatever_happens_in_whatever_order_bounds_counts_and_gates_hold() -> No
     run_state_machine_as_test(AnyOrder, settings=TRIED)
 
     for what in (
-        "started",
-        "works without a place",
-        "verdict",
-        "PassWave",
-        "HoldWave",
-        "Halt",
-        "Finish",
-    ):
+        "started", "works without a place", "verdict", "joined", "accepted",
+        "dark, and its trial is young", "PassWave", "HoldWave", "Halt", "Finish",
+    ):  # fmt: skip
         assert reached[what] > 0, f"no order came to {what}: {reached}"
