@@ -53,6 +53,7 @@ NOT_IN_A_STORY = {
     "booted.py:_by_hand": "an engineer starts an agent without the boot program",
     "cli.py:_enrol_patiently": "a sign of life in run/, while there is no server",
     "journal.py:has_room": "a full disk is tried with a file that holds nothing",
+    "boots.py:remember": "once a boot; cut by test_boots",
 }
 """Functions that change the disk and that no power cut of a story has struck, and why not."""
 
@@ -177,7 +178,7 @@ def test_every_function_that_changes_the_disk_is_cut_by_the_sweep() -> None:
 def test_every_path_that_the_agent_names_is_cut_by_the_sweep() -> None:
     read_only = {"data/config.toml", "boot/hardware.toml", "data/room", "data/claim-token"}
     read_only |= {"data/customer-pin", "data/self-test.tmp"}
-    of_actions = {"data/acting", "data/overrides.json"}
+    of_actions = {"data/acting", "data/overrides.json", "data/boots.json"}
     named = {
         node.value
         for _, tree in sources()

@@ -1,5 +1,6 @@
 """A box counts its starts and says why it made the last ones, whatever the flash does."""
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from oleada_agent import boots
 from oleada_agent.booted import BootFacts
 from oleada_agent.boots import REBOOTS_MAX, Boots, after, parameters, remember
 from oleada_agent.disk import RealDisk
+from oleada_lab.sim.crash import Kept
+from oleada_lab.sim.disk import PowerCutError, SimDisk
 from oleada_wire.ids import BootId
 from oleada_wire.words import BootReason
 
@@ -101,3 +104,34 @@ def test_a_file_that_rotted_begins_anew(tmp_path: Path, damage: str) -> None:
     found = remember(disk, later(13, BootReason.REBOOT), [], 6_000)
 
     assert (found.current, found.warm, len(found.reboots)) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("kept", Kept)
+def test_after_any_power_cut_a_start_was_counted_once_or_not_yet(kept: Kept) -> None:
+    done = False
+    cuts = 0
+    while not done:
+        disk = SimDisk()
+        before = remember(disk, FIRST, [], 0)
+        disk.cut_after = cuts
+        with suppress(PowerCutError):
+            remember(disk, LIFE[1], [], 1)
+            done = True
+        again = disk.after_cut(kept)
+
+        found = remember(again, LIFE[2], [], 2)
+        assert (found.cold, found.watchdog) in ((before.cold + 1, 0), (before.cold + 1, 1)), cuts
+        if done:
+            assert (found.cold, found.watchdog, found.warm) == (2, 1, 1)
+        cuts += 1
+    assert cuts > 3
+
+
+def test_a_disk_that_refuses_costs_the_count_and_not_the_start() -> None:
+    disk = SimDisk()
+    first = remember(disk, FIRST, [], 0)
+    disk.full = True
+
+    assert remember(disk, LIFE[1], [], 1).watchdog == 1
+    disk.full = False
+    assert remember(disk, LIFE[2], [], 2).watchdog == first.watchdog
