@@ -8,8 +8,11 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import click
+from oleada_wire.action_table import TABLE
+from oleada_wire.actions import find
 from oleada_wire.ids import normalise_device_id
 
+from oleada_server.actions.rules import SECRETS
 from oleada_server.client import connect, path_of
 from oleada_server.clock import monotonic_s, wait_s
 from oleada_server.devices.cli import as_json, device_group
@@ -19,6 +22,7 @@ __all__ = ["device_group"]
 LOOK_S: Final = 0.5
 """How long ``--wait`` waits between two looks."""
 WAIT_S_MAX: Final = 900.0
+DIGITS_MAX: Final = 19
 
 
 @device_group.command("act")
@@ -30,6 +34,7 @@ WAIT_S_MAX: Final = 900.0
 @click.option("--timeout-ms", type=int, help="End it after so long instead of its own time.")
 @click.option("--key", help="Idempotency key: ordering again with it does it once.")
 @click.option("--wait", is_flag=True, help="Wait for the result.")
+@click.option("--pin", is_flag=True, help="Ask for the subscriber's PIN; it is not shown.")
 @as_json
 def act(  # noqa: PLR0917 - click hands over each option by its name
     device_id: str,
@@ -40,16 +45,21 @@ def act(  # noqa: PLR0917 - click hands over each option by its name
     timeout_ms: int | None,
     key: str | None,
     wait: bool,
+    pin: bool,
     as_json: bool,
 ) -> None:
     """Let the box with DEVICE_ID do ACTION, such as ip_ping host=example.org.
 
     Numbers, true and false are written as such. An action that there is not is refused with
-    those that there are.
+    those that there are. A PIN is typed when it is asked for: what stands on a command line
+    is seen by everybody on the machine.
     """
+    said = dict(argument_of(text, action) for text in arguments)
+    if pin:
+        said["pin"] = click.prompt("PIN", hide_input=True, err=True)
     body = {
         "action": action,
-        "arguments": dict(_argument(text) for text in arguments),
+        "arguments": said,
         "reason": reason,
         "consent": "viewer" if consent else "none",
         "timeout_ms": timeout_ms,
@@ -113,14 +123,23 @@ def diagnose(
         print(f"  look at: {one['asks'] or one['action'] or one['fact']}")
 
 
-def _argument(text: str) -> tuple[str, Any]:
-    """Return name and value of ``name=value``; what reads as a number or truth value is one."""
+def argument_of(text: str, action: str) -> tuple[str, Any]:
+    """Return name and value of ``name=value`` as *action* wants it: a number, yes or no, a text.
+
+    What is none stays a text, and the server says what was expected.
+    """
     name, sign, value = text.partition("=")
     if not sign or not name:
         raise click.BadParameter(f"{text[:60]!r} is not NAME=VALUE.")
-    if value in {"true", "false"}:
+    if name in SECRETS:
+        raise click.BadParameter(f"{name} is not written here: use --{name}.")
+    found = find(TABLE, action)
+    kinds = {one.name: one.kind for one in (found.arguments if found is not None else ())}
+    kind = kinds.get(name, str)
+    if kind is bool and value in {"true", "false"}:
         return name, value == "true"
-    return name, int(value) if value.lstrip("-").isdecimal() and value.isascii() else value
+    is_whole = value.removeprefix("-").isdecimal() and value.isascii() and len(value) < DIGITS_MAX
+    return name, int(value) if kind is int and is_whole else value
 
 
 def _ended(action_id: str) -> dict[str, Any]:
