@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.source_trees import statements
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("agent/oleada_wire", "agent/oleada_agent", "firmware_store/oleada_store",
             "server/oleada_server", "lab/oleada_lab")  # fmt: skip
@@ -31,7 +33,7 @@ def modules(package: Path) -> dict[str, ast.Module]:
 
 def imported(tree: ast.Module) -> Iterator[str]:
     """Yield what *tree* imports anywhere: modules, and names that may be modules."""
-    for node in ast.walk(tree):
+    for node in statements(tree):
         if isinstance(node, ast.Import):
             yield from (one.name for one in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:

@@ -4,10 +4,13 @@ import ast
 import re
 import subprocess
 import tomllib
-from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
+
+from tests.support.source_trees import statements
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("agent", "firmware_store", "server", "lab")
@@ -46,10 +49,22 @@ def _sources() -> list[Path]:
     return [path for path in _tracked("*.py") if "migrations" not in path.parts]
 
 
-def _functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield node
+@dataclass(frozen=True, slots=True)
+class Function:
+    """Where a function stands: its first line, from 1, and its last."""
+
+    name: str
+    first: int
+    last: int
+
+
+@cache
+def _functions(path: Path) -> list[Function]:
+    return [
+        Function(node.name, node.lineno, node.end_lineno or node.lineno)
+        for node in statements(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
 
 
 def _name(path: Path) -> str:
@@ -69,10 +84,10 @@ def test_no_source_file_is_longer_than_a_newcomer_can_hold() -> None:
 
 def test_no_function_is_longer_than_a_screen() -> None:
     long = {
-        f"{_name(path)}:{node.name}": size
+        f"{_name(path)}:{found.name}": size
         for path in _sources()
-        for node in _functions(path)
-        if (size := (node.end_lineno or node.lineno) - node.lineno + 1) > FUNCTION_LINES_MAX
+        for found in _functions(path)
+        if (size := found.last - found.first + 1) > FUNCTION_LINES_MAX
         and _name(path) not in LONG_ON_PURPOSE
     }
 
@@ -114,11 +129,12 @@ def test_every_silenced_rule_says_why() -> None:
 def test_every_test_can_fail() -> None:
     proof = re.compile(r"\bassert\b|raises\(|expect\(|\bcheck_|\bverify_")
     hollow = [
-        f"{_name(path)}:{node.name}"
+        f"{_name(path)}:{found.name}"
         for path in _tracked("tests/*.py", "tests/**/*.py")
-        for node in _functions(path)
-        if node.name.startswith("test_")
-        and not proof.search(ast.get_source_segment(path.read_text(), node) or "")
+        if (lines := path.read_text().split("\n"))
+        for found in _functions(path)
+        if found.name.startswith("test_")
+        and not proof.search("\n".join(lines[found.first - 1 : found.last]))
     ]
 
     assert hollow == []
