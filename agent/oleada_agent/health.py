@@ -83,6 +83,7 @@ class BoxProbes:
         self._free_bytes = free_bytes
         self._trial: _Trial | None = None
         self._has_contact = False
+        self._heeded_seq, self._is_forced = 0, False
         self._look_at_ms = 0
         self._is_watching = False
         self._window: Window | None = None
@@ -107,7 +108,7 @@ class BoxProbes:
         hottest = telemetry.hottest_c(self._machine)
         if hottest is not None and hottest > self._config.temperature_max_c:
             return ConditionsChecked("too-hot", RETRY_MS)
-        if (self._box / VIEWER_PRESENT).exists():
+        if not self._is_forced and (self._box / VIEWER_PRESENT).exists():
             return ConditionsChecked("viewer", RETRY_MS)
         return ConditionsChecked()
 
@@ -125,6 +126,14 @@ class BoxProbes:
         """Take note that the server has acknowledged something said in this boot."""
         self._has_contact = True
         self.look()
+
+    def heed_force(self, assignment_seq: int, *, is_forced: bool) -> None:
+        """Go by the newest assignment: one that a person has forced waits for nobody who watches.
+
+        After a start nobody is disturbed until the broker has handed it over again.
+        """
+        if assignment_seq >= self._heeded_seq:
+            self._heeded_seq, self._is_forced = assignment_seq, is_forced
 
     def next_look_ms(self) -> int | None:
         """Return in how many milliseconds to look again; None when there is nothing to see."""

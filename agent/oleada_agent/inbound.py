@@ -38,10 +38,14 @@ Kind = Up | Down | Model
 
 
 class Contact(Protocol):
-    """Who wants to know that the server has answered."""
+    """Who wants to know that the server has answered, and what it lets the box do."""
 
     def server_answered(self) -> None:
         """Take note that the server has acknowledged something said in this boot."""
+        ...
+
+    def heed_force(self, assignment_seq: int, *, is_forced: bool) -> None:
+        """Take note whether a person lets this assignment disturb whoever watches."""
         ...
 
 
@@ -117,6 +121,7 @@ class Inbound:
             case Down.ASSIGN:
                 assign = self.authority.open(Assign, payload)
                 self._held.pop(Down.ASSIGN, None)
+                self.probes.heed_force(assign.assignment_seq, is_forced=assign.is_forced is True)
                 self.feed(AssignReceived(assign.assignment_seq, assign.assignment))
             case Down.LEASE:
                 self._lease(payload)

@@ -161,12 +161,15 @@ class Assign:
 
     Attributes:
         assignment_seq: Rises with each one issued to this box; an older is stale.
+        is_forced: A person lets it disturb whoever watches; None, from every server that is
+            older than this field too, is no.
     """
 
     header: Header
     device_id: str
     assignment_seq: int
     assignment: Assignment | None = None
+    is_forced: bool | None = None
 
     def __post_init__(self) -> None:
         if not is_device_id(self.device_id):

@@ -94,6 +94,7 @@ SAMPLES: dict[str, Message] = {
     "audit-head": AuditHead(HEADER, 100_003, DIGEST, "7" * 64, 0, 1_795_262_400_000),
 }  # fmt: skip
 LATER: dict[str, Message] = {
+    "assign.v1.forced.json.sealed": Assign(HEADER, DEVICE, 43, None, is_forced=True),
     "lease.v1.request-id.json.sealed": Lease(
         HEADER, DEVICE, "A-20418", 1, LeasePhase.START, granted=True,
         expires_ms=1_795_266_000_000, request_id="c" * 32,

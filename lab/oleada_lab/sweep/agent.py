@@ -330,6 +330,10 @@ class Agent:
         self._has_contact = True
         self._questions.heard(self.shell.state)
 
+    def heed_force(self, assignment_seq: int, *, is_forced: bool) -> None:
+        """Nobody watches here."""
+        del assignment_seq, is_forced
+
     def check_conditions(self, window: Window | None) -> Event | None:
         """It is always a good time."""
         del window

@@ -103,7 +103,7 @@ def queue_assignments(rollout: Rollout, boxes: Sequence[Addressee], now: datetim
         )
         for box in boxes
     }
-    _queue_assigns(found, now, expires_at)
+    _queue_assigns(found, now, expires_at, is_forced=rollout.is_forced or None)
     return expires_at
 
 
@@ -117,12 +117,18 @@ def queue_clearings(device_ids: Iterable[str], now: datetime) -> None:
 
 
 def _queue_assigns(
-    found: dict[str, Assignment | None], now: datetime, expires_at: datetime
+    found: dict[str, Assignment | None],
+    now: datetime,
+    expires_at: datetime,
+    *,
+    is_forced: bool | None = None,
 ) -> None:
     alone: list[Assign] = []
     together: list[Assign] = []
     for device_id, raised in raise_assignment_seqs(found).items():
-        said = Assign(messaging.next_header(now), device_id, raised.number, found[device_id])
+        said = Assign(
+            messaging.next_header(now), device_id, raised.number, found[device_id], is_forced
+        )
         (together if raised.reads_batches else alone).append(said)
     messaging.queue_retained_many(
         (topics.down(said.device_id, topics.Down.ASSIGN), sealed, expires_at)

@@ -74,7 +74,8 @@ def queued(rollout: Rollout, now: datetime) -> Iterator[Select[int]]:  # noqa: A
 def running_out(rollout: Rollout, now: datetime) -> Iterator[Select[int]]:
     """Select boxes whose assignment would run out before they have an outcome."""
     if rollout.state in OPEN_ROLLOUTS:
-        soon = BoxInWave.assignment_expires_at < now + authorise.ASSIGNMENT_RENEW
+        before = max(now + authorise.ASSIGNMENT_RENEW, rollout.reissue_before or now)
+        soon = BoxInWave.assignment_expires_at < before
         for state in sorted(ADDRESSED):
             yield _assigned(rollout, state).where(soon)
 
@@ -113,10 +114,17 @@ def is_queued() -> ColumnElement[bool]:
 
 
 def is_running_out(now: datetime) -> ColumnElement[bool]:
-    """Return whether an assignment would run out before its box has an outcome, in SQL."""
+    """Return whether an assignment would run out before its box has an outcome, in SQL.
+
+    Or whether it was issued before a person forced the rollout, or took that back.
+    """
+    again = select(Rollout.reissue_before).where(Rollout.id == BoxInWave.rollout_id)
     return and_(
         BoxInWave.state.in_(ADDRESSED),
-        BoxInWave.assignment_expires_at < now + authorise.ASSIGNMENT_RENEW,
+        or_(
+            BoxInWave.assignment_expires_at < now + authorise.ASSIGNMENT_RENEW,
+            BoxInWave.assignment_expires_at < again.correlate(BoxInWave).scalar_subquery(),
+        ),
         _state_of_rollout().in_(OPEN_ROLLOUTS),
     )
 

@@ -1,8 +1,9 @@
 """A person forces a rollout: it goes over boxes that are left alone, and over nothing else.
 
 They type how many boxes it reaches and say why; where a plan needs a second person, it is
-one. Windows, limits, signatures, evidence and halts stay as they are, and so does the box's
-own rule that nobody who watches is disturbed.
+one. Windows, limits, signatures, evidence and halts stay as they are. Whether somebody watches
+a box knows alone, so it is told in its assignment that this counts no more: the tick issues
+each again, a chunk at a time, and as well when the force is taken back.
 """
 
 from datetime import datetime
@@ -11,12 +12,16 @@ from oleada_server.audit import service as audit
 from oleada_server.errors import BadInputError
 from oleada_server.rollouts import deeds
 from oleada_server.rollouts.approvals import demand_second_where_wanted
+from oleada_server.rollouts.authorise import ASSIGNMENT_VALID
 from oleada_server.rollouts.errors import MiscountedError
+from oleada_server.rollouts.models import Rollout
 from oleada_server.rollouts.states import OPEN_ROLLOUTS, RolloutState
 
 
 def force(rollout_id: int, reason: str, *, boxes: int, actor: str, now: datetime) -> RolloutState:
-    """Let it begin on boxes that record, or whose case is critical; return its state.
+    """Let it begin on boxes that record, are watched, or whose case is critical.
+
+    Returns its state.
 
     Raises:
         RolloutNotFoundError: There is none.
@@ -32,7 +37,8 @@ def force(rollout_id: int, reason: str, *, boxes: int, actor: str, now: datetime
     there = sum(wave.boxes for wave in rollout.waves)
     if boxes != there:
         raise MiscountedError(rollout_id, there, boxes)
-    was, rollout.is_forced = rollout.is_forced, True
+    was = rollout.is_forced
+    _set(rollout, True, now)
     audit.record(
         actor,
         "rollout.force",
@@ -55,7 +61,8 @@ def unforce(
         RolloutStateError: It is not open.
     """
     rollout = deeds.in_state(rollout_id, "force", OPEN_ROLLOUTS)
-    was, rollout.is_forced = rollout.is_forced, False
+    was = rollout.is_forced
+    _set(rollout, False, now)
     audit.record(
         actor,
         "rollout.unforce",
@@ -66,3 +73,10 @@ def unforce(
         after={"is_forced": False},
     )
     return deeds.settled(rollout, now)
+
+
+def _set(rollout: Rollout, is_forced: bool, now: datetime) -> None:
+    if rollout.is_forced != is_forced:
+        rollout.is_forced = is_forced
+        # What was issued until now expires by then at the latest, and is issued again.
+        rollout.reissue_before = now + ASSIGNMENT_VALID

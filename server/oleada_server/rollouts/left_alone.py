@@ -4,7 +4,7 @@ Whoever knows of it says so: the desk, the service that records, a person. It is
 the lease, when a box would begin and before it arms, so that nothing is decided in advance
 and a note that ends late keeps nobody out for ever. Only a rollout that a person has forced
 goes over it, and over nothing else: windows, limits, signatures and halts stay. Whether
-somebody watches, the box knows, and decides alone.
+somebody watches, the box knows, and decides alone, unless its assignment is a forced one.
 """
 
 from collections.abc import Sequence

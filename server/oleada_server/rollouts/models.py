@@ -34,7 +34,8 @@ class Rollout(Base):
     *needs_approval* is decided when it is planned; *asked_* and *ask_remark* say who
     asked a second person for approval, *approved_* who gave it. *rules* is JSON that
     ``rules.read`` reads; *newcomers_at* is when boxes that came later were last looked for.
-    *is_forced* says that a person lets it disturb boxes that are else left alone.
+    *is_forced* says that a person lets it disturb boxes that are else left alone; boxes whose
+    assignment expires before *reissue_before* have not been told so yet, or not that it ended.
     *preparing* says how far its boxes are written down; None when they all are (freezing.py).
     """
 
@@ -62,6 +63,7 @@ class Rollout(Base):
     newcomers_at: Mapped[datetime | None]
     preparing: Mapped[dict[str, Any] | None] = mapped_column(JsonOrNull)
     is_forced: Mapped[bool] = mapped_column(default=False, server_default=false())
+    reissue_before: Mapped[datetime | None]
     needs_approval: Mapped[bool] = mapped_column(default=False, server_default=false())
     asked_at: Mapped[datetime | None]
     asked_by: Mapped[str | None] = mapped_column(String(120))

@@ -67,6 +67,9 @@ class Contact:
         """Say that it came."""
         self.answered()
 
+    def heed_force(self, assignment_seq: int, *, is_forced: bool) -> None:
+        """Nobody watches here."""
+
 
 @dataclass
 class Home:

@@ -92,6 +92,23 @@ def test_nobody_is_disturbed(bench: Bench) -> None:
     assert checked.blocked == "viewer"
 
 
+def test_who_watches_is_disturbed_by_a_forced_assignment_alone(bench: Bench) -> None:
+    (bench.path / "run").mkdir()
+    (bench.path / health.VIEWER_PRESENT).touch()
+    probes = bench.probes()
+
+    probes.heed_force(7, is_forced=True)
+    assert probes.check_conditions(None) == ConditionsChecked()
+    probes.heed_force(6, is_forced=False)  # an older one that comes late
+    assert probes.check_conditions(None) == ConditionsChecked()
+    closed = probes.check_conditions(Window(14 * 60, 16 * 60))
+    probes.heed_force(8, is_forced=False)
+
+    assert isinstance(closed, ConditionsChecked)
+    assert closed.blocked == "window", "a force goes over nothing else"
+    assert probes.check_conditions(None) == ConditionsChecked("viewer", health.RETRY_MS)
+
+
 def test_a_good_time_that_ends_is_told_of_once(bench: Bench) -> None:
     probes = bench.probes()
     window = Window(14 * 60, 16 * 60)

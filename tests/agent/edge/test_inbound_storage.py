@@ -31,6 +31,9 @@ class Contact:
     def server_answered(self) -> None:
         """Take no note."""
 
+    def heed_force(self, assignment_seq: int, *, is_forced: bool) -> None:
+        """Take no note of that either."""
+
 
 class Listener:
     """A box's inbound over a simulated disk, and a machine that stores, or can not."""

@@ -27,6 +27,7 @@ from tests.server.rollouts.fleet import (
     say,
     sqlite_only,
     started,
+    told,
 )
 
 pytestmark = [pytest.mark.usefixtures("app"), sqlite_only]
@@ -104,3 +105,27 @@ def test_nobody_is_left_alone_for_ever_or_in_the_past(until: timedelta) -> None:
     with pytest.raises(BadPlanError, match="until is"):
         keep_off(box, Because.RECORDING, until)
     assert left_alone.of(box, NOON) == []
+
+
+def test_boxes_are_told_that_a_person_forces_it_and_that_it_ended() -> None:
+    holder, other = a_fleet(2)
+    a_release()
+    rollout_id = started(a_plan())
+    say(other, Phase.UPDATED)
+    service.tick(NOON)
+    said = [told(holder)]
+
+    service.force(rollout_id, "the picture is gone", boxes=2, actor=ANA, now=NOON + HOUR)
+    said.append(told(holder))
+    service.tick(NOON + HOUR)
+    service.tick(NOON + HOUR + MINUTE)
+    said.append(told(holder))
+    service.unforce(rollout_id, actor=ANA, now=NOON + 2 * HOUR)
+    service.tick(NOON + 2 * HOUR)
+    said.append(told(holder))
+
+    assert [one and one.is_forced for one in said] == [None, True, True, None]
+    assert [one and one.assignment_seq for one in said] == [1, 2, 2, 3], "once each time"
+    done = told(other)
+    assert done is not None
+    assert done.assignment is None
