@@ -20,6 +20,7 @@ class Bed:
 
     Attributes:
         after: What the player says after the time in which the fault showed.
+        damaged: Packets that came damaged over the cable meanwhile.
         said: How the household or the desk would truly answer each question.
         plays: Whether the stream moves.
         lie: What the player's socket does instead of a good answer.
@@ -38,6 +39,7 @@ class Bed:
     road: Road = field(default_factory=Road)
     player: Player = field(default_factory=Player)
     after: Values = field(default_factory=dict)
+    damaged: int = 0
     counts: dict[str, int] = field(default_factory=dict)
     said: dict[str, bool] = field(default_factory=dict)
     plays: bool = True

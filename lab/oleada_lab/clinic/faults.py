@@ -248,7 +248,7 @@ def _slow(bed: Bed, dice: Random) -> None:
 def _duplex(bed: Bed, dice: Random) -> None:
     bed.facts.on_wifi = False
     bed.facts.duplex, bed.facts.speed = "half", dice.choice((10, 100))
-    bed.facts.errors = dice.randint(300, 20_000)
+    bed.damaged = dice.randint(300, 20_000)
     bed.count("DejitteringStats.Underruns", 8, 200, dice)
 
 
@@ -261,7 +261,7 @@ def _ten(bed: Bed, dice: Random) -> None:
 
 @fault("cable-with-errors", "lan-cable", "buffering", "cable")
 def _errors(bed: Bed, dice: Random) -> None:
-    bed.facts.on_wifi, bed.facts.errors = False, dice.randint(500, 90_000)
+    bed.facts.on_wifi, bed.damaged = False, dice.randint(500, 90_000)
     _lose(bed, dice, 0.0005, 0.01)
 
 

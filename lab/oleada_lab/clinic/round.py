@@ -54,22 +54,25 @@ def play(ward: Ward, case: Case, place: int) -> Ended:
     bed = case.bed()
     region = f"Region of {case.seed}" if bed.many == "region" else f"Region {place}"
     guest = ward.admit(bed, region, f"way {case.seed}")
+    many: list[str] = []
     try:
         if bed.many:
-            _let_many_complain(ward, case, bed, region)
+            many = _let_many_complain(ward, case, bed, region)
         guest.arrive()
         _let_it_happen(guest)
         return _call(guest, case)
     finally:
         guest.leave()
+        ward.forget(many)
 
 
-def _let_many_complain(ward: Ward, case: Case, bed: Bed, region: str) -> None:
-    """Let neighbours complain that share what the fault says."""
+def _let_many_complain(ward: Ward, case: Case, bed: Bed, region: str) -> list[str]:
+    """Let neighbours complain that share what the fault says; return them all."""
     version = bed.version if bed.many == "firmware" else VERSIONS[0]
     prefix = f"MANY{case.seed % 1_000_000:06d}"
     there = ward.neighbours(prefix, NEIGHBOURS, region, version)
     ward.complain(there[:5], case.symptom, bed.channel)
+    return there
 
 
 def _let_it_happen(guest: Guest) -> None:
@@ -100,6 +103,7 @@ def _show(bed: Bed, guest: Guest) -> None:
     bed.player.counts = dict(bed.counts)
     if bed.plays:
         bed.player.watched_s += WATCHED_S
+    bed.facts.errors += bed.damaged
     guest.patient.room.write(WATCHED_S)
     if bed.clock_ms:
         guest.patient.room.set_clock(bed.clock_ms)

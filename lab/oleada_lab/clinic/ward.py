@@ -137,6 +137,14 @@ class Ward:
             body = {"symptom": symptom, "channel": channel}
             self.client.post(f"/api/v1/devices/{device_id}/complaints", body)
 
+    def forget(self, device_ids: list[str]) -> None:
+        """Let nobody complain of these boxes any more, and their troubles be over."""
+        with self.house.app.app_context():
+            for table in (Complaint, TroubleHour):
+                db.session.execute(delete(table).where(table.device_id.in_(device_ids)))
+            db.session.commit()
+            db.session.remove()
+
 
 @dataclass(slots=True)
 class Guest:
@@ -165,13 +173,7 @@ class Guest:
         """Take it out of the ward; nobody complains of it any more."""
         self.patient.end()
         self.ward.street.leave(self.patient.way)
-        if not self.device_id:
-            return
-        with self.ward.house.app.app_context():
-            for table in (Complaint, TroubleHour):
-                db.session.execute(delete(table).where(table.device_id == self.device_id))
-            db.session.commit()
-            db.session.remove()
+        self.ward.forget([self.device_id])
 
     def until(self, done: Callable[[], bool], what: str, limit_s: float = LIMIT_S) -> None:
         """Return when *done*.

@@ -118,15 +118,17 @@ def _rolled_back(home: Home, dice: Random) -> None:
 
 
 def _crashes(home: Home, dice: Random) -> None:
-    home.crashes, home.restarts = dice.randint(3, 20), dice.randint(0, 6)
+    # Few models tell of each crash; that the player began anew they all count.
+    home.crashes, home.restarts = dice.choice((0, 0, dice.randint(3, 20))), dice.randint(1, 20)
 
 
 def _full(home: Home, dice: Random) -> None:
-    home.free_bytes, home.crashes = int(dice.uniform(0, 2.5e7)), dice.randint(0, 6)
+    home.free_bytes = int(dice.uniform(0, 2.5e7))
+    home.crashes = dice.choice((0, 0, dice.randint(0, 6)))
 
 
 def _memory(home: Home, dice: Random) -> None:
-    home.memory, home.crashes = dice.uniform(86, 99), dice.randint(1, 7)
+    home.memory, home.crashes = dice.uniform(86, 99), dice.choice((0, 0, dice.randint(1, 7)))
     home.restarts = dice.randint(0, 5)
 
 
@@ -156,7 +158,7 @@ def _lan(home: Home, dice: Random) -> None:
     match dice.choice(("duplex", "slow", "errors")):
         case "duplex":
             home.half_duplex, home.cable_mbps = True, dice.choice((10, 100))
-            home.cable_errors, home.line_loss_share = dice.randint(0, 9000), 0.001
+            home.cable_errors, home.line_mbps = dice.randint(0, 9000), dice.uniform(4, 30)
         case "slow":
             home.cable_mbps, home.line_mbps = 10, dice.uniform(4, 9)
         case _:

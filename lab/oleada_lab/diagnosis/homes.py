@@ -146,8 +146,7 @@ def _line(home: Home, dice: Random) -> dict[str, Value]:
     }  # fmt: skip
     if not home.on_wifi:
         found |= {
-            f"{CABLE}CurrentDuplexMode": "Half" if home.half_duplex else "Full",
-            f"{CABLE}CurrentBitRate": home.cable_mbps,
+            "server:cable_poor": home.half_duplex or home.cable_mbps < 100,
             f"hour:{CABLE}Stats.ErrorsReceived": home.cable_errors + dice.choice((0, 0, 0, 3)),
         }
     if home.on_wifi:

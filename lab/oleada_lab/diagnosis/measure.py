@@ -114,6 +114,7 @@ def fit(library: Library, seeds: Iterable[int], healthy_seeds: Iterable[int]) ->
     for seed in seeds:
         found = case(library, seed, faults_max=1)
         by_cause.setdefault(found.faults[0], []).append(found.values)
+    background = {name: min(chance, CHANCE_MAX) for name, chance in background.items()}
     fitted: dict[str, Any] = {"background": _rounded(background)}
     for name, cause in sorted(library.causes.items()):
         seen = _shares(library, by_cause.get(name, []))
@@ -142,7 +143,7 @@ def _shares(library: Library, homes: Sequence[Mapping[str, Value]]) -> dict[str,
                 there[name] += 1
                 holds[name] += truth
     return {
-        name: min(max((holds[name] + 0.25) / (there[name] + 0.5), CHANCE_MIN), CHANCE_MAX)
+        name: max((holds[name] + 0.25) / (there[name] + 0.5), CHANCE_MIN)
         if there[name]
         else CHANCE_MIN
         for name in library.signs

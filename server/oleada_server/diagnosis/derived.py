@@ -19,6 +19,10 @@ HDMI: Final = f"{STB}Components.HDMI.1."
 MEMORY: Final = "Device.DeviceInfo.MemoryStatus."
 CLOCK_BEHIND: Final = "X_OLEADA_ClockBehindFloor"
 CABLE: Final = "Device.Ethernet.Interface.1.Status"
+BIT_RATE: Final = "Device.Ethernet.Interface.1.CurrentBitRate"
+DUPLEX: Final = "Device.Ethernet.Interface.1.CurrentDuplexMode"
+BIT_RATE_MIN: Final = 100
+"""Mbit/s."""
 RADIO: Final = "Device.WiFi.EndPoint.1.Status"
 REBOOTS: Final = "Device.DeviceInfo.Reboots."
 SPAN_MIN: Final = timedelta(minutes=10)
@@ -54,6 +58,7 @@ def reported(parameters: Mapping[str, Any], at: datetime) -> dict[str, Fact]:
         "server:hottest_c": _hottest(parameters),
         "server:resolution_over_tv": _is_over_tv(parameters),
         "server:on_wifi": _is_on_wifi(parameters),
+        "server:cable_poor": _is_cable_poor(parameters),
     }
     return found | {name: Fact(value, at) for name, value in more.items() if value is not None}
 
@@ -143,6 +148,14 @@ def _is_on_wifi(parameters: Mapping[str, Any]) -> bool | None:
     if cable == "Up":
         return False
     return True if radio == "Enabled" else None
+
+
+def _is_cable_poor(parameters: Mapping[str, Any]) -> bool | None:
+    """Return whether the cable is slow or half duplex; None without one, or if it says neither."""
+    rate, duplex = _whole(parameters.get(BIT_RATE)), parameters.get(DUPLEX)
+    if parameters.get(CABLE) != "Up" or (rate is None and duplex is None):
+        return None
+    return duplex == "Half" or (rate is not None and rate < BIT_RATE_MIN)
 
 
 def _lines(value: object) -> int | None:

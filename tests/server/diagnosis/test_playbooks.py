@@ -3,7 +3,7 @@
 import pytest
 from oleada_server.diagnosis.errors import PlaybookError, SymptomNotKnownError
 from oleada_server.diagnosis.reading import HOME, library, playbook, read
-from oleada_server.diagnosis.scope import Count, is_concentrated
+from oleada_server.diagnosis.scope import Count, by_chance, is_concentrated
 from oleada_server.diagnosis.shapes import Stage
 from oleada_wire.action_table import TABLE
 
@@ -117,6 +117,13 @@ def test_a_package_without_its_likelihoods_is_refused() -> None:
 
 def test_three_of_ten_in_one_region_and_none_elsewhere_is_the_region() -> None:
     assert is_concentrated(Count(3, 10, 0, 1000)) is True
+
+
+def test_six_who_complain_and_run_what_two_thirds_of_the_fleet_run_say_nothing_about_it() -> None:
+    assert is_concentrated(Count(6, 60, 0, 32)) is False
+    assert is_concentrated(Count(12, 60, 0, 32)) is True
+    assert by_chance(Count(6, 60, 0, 32)) == pytest.approx((60 / 92) ** 6)
+    assert by_chance(Count(90_000, 100_000, 900, 900_000)) < 1e-100
 
 
 @pytest.mark.parametrize(

@@ -53,10 +53,10 @@ def test_a_weak_signal_is_named_with_the_sentence_to_say() -> None:
 
 def test_nobody_is_blamed_for_what_the_whole_region_has() -> None:
     a_box(health={SIGNAL: -55}, health_at=NOON)
-    for n in range(9):
-        a_box(f"AAAA0000000{n}", region="Madrid" if n < 4 else "Praha")
+    for n in range(30):
+        a_box(f"AAAA000000{n:02d}", region="Madrid" if n < 4 else "Praha")
     for n in range(3):
-        service.complain(f"AAAA0000000{n}", "buffering", "", actor="user:x", now=NOON - MINUTE)
+        service.complain(f"AAAA000000{n:02d}", "buffering", "", actor="user:x", now=NOON - MINUTE)
 
     found = facts()
     verdict = service.diagnose(BOX, "buffering", {}, NOON)
@@ -82,10 +82,10 @@ def test_one_complaint_of_one_box_is_one_within_an_hour() -> None:
 
 def test_three_boxes_that_miss_one_channel_are_the_channel() -> None:
     a_box()
-    for n in range(6):
-        a_box(f"AAAA0000000{n}")
+    for n in range(20):
+        a_box(f"AAAA000000{n:02d}")
     for n in range(3):
-        service.complain(f"AAAA0000000{n}", "no-picture", "Uno", actor="user:x", now=NOON)
+        service.complain(f"AAAA000000{n:02d}", "no-picture", "Uno", actor="user:x", now=NOON)
 
     assert facts("no-picture", "Uno")["server:scope.channel"] is True
     assert "server:scope.channel" not in facts("no-picture", "")
