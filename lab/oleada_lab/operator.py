@@ -28,20 +28,24 @@ __all__ = ["Operator", "Places", "Server", "Signer", "oleada_command", "run_olea
 READY_LIMIT_S: Final = 60
 READY_LINE: Final = "Oleada is ready"  # what `oleada up` prints when it is
 STOP_LIMIT_S: Final = 30
-POLL_S: Final = 0.5
+POLL_S: Final = (0.1, 1.0)
+"""Between two questions, at least and at most."""
+LATE_SHARE: Final = 0.1
+"""Of a wait: so much later than it is done it may be noticed, for fewer questions."""
 
 
 def wait_until(done: Callable[[], bool], limit_s: float, what: str) -> None:
-    """Return when *done*, asked a few times a second.
+    """Return when *done*, asked often at first and once a second in the end.
 
     Raises:
         OperatorError: It is not done after *limit_s* seconds; *what* names it.
     """
-    end_s = monotonic_s() + limit_s
+    begun_s = monotonic_s()
     while not done():
-        if monotonic_s() > end_s:
+        waited_s = monotonic_s() - begun_s
+        if waited_s > limit_s:
             raise OperatorError(f"Waited {limit_s:.0f} s in vain until {what}.")
-        sleep_s(POLL_S)
+        sleep_s(min(max(LATE_SHARE * waited_s, POLL_S[0]), POLL_S[1]))
 
 
 class Server:
