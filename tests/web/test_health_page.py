@@ -33,3 +33,11 @@ def test_a_page_for_the_fleet_and_one_for_a_model_say_the_same_kind_of_figures(
     assert "Health of VX-410" in model
     assert "The Wi-Fi signal is weak" in fleet
     assert "Not reported by this model" in model
+
+
+def test_the_page_says_what_the_silence_of_boxes_means(
+    filled_app: Flask, signed_in: object
+) -> None:
+    text = signed_in(filled_app).get("/health").text  # type: ignore[operator]
+
+    assert "should have been heard by now by their habit" in text

@@ -18,7 +18,7 @@ from oleada_server.clock import now_utc
 from oleada_server.db import read_only
 from oleada_server.devices import service as devices
 from oleada_server.devices.models import Device
-from oleada_server.diagnosis import rolling
+from oleada_server.diagnosis import habits, rolling
 from oleada_server.enrolment import service as enrolment
 from oleada_server.live import service as live
 from oleada_server.messaging.excess import excess_of
@@ -126,11 +126,13 @@ def _places(device: Device, silent_after: timedelta, now: datetime) -> dict[str,
     places = of_device.places(device.id)
     wanted = device_view.wanted(places, releases.list_releases(device.hardware_model))
     last = places[0] if places else None
+    dark = habits.of_box(device, now)
     return {
+        "contact": device_view.contact(device, silent_after, now, dark),
         "places": places,
         "left_alone": left_alone.of(device.id, now),
         "wanted": wanted,
-        "verdict": device_view.verdict(device, wanted, last, silent_after, now),
+        "verdict": device_view.verdict(device, wanted, last, silent_after, now, dark=dark),
         "troubles": troubles(
             device, enrolment.certificate_ends(device.id), now, excess_of(device.id, now)
         ),

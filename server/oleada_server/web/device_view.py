@@ -9,6 +9,7 @@ from flask import url_for
 from markupsafe import Markup
 
 from oleada_server.devices.models import Device
+from oleada_server.diagnosis.darkness import Dark
 from oleada_server.releases.models import Release, ReleaseState
 from oleada_server.rollouts.of_device import Place
 from oleada_server.rollouts.states import BoxState, RolloutState
@@ -49,11 +50,15 @@ class Wanted:
     newest: Release | None
 
 
-def contact(device: Device, silent_after: timedelta, now: datetime) -> Status:
-    """Return how long ago a box was heard, as a state."""
+def contact(
+    device: Device, silent_after: timedelta, now: datetime, dark: Dark = Dark.UNKNOWN
+) -> Status:
+    """Return how long ago a box was heard, as a state; *dark* is what its silence means."""
     if device.last_seen_at is None:
         return Status("off", gettext("Never heard"), "skip")
     if now - device.last_seen_at > silent_after:
+        if dark is Dark.USUAL:
+            return Status("off", gettext("Usually off at this hour"), "skip")
         return Status("warn", gettext("Silent"), "warn")
     return Status("ok", gettext("Heard"), "ok")
 
@@ -67,7 +72,13 @@ def wanted(places: Sequence[Place], releases: Sequence[Release]) -> Wanted:
 
 
 def verdict(
-    device: Device, found: Wanted, last: Place | None, silent_after: timedelta, now: datetime
+    device: Device,
+    found: Wanted,
+    last: Place | None,
+    silent_after: timedelta,
+    now: datetime,
+    *,
+    dark: Dark = Dark.UNKNOWN,
 ) -> Verdict:
     """Return what to know first: out of reach, at work, failed, behind, or as it should be."""
     if device.last_seen_at is None:
@@ -78,7 +89,7 @@ def verdict(
                 when=words.moment(device.enrolled_at)),
         )  # fmt: skip
     if now - device.last_seen_at > silent_after:
-        return _silent(device, found)
+        return _silent(device, found, dark)
     if found.place is not None:
         return _on_its_way(found.place)
     if last is not None and BoxState(last.box.state) in _ENDED_BADLY:
@@ -89,19 +100,35 @@ def verdict(
 _ENDED_BADLY: Final = {BoxState.FAILED, BoxState.ROLLED_BACK, BoxState.SILENT, BoxState.DECLINED}
 
 
-def _silent(device: Device, found: Wanted) -> Verdict:
+def _silent(device: Device, found: Wanted, dark: Dark) -> Verdict:
     assert device.last_seen_at is not None  # noqa: S101 - whoever calls has looked
     title = say("Silent since %(when)s", when=words.moment(device.last_seen_at))
+    kind = "off" if dark is Dark.USUAL else "warn"
+    habit = _habit(dark)
     if found.place is None:
         text = say("Nothing waits for it.")
-        return Verdict("warn", title, text)
+        return Verdict(kind, title, _joined(habit, text))
     waits = say(
         "%(version)s of %(ref)s waits for it and stays valid until %(until)s.",
         version=found.version or "",
         ref=f"R-{found.place.rollout.id}",
         until=_until(found.place.box.assignment_expires_at),
     )
-    return Verdict("warn", title, waits, _href(found.place), gettext("Open the rollout"))
+    waits = _joined(habit, waits)
+    return Verdict(kind, title, waits, _href(found.place), gettext("Open the rollout"))
+
+
+def _habit(dark: Dark) -> Markup:
+    """Return what a box usually does at this hour, as far as that is known."""
+    if dark is Dark.USUAL:
+        return say("It is usually off at this hour of its week.")
+    return (
+        say("By its habit it should have been heard by now.") if dark is Dark.MISSED else Markup()
+    )
+
+
+def _joined(*sentences: Markup) -> Markup:
+    return Markup(" ").join(one for one in sentences if one)
 
 
 def _on_its_way(place: Place) -> Verdict:

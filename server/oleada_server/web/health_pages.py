@@ -11,7 +11,8 @@ from oleada_server.accounts.models import Role
 from oleada_server.clock import now_utc
 from oleada_server.db import read_only
 from oleada_server.devices import service as devices
-from oleada_server.diagnosis import figures, reading
+from oleada_server.diagnosis import figures, habits, reading
+from oleada_server.diagnosis.darkness import Dark
 from oleada_server.diagnosis.figures import Figure
 from oleada_server.errors import NotFoundError
 from oleada_server.web.device_series import GAP_OF_HOURS, Line, limits, line_of, value_in_words
@@ -55,6 +56,7 @@ def _page(model: str | None, models: list[str]) -> str:
         "unseen": [one for one in told if not one.shows],
         "untold": [one for one in found.figures if one.share is None],
         "odd_share": ODD_SHARE, "limit_of": limit_of,
+        "silent": habits.of_model(model, now), "missed": Dark.MISSED, "usual": Dark.USUAL,
         "curve_of": lambda figure: curve_of(figure, now),
     }  # fmt: skip
     return render_template("diagnosis/health.html", nav="health", **shown)
