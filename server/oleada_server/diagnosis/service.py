@@ -140,8 +140,18 @@ def _counters(library: Library) -> list[str]:
 
 
 def _samples(device_id: str, now: datetime) -> list[Sample]:
+    """Return what it said within an hour; looks of one message count by when they were taken."""
     found = telemetry.samples_of(device_id, now - HOUR, SAMPLES_MAX)
-    return [Sample(one.received_at, one.boot, one.parameters) for one in found]
+    if not found:
+        return []
+    last = found[-1]
+    told = [Sample(_taken_at(one, last), one.boot, one.parameters) for one in found]
+    return [one for one in told if one.at > now - HOUR]
+
+
+def _taken_at(one: HealthSample, last: HealthSample) -> datetime:
+    """Return when *one* was taken by the server's clock, as far as the newest one tells."""
+    return min(one.received_at, last.received_at - (last.box_at - one.box_at))
 
 
 def _results(device_id: str, now: datetime) -> list[dict[str, Fact]]:

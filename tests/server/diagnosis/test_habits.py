@@ -1,6 +1,7 @@
 """What the rows say of a silent box's habit, of one box and of a model."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -16,7 +17,7 @@ NOW = datetime(2026, 3, 4, 3, 45, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
-def box(device_id: str, last: datetime, hours: range, days: int = 21, **columns: object) -> Device:
+def box(device_id: str, last: datetime, hours: range, days: int = 21, **columns: Any) -> Device:
     """Return a box that was heard in these hours of each day until *last*."""
     found = add_device(device_id, serial=device_id, zone="UTC", last_seen_at=last, **columns)
     first = last.replace(minute=20) - timedelta(days=days)
