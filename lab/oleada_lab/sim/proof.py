@@ -215,8 +215,9 @@ class Proof(LimitsAlone):
         return self._seen
 
     def next_due(self, now: datetime) -> datetime | None:
-        """Return when the next look is due, while boxes are at work."""
-        return now + LOOKS_EVERY if self._open else None
+        """Return when the next look is due, while boxes are at work or are watched."""
+        is_looking = self._open or self._look_ends is not None
+        return now + LOOKS_EVERY if is_looking else None
 
     # -- what happens ------------------------------------------------------------------
 
@@ -261,11 +262,10 @@ class Proof(LimitsAlone):
     def look(self, now: datetime, waiting: Set[int]) -> None:
         """Look at the boxes of waves that are *waiting*, and who has proved good."""
         self._seen = None
-        if not self._open:
-            self._close(now, is_void=self._look_ends is not None and self._look_ends > now)
-        elif self._look_ends is None or self._look_ends <= now:
-            self._close(now, is_void=False)
-            self._begin(now, waiting)
+        if self._look_ends is None or self._look_ends <= now:
+            self._close(now)
+            if self._open:
+                self._begin(now, waiting)
         else:
             self._count_dark(now, is_closed=False)
         for name, trial in self._trials.items():
@@ -334,13 +334,10 @@ class Proof(LimitsAlone):
             number = len(self._looks) + 1
             self._looks.append(Look(number, len(self._watched), 0, is_closed=False))
 
-    def _close(self, now: datetime, *, is_void: bool) -> None:
+    def _close(self, now: datetime) -> None:
         if self._look_ends is None:
             return
         self._count_dark(now, is_closed=True)
-        if is_void:
-            last = self._looks[-1]
-            self._looks[-1] = Look(last.number, last.boxes, None, is_closed=True)
         self._look_ends = None
         self._closed_at = now if self._looks[-1].dark is not None else None
 

@@ -53,44 +53,38 @@ def hears(now: datetime) -> bool:
 
 def is_due(terms: EvidenceTerms, now: datetime) -> bool:
     """Return whether :func:`look` would write something."""
+    current_look = _open(terms.rollout_id)
     if terms.looked_at is not None and now - terms.looked_at <= NOTE_EVERY:
-        open_look = _open(terms.rollout_id)
-        return open_look is not None and open_look.ends_at <= now
-    return _is_at_work(terms.rollout_id)
+        return current_look is not None and current_look.ends_at <= now
+    return current_look is not None or _is_at_work(terms.rollout_id)
 
 
 def look(terms: EvidenceTerms, now: datetime) -> bool:
     """Close the look that ends and begin the next; return whether silence may be counted now.
 
-    Part of the caller's transaction.
+    A look goes on to its end though nobody is at work any more: those that were are compared
+    with it. Part of the caller's transaction.
     """
-    current = _open(terms.rollout_id)
-    if not _is_at_work(terms.rollout_id):
-        if current is not None:
-            _close(current, now, is_void=current.ends_at > now)
+    current_look, is_needed = _open(terms.rollout_id), _is_at_work(terms.rollout_id)
+    if current_look is None and not is_needed:
         return True
     if not hears(now):
         return False
     was_away = terms.looked_at is not None and now - terms.looked_at > AWAY
     if was_away:
         _forgive(terms, now)
-    _turn(terms, current, now, is_void=was_away)
+    if current_look is not None and not was_away and now < current_look.ends_at:
+        if terms.looked_at is not None and now - terms.looked_at <= NOTE_EVERY:
+            return True
+        _count_dark(current_look, now)
+    else:
+        if current_look is not None:
+            _close(current_look, now, is_void=was_away)
+        if is_needed:
+            _begin(terms, now)
+    terms.looked_at = now
     db.session.flush()
     return True
-
-
-def _turn(
-    terms: EvidenceTerms, current: ControlLook | None, now: datetime, *, is_void: bool
-) -> None:
-    """Begin the next look if *current* is over, else count in it now and then."""
-    if current is None or is_void or current.ends_at <= now:
-        if current is not None:
-            _close(current, now, is_void=is_void)
-        _begin(terms, now)
-        terms.looked_at = now
-    elif terms.looked_at is None or now - terms.looked_at > NOTE_EVERY:
-        _count_dark(current, now)
-        terms.looked_at = now
 
 
 def current() -> ScalarSelect[int]:

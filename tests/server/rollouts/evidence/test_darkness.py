@@ -140,6 +140,24 @@ def test_a_region_that_was_dark_for_a_while_halts_nothing_when_its_boxes_are_bac
     assert service.get(rollout_id).state == "running"
 
 
+def test_a_look_goes_on_to_its_end_though_nobody_is_at_work_any_more() -> None:
+    rollout_id = five_that_reach_nobody(dark_beside=100)
+    query = select(BoxInWave.device_id).where(BoxInWave.counted == "open")
+    for box in db.session.scalars(query.where(BoxInWave.reason.is_(None))).all():
+        say(box, Phase.UPDATED, now=NOON + 10 * MINUTE)
+    ticks(NOON + 11 * MINUTE, NOON + HUSH)
+    assert counted(rollout_id) == {"silent": 5, "good": 3}
+
+    ticks(NOON + HUSH + MINUTE, NOON + 2 * RIPE + MINUTE)
+
+    found = db.session.scalars(select(ControlLook).order_by(ControlLook.id)).all()
+    assert [one.closed_at for one in found] == [NOON + RIPE, NOON + 2 * RIPE]
+    assert all(one.dark is not None for one in found)
+    evidence = ledger.evidence(rollout_id, 500)
+    assert evidence is not None
+    assert evidence.total.alone_silent == 0
+
+
 def test_a_trial_from_before_anybody_was_watched_is_compared_with_nobody() -> None:
     boxes = a_fleet(340)
     a_release()
