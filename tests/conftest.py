@@ -13,8 +13,11 @@ import pytest
 from xdist.remote import Producer
 
 from tests.support import not_run
+from tests.support.databases import cluster, postgresql_template, sqlite_template
 from tests.support.lanes import Lanes
 from tests.support.thrift import thrift
+
+__all__ = ["cluster", "postgresql_template", "sqlite_template"]
 
 MOSTLY_WAITING: Final = (
     "tests/e2e/test_demo.py",

@@ -1,7 +1,6 @@
 """Servers to back up and empty places to restore into, on either database."""
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,14 +10,7 @@ from oleada_server import schema
 from oleada_server.config import Config
 
 from tests.backup.places import NewConfig, opened
-from tests.support.postgres import Cluster, running_cluster
-
-
-@pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A private PostgreSQL cluster; kept for the whole run."""
-    with running_cluster(tmp_path_factory.mktemp("postgresql")) as found:
-        yield found
+from tests.support.postgres import Cluster
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from oleada_server.app import WITHOUT_PAGES, create_app
 from oleada_server.config import Config
 from oleada_server.db import db
 
-from tests.support.postgres import Cluster, running_cluster
+from tests.support.postgres import Cluster
 
 ONLINE_KEYS = ("director", "snapshot", "timestamp")
 
@@ -41,34 +41,6 @@ def config(tmp_path: Path, online_keys: Path) -> Config:
     home = tmp_path / "oleada"
     shutil.copytree(online_keys, home / "keys")
     return settings.load(home, {"OLEADA_SECOND_FACTOR": "offered"})
-
-
-@pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An SQLite file with every table, made once."""
-    home = tmp_path_factory.mktemp("template")
-    app = create_app(settings.load(home, {}), ())
-    with app.app_context():
-        _create_tables()
-    return home / "oleada.db"
-
-
-@pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A private PostgreSQL cluster, started once."""
-    with running_cluster(tmp_path_factory.mktemp("postgresql")) as found:
-        yield found
-
-
-@pytest.fixture(scope="session")
-def postgresql_template(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The name of a PostgreSQL database with every table, made once."""
-    name = cluster.create()
-    home = tmp_path_factory.mktemp("template")
-    app = create_app(replace(settings.load(home, {}), database_url=cluster.url(name)), ())
-    with app.app_context():
-        _create_tables()
-    return name
 
 
 @pytest.fixture
@@ -124,9 +96,3 @@ def _pushed(app: Flask) -> Iterator[Flask]:
         yield app
         db.session.remove()
         db.engine.dispose()
-
-
-def _create_tables() -> None:
-    db.create_all()
-    db.session.remove()
-    db.engine.dispose()

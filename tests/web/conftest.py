@@ -15,14 +15,11 @@ from oleada_server.db import db
 from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
 from tests.server.conftest import (
-    cluster,
     config,
     database_config,
     online_keys,
     postgresql_config,
-    postgresql_template,
     sqlite_config,
-    sqlite_template,
 )
 from tests.web.console import launched, served
 from tests.web.forms import use_link
@@ -30,14 +27,11 @@ from tests.web.sample import Sample
 from tests.web.stock import Compiled, Stock
 
 __all__ = [
-    "cluster",
     "config",
     "database_config",
     "online_keys",
     "postgresql_config",
-    "postgresql_template",
     "sqlite_config",
-    "sqlite_template",
 ]
 
 
