@@ -90,6 +90,8 @@ def answer_of(found: ActionOrder) -> Answer:
 def answers_of(orders: Sequence[ActionOrder]) -> dict[str, Answer]:
     """Return by number what has come of *orders* so far: two queries, however many they are."""
     ids = [one.id for one in orders]
+    if not ids:
+        return {}
     parts: dict[str, list[ActionPart]] = {one: [] for one in ids}
     told = select(ActionPart).where(ActionPart.order_id.in_(ids))
     for part in db.session.scalars(told.order_by(ActionPart.number)):

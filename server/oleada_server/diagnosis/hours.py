@@ -24,6 +24,8 @@ DRAWN: Final = (
     "Device.DeviceInfo.ProcessStatus.CPUUsage",
     "X_OLEADA_FreeBytes",
 )
+BEHIND: Final = (derived.MEMORY, derived.HDMI, "Device.DeviceInfo.TemperatureStatus.")
+"""Readings from which those that the server works out follow."""
 NUMBER_MAX: Final = 2**53
 """What is larger is no reading; JSON would not keep it exactly either."""
 TEXT_CHARS_MAX: Final = 60
@@ -58,7 +60,12 @@ def fold(samples: Sequence[Sample], names: Collection[str]) -> Kept:
     """Return the hour of *samples*, oldest first, of the readings *names*."""
     told: dict[str, list[Value]] = {}
     for sample in samples:
-        for name, fact in derived.reported(sample.parameters, sample.at).items():
+        said = {
+            name: value
+            for name, value in sample.parameters.items()
+            if name in names or name.startswith(BEHIND)
+        }
+        for name, fact in derived.reported(said, sample.at).items():
             if name in names:
                 told.setdefault(name, []).append(fact.value)
     found = {name: _kept(values) for name, values in sorted(told.items())}
