@@ -24,7 +24,18 @@ DRAWN: Final = (
     "Device.DeviceInfo.ProcessStatus.CPUUsage",
     "X_OLEADA_FreeBytes",
 )
-BEHIND: Final = (derived.MEMORY, derived.HDMI, "Device.DeviceInfo.TemperatureStatus.")
+SENSORS: Final = 16
+"""Sensors of heat that are looked at; a box may say that it has a million."""
+BEHIND: Final = (
+    f"{derived.MEMORY}Total",
+    f"{derived.MEMORY}Free",
+    f"{derived.HDMI}ResolutionValue",
+    f"{derived.HDMI}DisplayDevice.PreferredResolution",
+    *(
+        f"Device.DeviceInfo.TemperatureStatus.TemperatureSensor.{n}.Value"
+        for n in range(1, SENSORS + 1)
+    ),
+)
 """Readings from which those that the server works out follow."""
 NUMBER_MAX: Final = 2**53
 """What is larger is no reading; JSON would not keep it exactly either."""
@@ -59,12 +70,10 @@ def kept(library: Library) -> frozenset[str]:
 def fold(samples: Sequence[Sample], names: Collection[str]) -> Kept:
     """Return the hour of *samples*, oldest first, of the readings *names*."""
     told: dict[str, list[Value]] = {}
+    looked_at = [*(one for one in names if not one.startswith(NOT_OF_HEALTH)), *BEHIND]
     for sample in samples:
-        said = {
-            name: value
-            for name, value in sample.parameters.items()
-            if name in names or name.startswith(BEHIND)
-        }
+        there = sample.parameters
+        said = {name: there[name] for name in looked_at if name in there}
         for name, fact in derived.reported(said, sample.at).items():
             if name in names:
                 told.setdefault(name, []).append(fact.value)
