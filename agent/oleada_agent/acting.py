@@ -59,6 +59,7 @@ class Around:
         post: Brings what a process says to the agent's thread.
         may_restart: Whether nothing goes on that a restart would disturb.
         deed: Does ``reboot`` or ``anew`` when the result is kept.
+        private: Returns what was watched lately, which no result may say.
     """
 
     box: Path
@@ -70,6 +71,7 @@ class Around:
     steady_ms: Callable[[], int]
     may_restart: Callable[[], bool]
     deed: Callable[[str], None]
+    private: Callable[[], list[str]] = list
 
 
 @dataclass(slots=True)
@@ -202,6 +204,7 @@ class Actions:
             "cmd_id": job.command.cmd_id,
             "box": str(self.around.box),
             "timeout_ms": job.timeout_ms,
+            "private": self.around.private(),
         }
         job.began_ms = self.around.now_ms()
         job.until_ms = self.around.steady_ms() + job.timeout_ms

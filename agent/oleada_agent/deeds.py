@@ -37,6 +37,7 @@ class Deeds:
     Args:
         post: Brings what a process says to the agent's thread.
         may_restart: Whether nothing goes on that a restart would disturb.
+        private: Returns what was watched lately, which no result may say.
         renew: Takes up changed settings; returns whether that needs a start of the agent.
         reboot: Ends the agent with the code for a restart of the box.
     """
@@ -52,6 +53,7 @@ class Deeds:
         post: Callable[[Said], None],
         now_ms: Callable[[], int],
         may_restart: Callable[[], bool],
+        private: Callable[[], list[str]],
         renew: Callable[[], bool],
         reboot: Callable[[], None],
     ) -> None:
@@ -63,6 +65,7 @@ class Deeds:
         self._now_ms = now_ms
         self._timers = timers
         self._may_restart = may_restart
+        self._private = private
         self._renew = renew
         self._reboot = reboot
         self._actions: Actions | None = None
@@ -128,6 +131,7 @@ class Deeds:
                     steady_ms=clock.steady_ms,
                     may_restart=self._may_restart,
                     deed=self._take_deed,
+                    private=self._private,
                 )
             )
         return self._actions

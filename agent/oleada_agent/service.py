@@ -136,7 +136,7 @@ class Service:
         self._deeds = Deeds(
             self._box, self._disk, self._outbox, self._config, self._timers, now_ms=self.now_ms,
             post=self._queue.put, may_restart=self._may_restart, renew=self._take_settings,
-            reboot=self.reboot,
+            reboot=self.reboot, private=senses.watched.recent,
         )  # fmt: skip
         return Inbound(
             self._authority, self._outbox, self._probes,

@@ -21,6 +21,7 @@ from oleada_agent import clock
 from oleada_agent.actions.known import secrets_of
 from oleada_agent.actions.order import ActionError, Order, Teller, refused
 from oleada_agent.actions.telling import LineTeller
+from oleada_agent.errors import AgentError
 
 MEMORY_BYTES_MAX: Final = 192 * 1024 * 1024
 """Of addresses; some 40 MB of it are Python's before anything is done."""
@@ -45,6 +46,9 @@ PLACES: Final = {
     "factory_reset": "restart",
 }
 """Which module does an action, in a function of its name; the others the media player does."""
+READS_LOGS: Final = frozenset({"log_pull"})
+PLAYER_MS: Final = 1_000
+"""For a player that hangs its logs are not held back."""
 Do = Callable[[Order, Teller], None]
 
 
@@ -53,9 +57,10 @@ def main() -> int:
     given = json.loads(sys.stdin.buffer.read(ORDER_BYTES_MAX))
     box, machine = Path(given["box"]), Path(given.get("machine", "/"))
     _bound(int(given["parent"]), int(given["timeout_ms"]))
-    teller = LineTeller(_write, secrets_of(box, machine), clock.steady_ms, _uploader(given, box))
+    known = secrets_of(box, machine) | _private(given, box)
+    teller = LineTeller(_write, known, clock.steady_ms, _uploader(given, box))
     try:
-        _do(given, box, machine, teller)
+        _do(given, box, machine, teller, known)
     except ActionError as error:
         teller.end(error.status, str(error), error.refusal)
     except BadArgumentError as error:
@@ -69,7 +74,9 @@ def main() -> int:
     return 0
 
 
-def _do(given: dict[str, Any], box: Path, machine: Path, teller: Teller) -> None:
+def _do(
+    given: dict[str, Any], box: Path, machine: Path, teller: Teller, known: frozenset[str]
+) -> None:
     action = find(TABLE, str(given["action"]))
     if action is None:
         raise refused(Refusal.UNKNOWN_ACTION, f"This box knows no action {given['action']!r}.")
@@ -82,10 +89,24 @@ def _do(given: dict[str, Any], box: Path, machine: Path, teller: Teller) -> None
         settings,
         int(given["timeout_ms"]),
         machine,
+        known,
     )
     if action.needs is Needs.ROOT and os.geteuid() != 0:
         raise refused(Refusal.NOT_ON_THIS_MODEL, "The agent of this model may not do that.")
     _doer(action)(order, teller)
+
+
+def _private(given: dict[str, Any], box: Path) -> frozenset[str]:
+    """Return what was watched lately; who reads logs asks the player for the newest too."""
+    watched = {one for one in given.get("private", ()) if isinstance(one, str)}
+    if given["action"] in READS_LOGS:
+        from oleada_agent.senses import player  # noqa: PLC0415 - few actions read logs
+
+        fresh = player.Watched()
+        with suppress(AgentError, OSError):
+            player.status(box, fresh, PLAYER_MS)
+        watched.update(fresh.recent())
+    return frozenset(watched)
 
 
 def _doer(action: Action) -> Do:

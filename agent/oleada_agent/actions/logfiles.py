@@ -8,7 +8,6 @@ from typing import Final
 from oleada_wire.words import Refusal
 
 from oleada_agent import clock
-from oleada_agent.actions.known import secrets_of
 from oleada_agent.actions.order import Order, Teller, refused
 from oleada_agent.actions.redact import redact
 
@@ -49,7 +48,7 @@ def log_pull(order: Order, teller: Teller) -> None:
         })  # fmt: skip
         texts.append("".join([f"== {name}\n", *(f"{line}\n" for line in lines)]))
     if asked["as_file"]:
-        clean = redact("".join(texts), secrets_of(order.box, order.machine))
+        clean = redact("".join(texts), order.known)
         teller.upload(FILE, clean.encode("utf-8", "replace"))
     else:
         for text in texts:

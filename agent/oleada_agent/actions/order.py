@@ -41,6 +41,7 @@ class Order:
         machine: Root of the file system with ``proc`` and ``sys``.
         settings: ``data/config.toml`` as it was read.
         timeout_ms: After which the agent ends the process.
+        known: What must not leave the box, whatever says it.
     """
 
     action: Action
@@ -50,6 +51,7 @@ class Order:
     settings: Mapping[str, Any]
     timeout_ms: int
     machine: Path = Path("/")
+    known: frozenset[str] = frozenset()
 
 
 class Teller(Protocol):

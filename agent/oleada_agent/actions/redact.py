@@ -10,7 +10,9 @@ from typing import Final
 
 GONE: Final = "[removed]"
 KNOWN_CHARS_MIN: Final = 6
-"""A known secret that is shorter is a word that may stand anywhere."""
+"""A known secret that is shorter may stand in other words, and is taken out where it is one."""
+WORD_CHARS_MIN: Final = 4
+"""One that is shorter still may be any word."""
 _NAMES: Final = (
     r"psk|wpa_?(?:passphrase|psk)|pass(?:word|phrase|wd)?|secret|token|auth(?:orization)?|"
     r"api[_-]?key|cookie|session(?:[_-]?id)?|pin|private[_-]?key|sae_password|wep_key\d?|"
@@ -50,15 +52,21 @@ def redact(text: str, known: Iterable[str] = ()) -> str:
     """Return *text* without what must not leave the box.
 
     Args:
-        known: Texts that are secret on this box, such as its Wi-Fi password.
+        known: Texts that are secret on this box: its Wi-Fi password, what is watched.
     """
     for secret in sorted(set(known), key=len, reverse=True):
-        if len(secret) >= KNOWN_CHARS_MIN:
-            text = re.sub(re.escape(secret), GONE, text, flags=re.IGNORECASE)
+        if len(secret) >= WORD_CHARS_MIN:
+            text = re.sub(_spelt(secret), GONE, text, flags=re.IGNORECASE)
     text = _LINK.sub(_bare_link, text)
     for pattern, put in _RULES:
         text = pattern.sub(put, text)
     return text
+
+
+def _spelt(secret: str) -> str:
+    """Return a pattern of *secret*, whatever blanks are between its words."""
+    pattern = r"\s+".join(re.escape(word) for word in secret.split())
+    return pattern if len(secret) >= KNOWN_CHARS_MIN else rf"(?<!\w){pattern}(?!\w)"
 
 
 def _bare_link(found: re.Match[str]) -> str:

@@ -36,6 +36,9 @@ class Senses:
         post: Brings what they say to the agent's thread; called from another one.
         known: What is remembered of this box's starts.
         root: Of the file system with ``proc`` and ``sys``.
+
+    Attributes:
+        watched: What no log may say.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Senses:
         known: boots.Boots | None = None,
     ) -> None:
         self._post = post
+        self.watched = player.Watched()
         processor, memory = machine.Processor(), machine.Memory()
         self._senses: dict[str, Callable[[], Parameters]] = {
             "box": lambda: telemetry.read(box, root),
@@ -57,7 +61,7 @@ class Senses:
             "radio": lambda: network.radio(root),
             "air": lambda: air.link(root),
             "storage": lambda: network.storage(root),
-            "player": lambda: player.status(box),
+            "player": lambda: player.status(box, self.watched),
         }
         self._thread: threading.Thread | None = None
 

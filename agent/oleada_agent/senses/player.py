@@ -1,6 +1,8 @@
 """What the media player says of itself: asked over its socket, and not believed."""
 
 import re
+from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -12,14 +14,44 @@ TIMEOUT_MS: Final = 2_000
 TEXT_CHARS_MAX: Final = 256
 READINGS_MAX: Final = 200
 LINES_MAX: Final = 20
+RECENT_MAX: Final = 32
+PRIVATE_MAX: Final = 8
+"""Of one answer."""
+PRIVATE_CHARS_MAX: Final = 200
 _WORDS: Final = re.compile(r"[A-Za-z0-9 .,/_()+-]*")
 """What a text may be made of: words of the standard, versions and resolutions are, and
 neither addresses, nor links, nor ``name=value``."""
 Parameters = dict[str, bool | int | str]
 
 
-def status(box: Path) -> Parameters:
+class Watched:
+    """What was watched lately, as the player names it, so that no log and no result says it.
+
+    In memory alone: it is on no disk and in no message.
+    """
+
+    def __init__(self) -> None:
+        self._recent: deque[str] = deque(maxlen=RECENT_MAX)
+
+    def take(self, said: object) -> None:
+        """Take note of titles and channels that the player calls private."""
+        texts = said[:PRIVATE_MAX] if isinstance(said, list) else []
+        for text in texts:
+            if isinstance(text, str) and (name := text.strip()[:PRIVATE_CHARS_MAX]):
+                with suppress(ValueError):
+                    self._recent.remove(name)
+                self._recent.append(name)
+
+    def recent(self) -> list[str]:
+        """Return them, the newest last; may be called from another thread."""
+        return list(self._recent.copy())
+
+
+def status(box: Path, watched: Watched | None = None, timeout_ms: int = TIMEOUT_MS) -> Parameters:
     """Return the readings of the media player of *box*; none if it has no socket.
+
+    Args:
+        watched: Is told what must be in no log.
 
     Raises:
         MediaError: it has one, and does not answer as agreed.
@@ -27,13 +59,15 @@ def status(box: Path) -> Parameters:
     if not is_there(box):
         return {}
     found: Parameters = {}
-    with talk(box, TIMEOUT_MS) as player:
+    with talk(box, timeout_ms) as player:
         player.ask("status")
         for _ in range(LINES_MAX):
             line = player.line()
             if "error" in line:
                 raise MediaError(f"The media player says {str(line['error'])[:80]!r}.")
             found |= accepted(line.get("values"))
+            if watched is not None:
+                watched.take(line.get("private"))
             if line.get("end") is True:
                 return dict(list(found.items())[:READINGS_MAX])
     raise MediaError("The media player does not come to an end.")

@@ -105,7 +105,8 @@ class Daemon:
             return [{"error": error.code, "detail": str(error), "end": True}], b""
         if file:
             return [{"values": values, "file": {"size_bytes": len(file)}}, {"end": True}], file
-        return [{"values": values, "end": True}], b""
+        private = {"private": list(self.player.watching)} if asked["ask"] == "status" else {}
+        return [{"values": values, **private, "end": True}], b""
 
     def _lie(self, call: socket.socket) -> None:
         if self.lie == "hangs":

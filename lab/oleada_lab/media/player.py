@@ -133,6 +133,7 @@ class Player:
 
     Attributes:
         faults: Names of ``FAULTS`` and ``PER_SECOND`` that it has.
+        watching: Titles and channels that no log may say.
         done: Every question it was asked but ``status``, with its arguments.
         readings: What it says beside its faults, by path below ``STBService.1.``.
         counts: What was counted beside its faults, by name below ``Total.``.
@@ -146,6 +147,7 @@ class Player:
     pcm: bool = False
     mode: str = "1080p50"
     cache_bytes: int | None = None
+    watching: tuple[str, ...] = ()
     done: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     readings: Values = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)

@@ -9,7 +9,9 @@ from oleada_agent.actions.known import secrets_of
 from oleada_agent.actions.order import ActionError
 from oleada_agent.actions.redact import GONE, is_secret, redact
 from oleada_agent.actions.telling import LineTeller
+from oleada_agent.senses.player import Watched, status
 from oleada_lab.media.daemon import serve
+from oleada_lab.media.player import Player
 from oleada_wire.action_table import TABLE
 from oleada_wire.actions import Field
 from oleada_wire.readings import READINGS
@@ -148,3 +150,63 @@ def test_an_action_tells_its_last_words_however_long_it_talks() -> None:
     values = {name for line in lines for name in line["values"]}
     assert len(values) == 2_000
     assert lines[-1]["is_truncated"] is False
+
+
+def test_a_bare_title_is_in_no_result_while_it_is_shown_or_was_lately(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.actions.around.private = lambda: ["The Long Goodbye", "Luz"]
+    (tmp_path / "run/player.log").write_text(
+        "zapped to Canal Ocho\nbegins: the long  GOODBYE at 20:15\nnow Lost, a lost packet\n"
+        "Lostness and Luz stay\n"
+    )
+    player = Player(watching=("Canal Ocho", "Lost"))
+    with serve(tmp_path, player):
+        bench.send("log_pull", lines=50)
+        result = bench.result_of()
+
+    said = "".join(one.output for one in bench.progress) + result.output
+    assert f"zapped to {GONE}\nbegins: {GONE} at 20:15\nnow {GONE}, a {GONE} packet\n" in said
+    assert "Lostness and Luz stay" in said, "a short title is any word, and part of another is none"
+    assert "private" not in repr((bench.results, bench.progress))
+
+
+@pytest.mark.parametrize("lie", ["hangs", "not-json", "secrets"])
+def test_a_player_that_lies_holds_no_log_back(tmp_path: Path, lie: str) -> None:
+    bench = Bench(tmp_path)
+    bench.actions.around.private = lambda: ["The Long Goodbye"]
+    (tmp_path / "run/player.log").write_text("begins: The Long Goodbye at 20:15\n")
+    with serve(tmp_path, lie=lie):
+        bench.send("log_pull", lines=50)
+        result = bench.result_of()
+
+    said = "".join(one.output for one in bench.progress) + result.output
+    assert f"begins: {GONE} at 20:15" in said
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        (["A", " B "], ["A", "B"]), (None, []), ("A", []), ([1, None, {}, "  "], []),
+        (["x" * 500], ["x" * 200]), (["A", "B", "A"], ["B", "A"]),
+        ([str(n) for n in range(100)], [str(n) for n in range(8)]),
+    ],
+)  # fmt: skip
+def test_what_a_player_calls_private_is_bounded(said: object, kept: list[str]) -> None:
+    watched = Watched()
+    watched.take(said)
+    assert watched.recent() == kept
+
+    for number in range(200):
+        watched.take([f"title {number}"])
+    assert len(watched.recent()) == 32
+    assert watched.recent()[-1] == "title 199"
+
+
+def test_what_is_watched_is_in_no_reading_and_is_kept_for_the_logs(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    watched = Watched()
+    with serve(tmp_path, Player(watching=("A Film Nobody Should Know",))):
+        found = status(tmp_path, watched)
+
+    assert "Film" not in str(found)
+    assert watched.recent() == ["A Film Nobody Should Know"]
