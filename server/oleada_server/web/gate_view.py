@@ -125,7 +125,8 @@ def _proof(figures: WaveFigures, found: Now) -> Check:
     total, terms = found.evidence.total, found.evidence.terms
     accepted = figures.wave.good_accepted is not None
     kind = "ok" if found.is_proven or accepted else "live" if total.begun else "off"
-    limit = gettext("at most %(share)s bad is proven by %(n)s good ones and none bad",
+    limit = gettext("%(bad)s bad; at most %(share)s is proven by %(n)s good ones and none bad",
+                    bad=words.number(total.bad + total.silent),
                     share=words.percent(terms.bad_share_max),
                     n=words.number(found.sample_needed))  # fmt: skip
     if accepted:
@@ -135,8 +136,7 @@ def _proof(figures: WaveFigures, found: Now) -> Check:
         kind,
         gettext("Proof by ripe trials"),
         limit,
-        gettext("%(good)s good, %(bad)s bad", good=words.number(total.good),
-                bad=words.number(total.bad + total.silent)),
+        gettext("%(n)s good", n=words.number(total.good)),
         bullet(total.good, needed, max(needed, total.good) * 1.25, FILLS[kind]),
     )  # fmt: skip
 
