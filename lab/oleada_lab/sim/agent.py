@@ -188,6 +188,10 @@ class SimAgent:
             trial, self._trial = self._trial, None
             trial()
 
+    def heed_force(self, assignment_seq: int, *, is_forced: bool) -> None:
+        """No rollout of a story is forced."""
+        del assignment_seq, is_forced
+
     # -- what the box says -------------------------------------------------------------
 
     def _greet(self) -> None:
