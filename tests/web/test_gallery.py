@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from oleada_server.actions.models import ActionOrder
 from oleada_server.clock import now_utc
 from oleada_server.db import db
 from oleada_server.devices.models import Device
 from oleada_server.live import service as live
 from oleada_server.releases import service
 from playwright.sync_api import Browser, BrowserContext, expect
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from tests.support.releases import hold_ceremony, some_info
 from tests.web.conftest import Console, let_in
@@ -42,7 +43,8 @@ def paths_of(console: Console, is_admin: bool) -> list[str]:
     shown = ["/fleet", f"/devices/{box[6]}", f"/devices/{box[22]}", "/releases",
              "/releases/VX-410/5.8.2", "/audit", "/audit?object=R-2", "/audit/chain",
              "/search?q=VX41", "/search?q=nothing", "/settings"]  # fmt: skip
-    of_admins = ["/users", "/users/a.torres", "/releases/VX-410/5.8.2/withdraw",
+    of_admins = ["/health/VX-410", f"/devices/{box[6]}/do/factory_reset",
+                 "/users", "/users/a.torres", "/releases/VX-410/5.8.2/withdraw",
                  f"/devices/{box[6]}/revoke", f"/devices/{box[6]}/left-alone"]  # fmt: skip
     return shown + of_admins if is_admin else shown
 
@@ -77,7 +79,8 @@ def test_the_page_of_a_box_moves_by_itself_and_keeps_what_is_open(
 
     with console.app.app_context():
         now = now_utc()
-        db.session.execute(update(Device).where(Device.id == device_id).values(version="5.9.0"))
+        news = {"version": "5.9.0", "reads_actions": True, "last_seen_at": now}
+        db.session.execute(update(Device).where(Device.id == device_id).values(news))
         live.touch(f"device:{device_id}", now)
         db.session.commit()
         db.session.remove()
@@ -85,7 +88,20 @@ def test_the_page_of_a_box_moves_by_itself_and_keeps_what_is_open(
     expect(page.locator("#p-head")).to_contain_text("5.9.0", timeout=60_000)
     expect(page.locator("#p-log details")).to_have_attribute("open", "")
     expect(page.locator("#q")).to_have_value("half typed")
+    assert orders_of(console) == [], "this page was opened before its box could do anything"
+    page.reload()
+    expect(page.locator("#p-checks .runs > li").first).to_contain_text("waits for the box")
+    assert "self_test" in orders_of(console)
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_role("status").first).to_contain_text("checks are told to end.")
     assert watched.said == []
+
+
+def orders_of(console: Console) -> list[str]:
+    with console.app.app_context():
+        found = list(db.session.scalars(select(ActionOrder.action)))
+        db.session.remove()
+    return found
 
 
 def test_a_bundle_says_what_is_signed_and_is_published_with_its_progress(

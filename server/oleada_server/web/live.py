@@ -52,10 +52,12 @@ LIST_PARTS: Final = ("lede", "needs", "list")
 FLEET_PARTS: Final = ("head", "figures", "states", "days", "rollouts", "needs", "firmware")
 FLEET_PAUSE_S: Final = 5.0  # boxes talk all the time; the whole fleet moves slowly
 DEVICE_PARTS: Final = (
-    *("head", "verdict", "say", "checks", "causes", "beside"),
+    *("head", "verdict", "timeline", "say", "checks", "causes", "beside"),
     *("wanted", "slots", "health", "history", "log", "activity"),
 )
 DEVICE_PAUSE_S: Final = 1.0  # somebody is on the phone while checks end one after the other
+SLOW_S: Final = 10.0
+"""Boxes tell how they are all the time, and their messages are not announced box by box."""
 
 blueprint = Blueprint("live_pages", __name__)
 
@@ -70,6 +72,7 @@ class Watched:
         parts: Their names; each is an element ``p-<name>`` of the page.
         load: Returns what the templates need, in a transaction that only reads.
         pause_s: Time between two events.
+        slow_refs: What is looked at every :data:`SLOW_S` only, because it changes all the time.
     """
 
     refs: tuple[str, ...]
@@ -77,20 +80,26 @@ class Watched:
     parts: tuple[str, ...]
     load: Callable[[], dict[str, Any]]
     pause_s: float = PAUSE_S
+    slow_refs: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
 class _Stream:
-    """One reader: the last change it knows, and what each part looked like when sent."""
+    """One reader: the last change it knows, and what each part looked like when sent.
+
+    *slow_at_s* is from when on changes of what changes all the time count again.
+    """
 
     watched: Watched
     last_id: int
     sent: dict[str, str] = field(default_factory=dict)
+    slow_at_s: float = field(default_factory=lambda: monotonic_s() + SLOW_S)
 
     def news(self) -> Iterator[str]:
         """Yield one event with everything that looks different now; none if nothing does."""
         read_only()
         self.last_id = max(self.last_id, live.latest_id())
+        self.slow_at_s = monotonic_s() + SLOW_S
         page = self.watched.load()
         pieces = []
         for name in self.watched.parts:
@@ -125,7 +134,10 @@ class _Stream:
     def has_changed(self) -> bool:
         """Return whether something it shows was announced after what this reader knows."""
         read_only()
-        changes = live.changes_since(self.last_id, self.watched.refs)
+        refs = self.watched.refs
+        if monotonic_s() >= self.slow_at_s:
+            refs += self.watched.slow_refs
+        changes = live.changes_since(self.last_id, refs)
         db.session.remove()
         return bool(changes)
 
@@ -172,13 +184,14 @@ def device(device_id: str) -> ResponseReturnValue:
     read_only()
     devices.get(device_id)
     db.session.remove()
-    refs = (f"device:{device_id}", "devices", "rollouts")
+    refs = (f"device:{device_id}", "rollouts")
     person, asked = identity(), asked_diagnosis.read(request.args)
+    span = device_page.range_of(request.args)
 
     def load() -> dict[str, Any]:
-        return device_page.load(device_id, asked, "1h", person, now_utc())
+        return device_page.load(device_id, asked, span, person, now_utc())
 
-    return _answer(Watched(refs, "devices/parts", DEVICE_PARTS, load, DEVICE_PAUSE_S))
+    return _answer(Watched(refs, "devices/parts", DEVICE_PARTS, load, DEVICE_PAUSE_S, ("devices",)))
 
 
 def _answer(watched: Watched) -> Response:
