@@ -99,6 +99,9 @@ class _Ending(NamedTuple):
     said: Mapping[str, Any] = MappingProxyType({})
 
 
+_UPDATING: Final = _Ending(ResultStatus.REFUSED, "An update goes on.", Refusal.BUSY)
+
+
 @dataclass(slots=True)
 class Actions:
     """Everything that waits or runs; all methods are called by the agent's thread."""
@@ -198,6 +201,9 @@ class Actions:
         return job
 
     def _start(self, job: _Job) -> None:
+        if job.action.name in DEEDS["reboot"] and not self.around.may_restart():
+            self._put_end(job, _UPDATING)  # before it has done half of what it is for
+            return
         order = {
             "action": job.action.name,
             "arguments": dict(job.arguments),
@@ -262,7 +268,7 @@ class Actions:
         is_asked = is_asked and job.action.name in DEEDS.get(deed, ())
         if is_asked and deed == "reboot" and not self.around.may_restart():
             is_asked = False
-            ending = _Ending(ResultStatus.REFUSED, "An update goes on.", Refusal.BUSY, ending.said)
+            ending = _UPDATING._replace(said=ending.said)
         self._put_end(job, ending)
         if is_asked:
             self.around.deed(deed)

@@ -46,6 +46,7 @@ BY_THEMSELVES = {
 ACTIONS = "actions have sweeps of their own: tests/agent/actions/test_action_power_cuts.py"
 NOT_IN_A_STORY = {
     "acting.py:_remember": ACTIONS,
+    "actions/restart.py:wipe": ACTIONS,
     "acting.py:_forget": ACTIONS,
     "overrides.py:_store": ACTIONS,
     "overrides.py:forget": ACTIONS,

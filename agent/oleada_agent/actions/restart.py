@@ -3,7 +3,8 @@
 import hashlib
 import hmac
 from contextlib import suppress
-from typing import Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 from oleada_wire.words import Refusal, ResultStatus
 
@@ -13,8 +14,15 @@ from oleada_agent.actions.order import VIEWER, ActionError, Order, Teller, refus
 from oleada_agent.disk import RealDisk
 from oleada_agent.errors import AgentError
 
+if TYPE_CHECKING:
+    from oleada_agent.ports import Disk
+
 PIN: Final = "data/customer-pin"
 """``<salt hex> <scrypt hex>``, as the set-up of the box writes it."""
+WIPED: Final = ("data/trial.log", PIN)
+"""What the household has left with the agent beside changed settings; the media player forgets
+its own. The PIN goes last, so that a reset which a power cut has ended can be done again.
+Who the box is, what it trusts, runs and has counted stays: no way back to an old release."""
 
 
 def reboot(order: Order, teller: Teller) -> None:
@@ -29,20 +37,34 @@ def reboot(order: Order, teller: Teller) -> None:
 
 
 def factory_reset(order: Order, teller: Teller) -> None:
-    """Let the player forget everything, forget changed settings, and restart.
+    """Let the player forget everything, wipe what the household has left, and restart.
 
     Raises:
-        ActionError: the PIN is wrong, or the player does not do it.
+        ActionError: the PIN is wrong, the player does not do it, or the disk refuses.
     """
     pin = order.arguments["pin"]
     if pin and not _is_right(order, pin):
         raise refused(Refusal.WRONG_PIN, "That is not the PIN of this box.")
-    player.ask(order, teller)
+    others = {name: value for name, value in order.arguments.items() if name != "pin"}
+    player.ask(replace(order, arguments=others), teller)  # the player has no business with it
     try:
-        overrides.forget(RealDisk(order.box))
+        wipe(RealDisk(order.box))
     except AgentError as error:
         raise ActionError(ResultStatus.INTERNAL, str(error)) from error
     teller.then("reboot")
+
+
+def wipe(disk: "Disk") -> None:
+    """Remove what the household has left, durably; done twice it does nothing more.
+
+    Raises:
+        StorageError: the disk refuses.
+    """
+    overrides.forget(disk)
+    for path in WIPED:
+        for name in (f"{path}.tmp", path):
+            disk.unlink(name)
+        disk.fsync_dir("data")
 
 
 def _is_right(order: Order, pin: str) -> bool:
