@@ -8,6 +8,7 @@ Source: Pearl, Probabilistic Reasoning in Intelligent Systems (1988), 4.3.2.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from itertools import combinations
 from math import exp, isnan, log, log2
 from typing import Final
@@ -99,25 +100,35 @@ def holds(sign: Sign, value: Value) -> bool | None:
 def _weigh(library: Library, playbook: Playbook, seen: Sequence[Seen]) -> dict[_Set, float]:
     """Return the chance of each set of causes, given the signs; they sum to 1."""
     odds = {one: log(prior / (1 - prior)) for one, prior in playbook.priors.items()}
+    told = [(_Chances(library, one.sign.id), one.holds) for one in seen]
     logs: dict[_Set, float] = {}
     for size in range(CAUSES_AT_ONCE + 1):
         for causes in combinations(sorted(playbook.priors), size):
             total = sum(odds[one] for one in causes)
-            for one in seen:
-                chance = chance_of(library, one.sign.id, causes)
-                total += log(chance if one.holds else 1 - chance)
+            for chances, is_seen in told:
+                chance = chances.under(causes)
+                total += log(chance if is_seen else 1 - chance)
             logs[causes] = total
     top = max(logs.values())
     whole = sum(exp(value - top) for value in logs.values())
     return {causes: exp(value - top) / whole for causes, value in logs.items()}
 
 
-def chance_of(library: Library, sign: str, causes: Sequence[str]) -> float:
-    """Return how likely *sign* is seen when exactly *causes* are there."""
-    missed = 1 - library.background[sign]
-    for one in causes:
-        missed *= 1 - library.causes[one].makes.get(sign, 0.0)
-    return min(max(1 - missed, CHANCE_MIN), CHANCE_MAX)
+class _Chances:
+    """How likely one sign is seen; asked for thousands of sets, of which few causes make it."""
+
+    def __init__(self, library: Library, sign: str) -> None:
+        makes = ((one.id, one.makes.get(sign)) for one in library.causes.values())
+        self._missed_by = {cause: 1 - chance for cause, chance in makes if chance is not None}
+        self._background = library.background[sign]
+
+    def under(self, causes: Sequence[str]) -> float:
+        """Return the chance when exactly *causes* are there."""
+        missed = 1 - self._background
+        for one in causes:
+            if one in self._missed_by:
+                missed *= self._missed_by[one]
+        return min(max(1 - missed, CHANCE_MIN), CHANCE_MAX)
 
 
 def _place(cause: Cause, confidence: float) -> tuple[bool, int, float, str]:
@@ -154,11 +165,15 @@ def _checks(
 
 def _gain_bits(library: Library, sign: str, weights: Mapping[_Set, float]) -> float:
     """Return how many bits about the causes are expected from looking at *sign*."""
-    chances = {causes: chance_of(library, sign, causes) for causes in weights}
-    overall = sum(weight * chances[causes] for causes, weight in weights.items())
-    noise = sum(weight * _bits(chances[causes]) for causes, weight in weights.items())
+    chances = _Chances(library, sign)
+    overall = noise = 0.0
+    for causes, weight in weights.items():
+        chance = chances.under(causes)
+        overall += weight * chance
+        noise += weight * _bits(chance)
     return max(_bits(overall) - noise, 0.0)
 
 
+@lru_cache(maxsize=4096)  # a sign has few chances, in thousands of sets of causes
 def _bits(chance: float) -> float:
     return -chance * log2(chance) - (1 - chance) * log2(1 - chance)
