@@ -101,6 +101,7 @@ class Tour:
             page = watched.page
             page.goto(f"{self.filled.address}/sign-in/link/{self.filled.tokens[self._name()]}")
             page.click("main button")
+            page.wait_for_url(lambda address: "/sign-in" not in address)
             found = []
             for name, path in self.pages.items():
                 found += [f"{name}-{self.language}: {text}" for text in self._open(watched, path)]

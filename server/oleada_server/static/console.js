@@ -70,12 +70,19 @@ function step(by) {
   const at = list.indexOf(document.activeElement?.closest("tr"));
   list[Math.min(Math.max(at + by, 0), list.length - 1)]?.focus();
 }
-const GO = { f: "fleet", r: "rollouts", d: "devices", l: "releases", a: "audit" };
+const GO = { f: "fleet", r: "rollouts", d: "devices", h: "health", l: "releases", a: "audit" };
+function range(by) {
+  const list = all("[data-ranges] a");
+  list[list.findIndex((link) => link.hasAttribute("aria-current")) + by]?.click();
+}
 const KEYS = {
   "/": () => { const field = one("#q"); field?.focus(); field?.select(); },
   "?": () => one(".helpl a")?.click(),
   j: () => step(1),
   k: () => step(-1),
+  "[": () => range(-1),
+  "]": () => range(1),
+  ".": () => one("#do button, #do a")?.focus(),
   Enter: () => one("a.tlink", document.activeElement?.closest("tr") ?? undefined)?.click(),
 };
 document.addEventListener("keydown", (event) => {

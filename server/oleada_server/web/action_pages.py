@@ -26,7 +26,7 @@ from oleada_server.db import db, read_only
 from oleada_server.devices import service as devices
 from oleada_server.devices.models import Device
 from oleada_server.errors import BadInputError, ServerError
-from oleada_server.web import action_form, asked_diagnosis, diagnosis_view
+from oleada_server.web import action_form, action_words, asked_diagnosis, diagnosis_view
 from oleada_server.web.words import gettext
 
 ONE: Final = "/devices/<device_id>/do/<action>"
@@ -93,6 +93,7 @@ def _page(device: Device, action: Action, error: ServerError | None = None) -> s
     fields = action_form.fields_of(action, typed, wrong, why)
     shown: dict[str, Any] = {
         "device": device, "action": action, "title": diagnosis_view.action_title(action.name),
+        "summary": action_words.summary_of(action),
         "asked": asked, "fields": fields, "wrong_field": wrong, "why": why,
         "reason": request.form.get("reason", f"complaint: {asked.symptom}")[:200],
         "consent": bool(request.form.get("consent")), "wanted": device.serial[-CONFIRM_CHARS:],
