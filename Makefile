@@ -22,6 +22,7 @@ run: setup ## start Oleada with a small operator and 12 boxes (FRESH=1 starts an
 test: setup ## run every test (T=tests/server/rollouts for some)
 	@tools/debian test
 	@$(BIN)/oleada-lab firmware fetch
+	@$(BIN)/python -m compileall -q -j 2 agent firmware_store lab server tests/support
 	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(T)
 
 lint: setup ## check style, types, imports and house rules; changes nothing

@@ -13,6 +13,7 @@ import pytest
 from xdist.remote import Producer
 
 from tests.support import not_run
+from tests.support.bytecode import compile_a_part
 from tests.support.databases import cluster, postgresql_template, sqlite_template
 from tests.support.lanes import Lanes
 from tests.support.thrift import thrift
@@ -62,9 +63,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes |
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection() -> None:
+def pytest_collection(session: pytest.Session) -> None:
     """Look for no garbage among thousands of tests that stay until the end."""
     gc.disable()
+    compile_a_part(session.config)
 
 
 def pytest_collection_finish() -> None:
