@@ -37,17 +37,24 @@ def wifi_scan(order: Order, teller: Teller) -> None:
     name = next((place.parent.name for place in places), None)
     if name is None:
         raise refused(Refusal.NOT_ON_THIS_MODEL, "This box has no Wi-Fi.")
-    wanted = ("SignalStrength", "Retransmissions")
-    teller.say({
-        path.removeprefix("Device."): value
-        for path, value in own.items()
-        if path.rpartition(".")[2] in wanted
-    })  # fmt: skip
+    teller.say(_told(own, "SignalStrength"))
     if program is None:
         raise refused(Refusal.NOT_ON_THIS_MODEL, "This model has no iw to look around with.")
+    again = network.Air()
+    again.read(order.machine)
     text = _run([program, "dev", name, "scan"], order.timeout_ms - SPARE_MS)
+    teller.say(_told(again.read(order.machine), "Retransmissions"))
     for values in neighbours(text):
         teller.say(values)
+
+
+def _told(found: network.Parameters, name: str) -> network.Parameters:
+    """Return what *found* has under *name*, as the action calls it."""
+    return {
+        path.removeprefix("Device."): value
+        for path, value in found.items()
+        if path.rpartition(".")[2] == name
+    }
 
 
 def neighbours(text: str) -> list[dict[str, bool | int | str]]:

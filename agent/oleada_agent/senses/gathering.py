@@ -51,7 +51,7 @@ class Senses:
     ) -> None:
         self._post = post
         self.watched = player.Watched()
-        processor, memory = machine.Processor(), machine.Memory()
+        processor, memory, again = machine.Processor(), machine.Memory(), network.Air()
         self._senses: dict[str, Callable[[], Parameters]] = {
             "box": lambda: telemetry.read(box, root),
             "boots": lambda: boots.parameters(known or boots.Boots(), facts),
@@ -60,6 +60,7 @@ class Senses:
             "cable": lambda: network.cable(root),
             "radio": lambda: network.radio(root),
             "air": lambda: air.link(root),
+            "retries": lambda: again.read(root),
             "storage": lambda: network.storage(root),
             "player": lambda: player.status(box, self.watched),
         }

@@ -14,6 +14,8 @@ MEDIUM: Final = "Device.Services.StorageService.1.PhysicalMedium.1."
 ETHERNET_TYPE: Final = "1"
 STATUS: Final = {"up": "Up", "down": "Down", "dormant": "Dormant", "lowerlayerdown": "Down"}
 SECTOR_BYTES: Final = 512
+SENT_MIN: Final = 100
+"""Packets: of fewer nobody can say how many of 100 went again."""
 HEALTH: Final = {1: "OK", 2: "Failing", 3: "Error"}
 """eMMC's PRE_EOL_INFO: normal, warning, urgent."""
 ONLINE: Final = {"running": "Online", "live": "Online", "offline": "Offline"}
@@ -44,8 +46,41 @@ def radio(machine: Path) -> Parameters:
             level = int(words[3].rstrip("."))
             if -200 <= level < 0:
                 found[f"{RADIO}Stats.SignalStrength"] = level
-            found[f"{RADIO}Stats.Retransmissions"] = int(words[8])
     return found
+
+
+class Air:
+    """Says how many of the last 100 packets went over the air again since it was asked last.
+
+    The kernel counts for ever, in /proc/net/wireless and beside the interface; TR-181 wants
+    a share of what was sent lately. Too few packets say nothing.
+    """
+
+    def __init__(self) -> None:
+        self._before: tuple[int, int] | None = None
+
+    def read(self, machine: Path) -> Parameters:
+        """Return the share from the second time on; nothing without an antenna."""
+        now = _sent(machine)
+        before, self._before = self._before, now
+        if now is None or before is None:
+            return {}
+        again, sent = now[0] - before[0], now[1] - before[1]
+        if again < 0 or sent < SENT_MIN:
+            return {}
+        return {f"{RADIO}Stats.Retransmissions": min(100, round(100 * again / sent))}
+
+
+def _sent(machine: Path) -> tuple[int, int] | None:
+    """Return how many packets went again, and how many went, since the interface is there."""
+    for place in _interfaces(machine):
+        if not (place / "wireless").exists():
+            continue
+        for line in (machine / "proc/net/wireless").read_text("ascii").splitlines()[2:]:
+            words = line.replace(":", " ").split()
+            if words and words[0] == place.name:
+                return int(words[8]), int(_text(place / "statistics/tx_packets"))
+    return None
 
 
 def storage(machine: Path) -> Parameters:

@@ -42,6 +42,7 @@ def machine(tmp_path: Path) -> Path:
         "sys/class/net/eth0/statistics/tx_errors": "2\n",
         "sys/class/net/wlan0/wireless/x": "",
         "sys/class/net/wlan0/operstate": "up\n",
+        "sys/class/net/wlan0/statistics/tx_packets": "5000\n",
         "sys/block/mmcblk0/size": "15269888\n",
         "sys/block/mmcblk0/device/pre_eol_info": "0x02\n",
         "sys/block/mmcblk0/device/life_time": "0x05 0x09\n",
@@ -68,7 +69,6 @@ def test_cable_wifi_storage_and_boots_are_told_under_the_standard_s_names(machin
     assert found["Device.Ethernet.Interface.1.Stats.ErrorsReceived"] == 4
     assert found["Device.Ethernet.Interface.1.Stats.ErrorsSent"] == 2
     assert found["Device.WiFi.EndPoint.1.Stats.SignalStrength"] == -67
-    assert found["Device.WiFi.EndPoint.1.Stats.Retransmissions"] == 12
     assert found[f"{network.MEDIUM}Capacity"] == 7818
     assert found[f"{network.MEDIUM}Health"] == "Failing"
     assert found[f"{network.MEDIUM}SMART.SparesRemaining"] == 20
@@ -269,3 +269,15 @@ def test_what_the_kernel_left_behind_is_found_by_name(machine: Path) -> None:
         path.touch()
 
     assert kernel_faults(machine) == ["dmesg-efi-1", "dmesg-efi-2"]
+
+
+def test_retries_are_a_share_of_what_was_sent_since_and_no_count_of_ever(machine: Path) -> None:
+    again = network.Air()
+    told = []
+    for retries, sent in ((12, 5_000), (42, 5_300), (42, 5_350), (400, 5_460), (1, 100)):
+        line = f"h\nh\n wlan0: 0000 54. -67. -256 0 0 0 {retries} 0 0\n"
+        (machine / "proc/net/wireless").write_text(line)
+        (machine / "sys/class/net/wlan0/statistics/tx_packets").write_text(f"{sent}\n")
+        told.append(again.read(machine).get("Device.WiFi.EndPoint.1.Stats.Retransmissions"))
+
+    assert told == [None, 10, None, 100, None]
