@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any, Final
 
 from oleada_wire import messages
-from oleada_wire.messages import LeaseRequest
+from oleada_wire.messages import Gone, LeaseRequest
 from oleada_wire.topics import Up
 
 from oleada_agent import alive, booted, boots, clock, deeds, health, identity, pulse, renewal
@@ -159,17 +159,14 @@ class Service:
     def _make_transport(self, context: ssl.SSLContext) -> Transport:
         return Transport(
             Address(
-                self._identity.broker_host,
-                self._identity.broker_port,
-                self._identity.device_id,
-                self._identity.hardware_model,
-                context,
-                self._config.keepalive_s,
+                self._identity.broker_host, self._identity.broker_port,
+                self._identity.device_id, self._identity.hardware_model, context,
+                self._config.keepalive_s, messages.encode(Gone(self._stamp.header())),
             ),
             post=self._queue.put,
             below=clock.below,
             spread_ms=first_spread_ms(self._config.connect_spread_s, self._facts.reason),
-        )
+        )  # fmt: skip
 
     def _make_renewal(self) -> Renewal:
         return Renewal(

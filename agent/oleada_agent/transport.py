@@ -76,6 +76,7 @@ class Address:
 
     Attributes:
         context: TLS with this box's certificate; None on a bench without TLS.
+        last_will: What the broker says for the box that took no leave; nothing if empty.
     """
 
     host: str
@@ -84,6 +85,7 @@ class Address:
     hardware_model: str
     context: ssl.SSLContext | None
     keepalive_s: int = 60
+    last_will: bytes = b""
 
 
 class Transport:
@@ -158,6 +160,9 @@ class Transport:
         )
         if self._address.context is not None:
             client.tls_set_context(self._address.context)
+        if self._address.last_will:
+            topic = topics.up(self._address.device_id, Up.GONE)
+            client.will_set(topic, self._address.last_will)
         client.max_inflight_messages_set(IN_FLIGHT_MAX)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect

@@ -13,7 +13,7 @@ from oleada_wire.errors import MalformedMessageError, UnsupportedVersionError
 from oleada_wire.ids import is_device_id, is_hardware_model
 from oleada_wire.looks import Look, Samples
 from oleada_wire.parts import Assignment, AuditHead, Cohort, FileInfo, Header, SlotInfo, Window
-from oleada_wire.told import Crash, Log, Progress, Result
+from oleada_wire.told import Crash, Gone, Log, Progress, Result
 from oleada_wire.words import BootReason, LeasePhase, Phase, Reason
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "Crash",
     "Deny",
     "FileInfo",
+    "Gone",
     "Header",
     "Health",
     "Hello",
@@ -293,7 +294,7 @@ class Deny:
 
 
 Message = (
-    Hello | Health | Samples | LeaseRequest | Report | Result | Progress | Log | Crash
+    Hello | Health | Samples | LeaseRequest | Report | Result | Progress | Log | Crash | Gone
     | Assign | Lease | Cmd | Ack | Meta | Waves | Wave | Deny | AuditHead
 )  # fmt: skip
 
@@ -307,6 +308,7 @@ KINDS: Final[dict[type, str]] = {
     Progress: "progress",
     Log: "log",
     Crash: "crash",
+    Gone: "gone",
     Assign: "assign",
     Lease: "lease",
     Cmd: "cmd",

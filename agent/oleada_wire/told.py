@@ -62,6 +62,17 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
+class Gone:
+    """A box's last will, which the broker publishes: its connection ended, and it took no leave.
+
+    A hint: a broker that is killed publishes none, and one that waits for a dead router does
+    so late.
+    """
+
+    header: Header
+
+
+@dataclass(frozen=True, slots=True)
 class Crash:
     """Box to server: a process ended that should not have (TR-181 ProcessFaults)."""
 

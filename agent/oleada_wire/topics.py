@@ -28,6 +28,7 @@ class Up(StrEnum):
     PROGRESS = "progress"
     LOG = "log"
     CRASH = "crash"
+    GONE = "gone"
 
 
 class Down(StrEnum):

@@ -13,6 +13,7 @@ from oleada_wire.messages import (
     Crash,
     Deny,
     FileInfo,
+    Gone,
     Header,
     Health,
     Hello,
@@ -71,6 +72,7 @@ SAMPLES: dict[str, Message] = {
     "progress": Progress(HEADER, "C-77", 3, 7_500, "two of four\n", {"SuccessCount": 2}),
     "log": Log(HEADER, ("first line", "second \"quoted\" line")),
     "crash": Crash(HEADER, "player", "SIGSEGV", "5.8.1"),
+    "gone": Gone(HEADER),
     "assign": Assign(
         HEADER, DEVICE, 42,
         Assignment(

@@ -45,6 +45,7 @@ __all__ = [
     "model_counts",
     "normalise_mac",
     "parameters_of",
+    "record_gone",
     "record_health",
     "record_hello",
     "record_model",
@@ -147,6 +148,17 @@ def record_health(items: Sequence[tuple[str, Health]], now: datetime) -> None:
         run_on_rows(_WRITE_LATE_HEALTH, _HEALTH_TYPES, rows)
     _seen(newest, now)  # those of which nothing was news
     live.touch("devices", now)
+
+
+def record_gone(device_id: str, now: datetime) -> None:
+    """Take note that the broker has lost the connection of a box; whatever it says next undoes it.
+
+    A hint for people, and no contact: nothing is decided by it.
+    """
+    lost = update(Device).where(Device.id == device_id, Device.connected.is_(True))
+    changed: Any = db.session.execute(lost.values(connected=False), **_IN_PLACE)
+    if changed.rowcount:
+        live.touch(f"device:{device_id}", now)
 
 
 def slots_by_name(slots: Iterable[SlotInfo]) -> dict[str, Any]:

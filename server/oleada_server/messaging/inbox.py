@@ -19,6 +19,7 @@ from oleada_wire import messages, packing, topics
 from oleada_wire.errors import MalformedMessageError, WireError
 from oleada_wire.messages import (
     Crash,
+    Gone,
     Health,
     Hello,
     LeaseRequest,
@@ -55,6 +56,7 @@ SHAPES: Final[dict[Up, type[messages.Message]]] = {
     Up.PROGRESS: Progress,
     Up.LOG: Log,
     Up.CRASH: Crash,
+    Up.GONE: Gone,
 }
 LOOKS: Final = frozenset({Up.HEALTH, Up.SAMPLES})
 """Kinds that say how a box is."""
@@ -264,6 +266,8 @@ def _call_service(item: Item, now: datetime) -> None:
             telemetry.record_event(item.device_id, str(item.kind), item.message, now)
         case Up.LOG | Up.CRASH:
             telemetry.record_event(item.device_id, str(item.kind), item.message, now)
+        case Up.GONE:
+            devices.record_gone(item.device_id, now)
         case Up.HEALTH | Up.SAMPLES:
             raise AssertionError("health is stored in bulk")
 

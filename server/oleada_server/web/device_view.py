@@ -104,7 +104,7 @@ def _silent(device: Device, found: Wanted, dark: Dark) -> Verdict:
     assert device.last_seen_at is not None  # noqa: S101 - whoever calls has looked
     title = say("Silent since %(when)s", when=words.moment(device.last_seen_at))
     kind = "off" if dark is Dark.USUAL else "warn"
-    habit = _habit(dark)
+    habit = _joined(_habit(dark), _connection(device))
     if found.place is None:
         text = say("Nothing waits for it.")
         return Verdict(kind, title, _joined(habit, text))
@@ -125,6 +125,13 @@ def _habit(dark: Dark) -> Markup:
     return (
         say("By its habit it should have been heard by now.") if dark is Dark.MISSED else Markup()
     )
+
+
+def _connection(device: Device) -> Markup:
+    """Return what the broker says of its connection: a hint that may come late or never."""
+    if device.connected:
+        return say("The broker has not seen its connection end.")
+    return say("The broker has seen its connection end.")
 
 
 def _joined(*sentences: Markup) -> Markup:

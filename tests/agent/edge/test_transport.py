@@ -1,6 +1,7 @@
 """MQTT against a real broker: identity by certificate, and coming back after it was killed."""
 
 import queue
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -44,7 +45,13 @@ class Line:
         self.news: queue.Queue[News] = queue.Queue()
         self.pauses: list[int] = []
         address = Address(
-            "127.0.0.1", house.port, DEVICE, MODEL, identity.tls_context(box), keepalive_s=5
+            "127.0.0.1",
+            house.port,
+            DEVICE,
+            MODEL,
+            identity.tls_context(box),
+            keepalive_s=5,
+            last_will=b'{"id":"gone"}',
         )
         self.transport = Transport(address, post=self.news.put, below=self._draw, backoff_ms=20)
 
@@ -77,6 +84,27 @@ def test_what_is_retained_comes_and_what_is_said_arrives(box: Path, house: House
 
             assert topic.startswith(f"oleada/v1/m/{MODEL}/")
             assert desk.heard.get(timeout=60) == (Up.LOG, b'{"id":"x"}')
+
+
+def test_the_broker_says_who_went_without_leave_and_nothing_of_who_took_it(
+    box: Path, house: House
+) -> None:
+    with Desk(house) as desk:
+        with Line(box, house) as line:
+            line.wait_for(Connected)
+            sock = line.transport._client.socket()
+            assert isinstance(sock, socket.socket)
+            sock.shutdown(socket.SHUT_RDWR)
+            assert desk.heard.get(timeout=60) == (Up.GONE, b'{"id":"gone"}')
+            line.wait_for(Disconnected)
+            line.wait_for(Connected)
+            line.transport.send(Up.LOG, b'{"id":"last"}')
+            assert desk.heard.get(timeout=60) == (Up.LOG, b'{"id":"last"}')
+        with Line(box, house) as line:
+            line.wait_for(Connected)
+            line.transport.send(Up.LOG, b'{"id":"again"}')
+
+            assert desk.heard.get(timeout=60) == (Up.LOG, b'{"id":"again"}')
 
 
 def test_a_killed_broker_is_sought_again_with_growing_pauses(box: Path, house: House) -> None:

@@ -27,13 +27,16 @@ from oleada_wire import messages, topics
 from oleada_wire.ids import BootId
 from oleada_wire.messages import (
     Crash,
+    Gone,
     Header,
     Health,
     LeaseRequest,
     Log,
+    Look,
     Progress,
     Report,
     Result,
+    Samples,
 )
 from oleada_wire.topics import Up
 from oleada_wire.words import LeasePhase, Phase, Reason, ResultStatus
@@ -92,11 +95,15 @@ def _said(kind: Up, header: Header, steps: Iterator[tuple[Phase, Reason | None]]
     parameters: dict[str, bool | int | str] = {"Device.DeviceInfo.UpTime": header.seq}
     makes: dict[Up, Any] = {
         Up.HEALTH: Health(header, version, "A", SLOTS, parameters),
+        Up.SAMPLES: Samples(
+            header, version, "A", SLOTS, (Look(header.seq, header.at_ms, parameters),)
+        ),
         Up.LEASE: LeaseRequest(header, "AS", 1, LeasePhase.START),
         Up.RESULT: Result(header, f"C-{header.seq}", ResultStatus.COMPLETE),
         Up.PROGRESS: Progress(header, "C-1", header.seq, output=f"{header.seq} back"),
         Up.LOG: Log(header, (f"line {header.seq}",)),
         Up.CRASH: Crash(header, "player", "SIGSEGV", version),
+        Up.GONE: Gone(header),
     }
     return makes[kind]
 
@@ -164,7 +171,7 @@ def _rows(device_id: str) -> dict[str, Any]:
     db.session.expire_all()
     device = db.session.get_one(Device, device_id)
     box = row_of(device_id)
-    own = {"id", "serial", "assignment_seq"}
+    own = {"id", "serial", "assignment_seq", "connected"}  # the last: whatever came last hints at
     at = {"id", "device_id", "leased_at", "assignment_expires_at"}
     return {
         "device": _columns(device, own),
