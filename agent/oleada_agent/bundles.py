@@ -7,12 +7,11 @@ Source: docs/adr/0035-looks-say-what-has-changed.md.
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from itertools import groupby
 from typing import Final
 
 from oleada_wire import messages, packing
 from oleada_wire.looks import LOOKS_MAX, WORD, Samples, told
-from oleada_wire.messages import Header, Health
+from oleada_wire.messages import Health
 from oleada_wire.topics import Up
 
 REMEMBERED_MAX: Final = 64
@@ -45,13 +44,13 @@ class Bundles:
 
     def tied(self, looks: list[bytes]) -> list[Out]:
         """Return health messages *looks*, oldest first, as few messages, each small enough."""
-        healths = [messages.decode(Health, data) for data in looks]
-        found: list[Out] = []
-        for _, group in groupby(healths, key=_boot_of):
-            of_boot = list(group)
-            for first in range(0, len(of_boot), LOOKS_MAX):
-                found += self._tie(of_boot[first : first + LOOKS_MAX])
-        return found
+        runs: list[list[Health]] = []
+        for data in looks:
+            health = messages.decode(Health, data)
+            if not runs or len(runs[-1]) == LOOKS_MAX or not _follows(runs[-1][-1], health):
+                runs.append([])
+            runs[-1].append(health)
+        return [out for run in runs for out in self._tie(run)]
 
     def _tie(self, healths: list[Health]) -> list[Out]:
         last = healths[-1]
@@ -74,7 +73,11 @@ class Bundles:
         return [(Up.SAMPLES, packing.pack(data))]
 
 
-def _boot_of(health: Health) -> tuple[str, str, str]:
-    """Return what all looks of one message have in common."""
-    header: Header = health.header
-    return str(header.boot), health.version, health.running_slot
+def _follows(one: Health, other: Health) -> bool:
+    """Return whether *other* can be told after *one*: later in the same boot.
+
+    A counter that the flash has lost begins anew, and numbers then come twice.
+    """
+    is_same = one.header.boot == other.header.boot and one.version == other.version
+    is_same = is_same and one.running_slot == other.running_slot
+    return is_same and one.header.seq < other.header.seq

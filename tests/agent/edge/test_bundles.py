@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from oleada_agent import bundles, outbox
+from oleada_agent import bundles, outbox, stamp
 from oleada_agent.disk import RealDisk
 from oleada_agent.outbox import DiskOutbox, Stamp
 from oleada_wire import messages
@@ -166,6 +166,21 @@ def test_looks_of_two_boots_are_two_messages(box: Box) -> None:
     found = [messages.decode(Samples, data) for _, data in kept.due()]
 
     assert [str(one.header.boot) for one in found] == [str(BOOT), "00000008-ffffffff"]
+
+
+@pytest.mark.parametrize("text", ["", "1"])
+def test_numbers_that_come_twice_because_the_flash_lost_them_stop_nobody(
+    box: Box, text: str
+) -> None:
+    put(greeted(box), 1, 2, 3)
+    (box.path / stamp.COUNTERS).write_text(text)
+    kept = greeted(box)
+    put(kept, 4, 5)
+
+    found = [messages.decode(Samples, data) for _, data in kept.due()]
+
+    numbers = [[look.seq for look in one.looks] for one in found]
+    assert numbers == [[1, 2, 3], [1, 2] if not text else [2, 3]]
 
 
 def test_a_whole_night_of_looks_is_one_place_in_flight(box: Box) -> None:
