@@ -3,7 +3,7 @@
 Each box has two buckets, so that telemetry never uses up what its verdicts need: one for
 what matters (hello, lease, report, result), one for the rest. A bucket takes *burst*
 messages at once and *per_minute* for ever; a message larger than 4 KiB counts once for
-each 4 KiB begun. Nobody else's bucket is touched, and a bucket that is whole again is
+each 4 KiB begun, and one that is packed by what it usually unpacks to. Nobody else's bucket is touched, and a bucket that is whole again is
 forgotten: memory is that of the boxes that spoke lately.
 Source: the generic cell rate algorithm (ITU-T I.371, annex A), one number a bucket.
 """
@@ -18,11 +18,14 @@ from oleada_wire.topics import Up
 VITAL: Final = frozenset(map(str, (Up.HELLO, Up.LEASE, Up.REPORT, Up.RESULT)))
 """Kinds that telemetry can not crowd out; beyond their quota the box asks or sends again."""
 UNIT_BYTES: Final = 4096
+PACKED_WEIGHT: Final = 16
+"""A box's looks become so much larger when they are unpacked."""
 WINDOW: Final = 20
 """Room that a pause waits for: as many messages as an agent has under way at a time."""
 TELL_EVERY_S: Final = 60.0
 HAIR: Final = 1e-3
 """Of a message."""
+_PACKED: Final = f"/{Up.SAMPLES}"
 FORGET_FROM: Final = 1024
 """Buckets below which nobody looks for ones that are whole again."""
 
@@ -64,7 +67,8 @@ class Quota:
             now_s: Of a clock that never jumps.
         """
         name = _bucket(topic)
-        cost_s = self._unit_s * max(1, -(-size_bytes // UNIT_BYTES))
+        weight = PACKED_WEIGHT if topic.endswith(_PACKED) else 1
+        cost_s = self._unit_s * max(1, -(-size_bytes * weight // UNIT_BYTES))
         until_s = max(self._empty_until.get(name, now_s), now_s) + cost_s
         if until_s - now_s > self._burst_s:
             self._excess.setdefault(device_of(topic), _Excess()).messages += 1

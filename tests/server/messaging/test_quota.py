@@ -54,6 +54,13 @@ def test_a_large_message_counts_for_each_piece_of_it(size_bytes: int, cost: int)
     assert _admitted(found, HEALTH, 200, 0.0, size_bytes) == 160 // cost
 
 
+@pytest.mark.parametrize(("size_bytes", "cost"), [(0, 1), (256, 1), (257, 2), (4_096, 16)])
+def test_looks_that_are_packed_count_by_what_they_unpack_to(size_bytes: int, cost: int) -> None:
+    found = Quota(per_minute=1, burst=160)
+
+    assert _admitted(found, topics.up(BOX, Up.SAMPLES), 200, 0.0, size_bytes) == 160 // cost
+
+
 def test_a_flood_takes_nothing_from_other_boxes_nor_from_the_boxs_own_verdicts() -> None:
     found = Quota(per_minute=60, burst=100)
     _admitted(found, HEALTH, 10_000, 0.0)
