@@ -238,7 +238,9 @@ def _call_services(items: Sequence[Item], now: datetime) -> None:
     """One service call each, in the order of arrival; health in one call for all."""
     health = [(item.device_id, one) for item in items for one in _healths(item)]
     for item in items:
-        if item.kind not in LOOKS:
+        if item.kind is Up.GONE:
+            devices.record_gone(item.device_id, now)
+        elif item.kind not in LOOKS:
             _call_service(item, now)
     if health:
         telemetry.record_health(health, now)
@@ -266,10 +268,8 @@ def _call_service(item: Item, now: datetime) -> None:
             telemetry.record_event(item.device_id, str(item.kind), item.message, now)
         case Up.LOG | Up.CRASH:
             telemetry.record_event(item.device_id, str(item.kind), item.message, now)
-        case Up.GONE:
-            devices.record_gone(item.device_id, now)
-        case Up.HEALTH | Up.SAMPLES:
-            raise AssertionError("health is stored in bulk")
+        case Up.HEALTH | Up.SAMPLES | Up.GONE:
+            raise AssertionError("health is stored in bulk, and a last will is no message of a box")
 
 
 def _healths(item: Item) -> Sequence[Health]:
