@@ -3,8 +3,9 @@
 Each box has two buckets, so that telemetry never uses up what its verdicts need: one for
 what matters (hello, lease, report, result), one for the rest. A bucket takes *burst*
 messages at once and *per_minute* for ever; a message larger than 4 KiB counts once for
-each 4 KiB begun, and one that is packed by what it usually unpacks to. Nobody else's bucket is touched, and a bucket that is whole again is
-forgotten: memory is that of the boxes that spoke lately.
+each 4 KiB begun, and one that is packed by what it usually unpacks to. Nobody else's
+bucket is touched, and a bucket that is whole again is forgotten: memory is that of the
+boxes that spoke lately.
 Source: the generic cell rate algorithm (ITU-T I.371, annex A), one number a bucket.
 """
 
