@@ -19,6 +19,7 @@ from oleada_server.config import Config
 from oleada_server.db import db
 from oleada_server.live import service as live
 from oleada_server.up import web_command
+from oleada_server.web import live as live_pages
 from playwright.sync_api import Browser, expect
 
 from tests.support.postgres import free_port
@@ -225,3 +226,28 @@ def answers(config: Config) -> bool:
 
 def shown(config: Config) -> str:
     return (config.data_dir / "web.log").read_text()
+
+
+def test_what_changes_all_the_time_is_looked_at_every_ten_seconds(
+    filled_app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(live_pages, "monotonic_s", lambda: clock[0])
+    with filled_app.app_context():
+        watched = live_pages.Watched(("device:A",), "", (), dict, slow_refs=("devices",))
+        reader = live_pages._Stream(watched, live.latest_id())
+
+        live.touch("devices", now_utc())
+        db.session.commit()
+        at_once = reader.has_changed()
+        clock[0] = live_pages.SLOW_S
+        later = reader.has_changed()
+        list(reader.news())
+        again = reader.has_changed()
+        live.touch("devices", now_utc())
+        live.touch("device:A", now_utc())
+        db.session.commit()
+        own = reader.has_changed()
+        db.session.remove()
+
+    assert (at_once, later, again, own) == (False, True, False, True)
