@@ -77,7 +77,9 @@ def step(rollout_id: int, now: datetime) -> None:
     folding.fold(rollout_id)
     may_count = rounds.look(rows.loaded(rollout_id), now)
     # Good news counts once all silence of the moment does: a gate must not see half of it.
-    if not may_count or _drain(silence, rollout_id, now):
+    if not may_count:
+        _drain(ripen_heard, rollout_id, now)
+    elif _drain(silence, rollout_id, now):
         _drain(ripen, rollout_id, now)
     db.session.rollback()
     rollout = rows.locked(rollout_id)
@@ -109,8 +111,15 @@ def silence(rollout_id: int, now: datetime) -> int:
 
 
 def ripen(rollout_id: int, now: datetime) -> int:
-    """Count updated boxes as proof whose trial is old enough."""
+    """Count boxes whose trial is old enough: updated ones as proof, dark ones as silent."""
     trials.record_ripe(ids := _take(due.ripe, trials.is_ripe(now), rollout_id, now), now)
+    return _committed(len(ids), rollout_id, now)
+
+
+def ripen_heard(rollout_id: int, now: datetime) -> int:
+    """Do the same of those that have said how it ended, while the server can hear nobody."""
+    is_heard = and_(trials.is_ripe(now), BoxInWave.state != BoxState.SILENT)
+    trials.record_ripe(ids := _take(due.ripe, is_heard, rollout_id, now), now)
     return _committed(len(ids), rollout_id, now)
 
 

@@ -245,14 +245,17 @@ def _still_waiting(rollout_id: int, watched: Sequence[str], now: datetime) -> tu
 
 
 def _forgive(terms: EvidenceTerms, now: datetime) -> None:
-    """Let the silence of every trial count from *now*."""
-    db.session.execute(
-        update(BoxInWave)
-        .where(
-            BoxInWave.rollout_id == terms.rollout_id,
-            BoxInWave.state.in_(PENDING),
-            BoxInWave.armed_at.is_not(None),
-        )
-        .values(deadline_at=now + timedelta(seconds=terms.ripe_after_s) + QUIET),
-        execution_options={"synchronize_session": False},
+    """Let the silence of every trial count from *now*.
+
+    Also of those whom the plan's patience has given up before their trial was old enough.
+    """
+    ripe_after = timedelta(seconds=terms.ripe_after_s)
+    mine = update(BoxInWave).where(
+        BoxInWave.rollout_id == terms.rollout_id, BoxInWave.armed_at.is_not(None)
     )
+    waits = mine.where(BoxInWave.state.in_(PENDING)).values(deadline_at=now + ripe_after + QUIET)
+    given_up = mine.where(
+        BoxInWave.state == BoxState.SILENT, BoxInWave.counted == Counted.OPEN
+    ).values(ripe_at=now + ripe_after)
+    for statement in (waits, given_up):
+        db.session.execute(statement, execution_options={"synchronize_session": False})

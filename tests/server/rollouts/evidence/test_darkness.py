@@ -13,8 +13,9 @@ from oleada_server.rollouts.evidence.models import BoxOutcome, ControlLook
 from oleada_server.rollouts.models import BoxInWave
 from oleada_server.rollouts.plan import Outcome
 from oleada_server.rollouts.rules import Abort, AbortOn, Rules
+from oleada_server.system.models import ProcessBeat
 from oleada_wire.words import Phase, Reason
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from tests.server.rollouts.evidence.trials import (
     HUSH,
@@ -189,6 +190,27 @@ def test_a_short_patience_counts_no_silence_before_its_trial_is_old_enough() -> 
     service.tick(NOON + HUSH)
 
     assert counted(rollout_id) == {"silent": 2}
+
+
+def test_while_the_server_is_away_nobody_whom_a_short_patience_gave_up_counts_as_dark() -> None:
+    boxes = a_fleet(1)
+    a_release()
+    rollout_id = started(replace(judged(), silent_after_s=300))
+    on_trial(boxes[0])
+    ticks(NOON, NOON + 8 * MINUTE)
+    back = NOON + 120 * MINUTE
+    db.session.add(ProcessBeat(name="w", role=looks.WORKER, said_at=NOON, heard_at=NOON, facts={}))
+    db.session.commit()
+
+    service.tick(back)
+    assert counted(rollout_id) == {"open": 1}, "nobody can be heard"
+    db.session.execute(delete(ProcessBeat))
+    db.session.commit()
+    ticks(back + MINUTE, back + MINUTE + HUSH - SECOND)
+    assert counted(rollout_id) == {"open": 1}
+    service.tick(back + MINUTE + HUSH)
+
+    assert counted(rollout_id) == {"silent": 1}
 
 
 def test_who_is_assigned_anew_before_its_trial_was_old_enough_stays_counted_as_dark() -> None:
