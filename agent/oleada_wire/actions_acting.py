@@ -28,7 +28,7 @@ PLAYING: Final = (
 CONFIG_SET: Final = Action(
     "config_set",
     "Device.DeviceInfo.VendorConfigFile.{i}.Restore()",
-    "Change one setting that may be changed from afar; it counts from the agent's next start.",
+    "Change one setting that may be changed from afar; it counts at once.",
     "writes data/overrides.json, which keeps what was before",
     Risk.CHANGES,
     arguments=(
@@ -195,7 +195,7 @@ FACTORY_RESET: Final = Action(
     "factory_reset",
     "Device.FactoryReset()",
     "Forget accounts, settings and recordings, then restart; identity and release stay.",
-    "asks the media player's socket; removes data/overrides.json; can not be undone",
+    "asks the media player's socket; removes changed settings and the PIN; can not be undone",
     Risk.DESTROYS,
     Consent.TWO_PEOPLE_OR_PIN,
     arguments=(Argument("pin", str, 0, 8, default="", pattern=r"[0-9]*"),),

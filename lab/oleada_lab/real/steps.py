@@ -24,6 +24,7 @@ VOLATILE: Final = "run"
 JOURNAL: Final = "data/journal."
 LEFT_OUT: Final = {
     "boot/power.lock": "the kernel's lock keeps two boot programs apart; nothing is read from it",
+    "data/boots.json": "counts for people, once a boot; nothing is decided by them",
     "data/outbox/health": "telemetry goes by the clock, and decides nothing",
     "data/outbox/log": "telemetry goes by the clock, and decides nothing",
 }
