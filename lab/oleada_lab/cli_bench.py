@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from oleada_lab.bench import (
     assignment,
+    diagnosis,
     engine,
     footprint,
     gateway,
@@ -30,6 +31,7 @@ SEED: Final = 20_261_121
 PARTS: Final = (
     "assignment",
     "bytes",
+    "diagnosis",
     "engine",
     "gateway",
     "footprint",
@@ -73,6 +75,7 @@ def _run(options: argparse.Namespace) -> int:
     parts: dict[str, Callable[[Path], dict[str, Any]]] = {
         "assignment": lambda home: assignment.measure(home, options.boxes),
         "bytes": traffic.measure,
+        "diagnosis": lambda home: diagnosis.measure(home, options.seed, options.boxes),
         "engine": lambda home: engine.measure(home, options.engine_boxes),
         "gateway": lambda home: gateway.measure(home, options.seed, options.messages),
         "footprint": lambda home: footprint.measure(home, options.idle_s),

@@ -9,7 +9,7 @@ from typing import Any, Final
 from oleada_server.diagnosis import reading
 
 from oleada_lab.bench.report import command_line, environment
-from oleada_lab.clinic import judging, running
+from oleada_lab.clinic import days, judging, running
 from oleada_lab.clinic.cases import JUDGES_FROM, TEACHES_FROM, cases, well
 from oleada_lab.clinic.faults import FAULTS
 from oleada_lab.clock import monotonic_s
@@ -45,12 +45,19 @@ def add_commands(commands: Any) -> None:
         "--real", action="store_true", help="with real boxes, agents, broker and server"
     )
     found.add_argument(
+        "--healthy", action="store_true",
+        help="healthy days alone, as the agent's own senses read them hour by hour",
+    )  # fmt: skip
+    found.add_argument(
         "--taught", action="store_true", help="of real boxes: the seeds that may teach, not judge"
     )
     found.add_argument(
         "-j", "--beds", type=whole(1, 32), default=running.BEDS, help="real boxes at a time"
     )
-    found.add_argument("--fault", choices=sorted(FAULTS), action="append", help="only these")
+    found.add_argument(
+        "--fault", choices=sorted(FAULTS), metavar="NAME", action="append",
+        help="of real boxes: only this one; repeatable",
+    )  # fmt: skip
     found.add_argument("--json", action="store_true", help="print JSON alone")
     found.set_defaults(run=_run)
 
@@ -58,6 +65,8 @@ def add_commands(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     if options.real:
         return _run_real(options)
+    if options.healthy:
+        return _run_healthy(options)
     if options.fault or options.taught:
         raise LabError("--fault and --taught need --real.")
     if options.fit:
@@ -91,6 +100,21 @@ def _run_real(options: argparse.Namespace) -> int:
     }
     print(json.dumps(found, indent=2) if options.json else _told_real(found))
     return 0
+
+
+def _run_healthy(options: argparse.Namespace) -> int:
+    """Live healthy days in folders of their own; one alarm is one too many."""
+    began_s = monotonic_s()
+    with tempfile.TemporaryDirectory(prefix="oleada-days-") as home:
+        found = days.live(Path(home), range(JUDGES_FROM, JUDGES_FROM + 2 * options.box_days, 2))
+    found = {
+        **environment(JUDGES_FROM, command_line()),
+        **found,
+        "seconds": round(monotonic_s() - began_s, 1),
+    }
+    said = f"{found['box_days']} healthy box-days: {found['incidents']} incidents"
+    print(json.dumps(found, indent=2) if options.json else said)
+    return 1 if found["incidents"] else 0
 
 
 def _told_real(found: dict[str, Any]) -> str:

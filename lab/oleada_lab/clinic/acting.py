@@ -18,6 +18,7 @@ from oleada_server.client import Client, RefusedError
 from oleada_wire.action_table import TABLE
 from oleada_wire.actions import Action, Consent, Needs, find
 
+from oleada_lab.clinic import secrecy
 from oleada_lab.clinic.bed import Bed, crowd, healthy
 from oleada_lab.clinic.street import ECHO_PORT
 from oleada_lab.clinic.ward import Guest, Ward
@@ -25,8 +26,8 @@ from oleada_lab.clock import monotonic_s
 from oleada_lab.errors import LabError
 
 LAST: Final = ("reboot", "factory_reset")
-SECOND: Final = "second"
-SCOPES: Final = ("actions:read", "actions:destroy", "devices:read")
+PEOPLE: Final = ("first", "second")
+SCOPES: Final = ("actions:read", "actions:destroy", "audit:read", "devices:read")
 _INDEX: Final = re.compile(r"\.\d+(?=\.)")
 
 
@@ -58,7 +59,8 @@ class Done:
             found.append(f"{self.action} ended with {self.status} ({self.error})")
         if self.strange:
             found.append(f"{self.action} tells {', '.join(self.strange)}, unknown to the table")
-        if set(self.files) != set(action.files) or not all(self.files.values()):
+        is_text = action.name == "log_pull" and bool(self.error)  # a file only if it is asked for
+        if (set(self.files) != set(action.files) and not is_text) or not all(self.files.values()):
             found.append(f"{self.action} brought {dict(self.files)} and not {action.files}")
         if action.results and not self.results:
             found.append(f"{self.action} tells nothing")
@@ -77,7 +79,7 @@ def given(guest: Guest) -> dict[str, dict[str, Any]]:
         "upload_test": {"url": guest.web, "bytes": 200_000},
         "udp_echo": {"host": "127.0.0.1", "port": ECHO_PORT, "repetitions": 5},
         "packet_capture": {"interface": "lo", "duration_s": 2, "packets_max": 20},
-        "log_pull": {"as_file": True},
+        "log_pull": {"lines": 200},
         "config_set": {"name": "keepalive_s", "value": "90"},
         "keys": {"keys": "OK BACK"},
         "tune": {"channel": "ch-2"},
@@ -105,7 +107,7 @@ def do_all(guest: Guest) -> list[Done]:
         LabError: An order does not end.
     """
     names = [action.name for action in BY_PEOPLE if action.name not in LAST]
-    return [do(guest, name) for name in names]
+    return [*(do(guest, name) for name in names), do(guest, "log_pull", as_file=True)]
 
 
 def do(guest: Guest, name: str, **more: Any) -> Done:
@@ -181,15 +183,14 @@ def factory_reset(guest: Guest) -> dict[str, Any]:
         LabError: It does not end.
     """
     ward = guest.ward
-    server = ward.house.operator.server
-    server.run("user", "add", SECOND, "--role", "operator")
-    scopes = [word for scope in SCOPES for word in ("--scope", scope)]
-    token = server.run("user", "token", SECOND, *scopes).split()[-1]
-    second = Client(ward.client.url, token)
+    first, second = (_person(ward, name) for name in PEOPLE)
     before = guest.patient.booted()
-    asked = guest.order("factory_reset")["asked"]
-    alone = code_of(lambda: ward.client.post(f"/api/v1/asked/{asked}/confirm", {}))
-    code = code_of(lambda: second.post(f"/api/v1/asked/{asked}/confirm", {}))
+    body = {"action": "factory_reset", "reason": "the box is given back"}
+    asked = first.post(f"/api/v1/devices/{guest.device_id}/actions", body)["asked"]
+    alone = code_of(lambda: first.post(f"/api/v1/asked/{asked}/confirm"))
+    code = code_of(lambda: second.post(f"/api/v1/asked/{asked}/confirm"))
+    if code:
+        raise LabError(f"The second person may not confirm a factory reset: {code}.")
     newest = next(one for one in guest.orders() if one["action"] == "factory_reset")
     end = ended(guest, newest["id"])
     guest.until(lambda: guest.patient.booted() not in (None, before), "the restart")
@@ -197,6 +198,14 @@ def factory_reset(guest: Guest) -> dict[str, Any]:
         "who_asked_confirms": alone, "second_person": code, "status": end["status"],
         "confirmed_by": end["confirmed_by"], "restarted": True,
     }  # fmt: skip
+
+
+def _person(ward: Ward, name: str) -> Client:
+    """Return REST with the rights of a new operator."""
+    server = ward.house.operator.server
+    server.run("user", "add", name, "--role", "operator")
+    words = [word for scope in SCOPES for word in ("--scope", scope)]
+    return Client(ward.client.url, server.run("user", "token", name, *words).split()[-1])
 
 
 def table(ward: Ward) -> dict[str, Any]:
@@ -212,7 +221,9 @@ def table(ward: Ward) -> dict[str, Any]:
     try:
         for one in (guest, denying):
             one.arrive()
+        secrets = secrecy.plant(guest)
         done = do_all(guest)
+        log_arrived = any(secrecy.KEPT_LINE in one["output"] for one in guest.orders())
         refused = refusals(guest, denying)
         end = cancelled(guest)
         rebooted = _reboot(guest)
@@ -220,6 +231,7 @@ def table(ward: Ward) -> dict[str, Any]:
     finally:
         for one in (guest, denying):
             one.leave()
+    leaked = secrecy.found(ward.house.operator.server.data_dir, secrets)
     found = [*done, rebooted]
     wrong = [line for one in found for line in one.problems(_known(one.action))]
     wrong += [f"{case} is done" for case, code in refused.items() if not code]
@@ -227,7 +239,9 @@ def table(ward: Ward) -> dict[str, Any]:
         wrong.append(f"a cancelled action ended with {end['status']}")
     if not reset["who_asked_confirms"] or reset["second_person"] or reset["status"] != "Complete":
         wrong.append(f"the factory reset went otherwise: {reset}")
+    wrong += leaked if log_arrived else [*leaked, "no line of the log arrived"]
     return {
+        "secrets": {"planted": len(secrets), "found": leaked},
         "actions": {one.action: _row(one) for one in found},
         "refused": refused,
         "cancelled": {"status": end["status"], "done_share": end["done_share"]},

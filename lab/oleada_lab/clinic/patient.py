@@ -63,6 +63,10 @@ class Patient(Box):
         """
         wait_until(lambda: self._boot_id() not in ("", before), BOOT_LIMIT_S, f"{self.name} boots")
 
+    def is_alive(self) -> bool:
+        """Return whether its agent has begun in this boot."""
+        return (self.directory / "run/agent.alive").exists()
+
     def begin_player(self, lie: str = "") -> None:
         """Start the media player; one that was there is replaced."""
         self.end_player()

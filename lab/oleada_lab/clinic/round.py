@@ -84,6 +84,7 @@ def _let_it_happen(guest: Guest) -> None:
     for _ in range(bed.cold_boots):
         patient.end()
         patient.start()
+        guest.until(patient.is_alive, "the first sign of its agent")
     guest.pass_time(timedelta(seconds=WATCHED_S))
     _show(bed, guest)
     if bed.is_off or bed.is_cut:

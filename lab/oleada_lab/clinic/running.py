@@ -26,8 +26,7 @@ def run(home: Path, cases: Sequence[Case], beds: int, say: Callable[[str], None]
     Raises:
         LabError: This machine can not do it, or a box did not come even the second time.
     """
-    if why := missing(*TOOLS):
-        raise LabError(f"Real boxes with faults can not be played. {why}")
+    demand_tools()
     with Ward.open(home) as ward:
         free: SimpleQueue[int] = SimpleQueue()
         for number in range(beds):
@@ -46,6 +45,16 @@ def run(home: Path, cases: Sequence[Case], beds: int, say: Callable[[str], None]
 
         with ThreadPoolExecutor(beds) as pool:
             return list(pool.map(live, cases))
+
+
+def demand_tools() -> None:
+    """Pass if this machine can give boxes rooms and networks of their own.
+
+    Raises:
+        LabError: It can not; says what to type.
+    """
+    if why := missing(*TOOLS):
+        raise LabError(f"Real boxes in rooms of their own can not be played. {why}")
 
 
 def _tried(ward: Ward, case: Case, bed: int, say: Callable[[str], None]) -> Ended:

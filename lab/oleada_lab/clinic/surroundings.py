@@ -27,7 +27,12 @@ mount --bind "$room/proc" /proc
 export OLEADA_LAB_CLOCK_FILE="$room/clock" PATH="$room/bin:$PATH"
 exec "$@"
 """
-IW: Final = '#!/bin/sh\ncat "{room}/air"\n'
+IW: Final = """\
+#!/bin/sh
+case "$3" in link) cat "{room}/link" ;; *) cat "{room}/air" ;; esac
+"""
+PACKETS_PER_S: Final = 20
+"""Sent over the air by a box that watches: acknowledgements, mostly."""
 MAC: Final = "02:00:5e:{:02x}:{:02x}:{:02x}"
 TICKS_PER_S: Final = 100
 EMMC_BYTES: Final = 8_000_000_000
@@ -51,7 +56,7 @@ class Facts:
 
     Attributes:
         busy_share: Of the processor since the last writing, 0 to 1.
-        retries: What /proc/net/wireless counts; it only rises.
+        retries: Of 100 packets, how many go over the air again.
         has_heat, has_wear, has_iw: Whether this model can tell at all.
     """
 
@@ -89,6 +94,8 @@ class Surroundings:
     facts: Facts = field(default_factory=Facts)
     _busy: int = 300
     _idle: int = 700
+    _again: int = 0
+    _sent: int = 0
 
     def make(self, names: str) -> None:
         """Lay the folders out; *names* is the box's own file of host names."""
@@ -127,7 +134,7 @@ class Surroundings:
     def write(self, passed_s: int = 60) -> None:
         """Let the box see the facts, *passed_s* seconds after the last time."""
         self._write_proc(passed_s)
-        self._write_networks()
+        self._write_networks(passed_s)
         self._write_devices()
 
     def _write_proc(self, passed_s: int) -> None:
@@ -150,7 +157,7 @@ class Surroundings:
             rest = f"S 1 1 1 0 -1 0 0 0 0 0 {ticks} 50 0 0 20 0 1 0 5 0 {900 * (205 - pid)} 0"
             _put(proc / str(pid) / "stat", f"{pid} ({name}) {rest}\n")
 
-    def _write_networks(self) -> None:
+    def _write_networks(self, passed_s: int) -> None:
         facts, net = self.facts, self.room / "sys/class/net"
         cable = net / "eth0"
         if not facts.on_wifi:
@@ -164,19 +171,27 @@ class Surroundings:
             counted = count + facts.errors if name == "rx_errors" else count
             _put(cable / "statistics" / name, f"{counted}\n")
         if facts.on_wifi:
-            self._write_wifi(net / "wlan0")
+            self._write_wifi(net / "wlan0", passed_s)
 
-    def _write_wifi(self, place: Path) -> None:
+    def _write_wifi(self, place: Path, passed_s: int) -> None:
         facts = self.facts
+        self._sent += PACKETS_PER_S * passed_s
+        self._again += PACKETS_PER_S * passed_s * facts.retries // 100
         (place / "wireless").mkdir(parents=True, exist_ok=True)
         _put(place / "operstate", "up\n")
         _put(place / "address", self.mac(2) + "\n")
-        words = f"0000 55. {facts.signal_dbm}. -95. 0 0 0 {facts.retries} 0 0"
+        words = f"0000 55. {facts.signal_dbm}. -95. 0 0 0 {self._again} 0 0"
         _put(
             self.room / "proc/net/wireless",
             "Inter-| sta-|   Quality        |   Discarded packets\n"
             " face | tus | link level noise |  nwid  crypt   frag  retry   misc\n"
             f" wlan0: {words}\n",
+        )
+        _put(place / "statistics/tx_packets", f"{self._sent}\n")
+        own = next((one.mhz for one in facts.air if one.is_own), 2_412)
+        rate = "rx bitrate: 72.2 MBit/s\n\ttx bitrate: 65.0 MBit/s"
+        _put(
+            self.room / "link", f"Connected to {self.mac(9)} (on wlan0)\n\tfreq: {own}\n\t{rate}\n"
         )
         _put(self.room / "air", "".join(map(_heard, enumerate(facts.air))))
         if not facts.has_iw:

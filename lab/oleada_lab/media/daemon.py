@@ -42,6 +42,7 @@ _LIES: Final = {
     "wrong-version": b'{"v": 2, "values": {}, "end": true}\n',
     "nan": _odd("NaN"),
     "wrong-kinds": _odd('"many"'),
+    "huge-file": b'{"v": 1, "values": {}, "file": {"size_bytes": 104857600}}\n',
     "unknown-names": b'{"v": 1, "values": {"Watching": "a film"}, "end": true}\n',
     "secrets": _lines(([{"values": SECRETS, "end": True}], b"")),
 }

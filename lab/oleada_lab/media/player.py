@@ -75,7 +75,7 @@ PER_SECOND: Final[dict[str, Values]] = {
 }  # fmt: skip
 """By name, what a fault adds to a counter with each second of watching."""
 LIES: Final = ("hangs", "too-long", "not-json", "wrong-version", "nan", "wrong-kinds",
-               "unknown-names", "hangs-up", "secrets", "endless")  # fmt: skip
+               "unknown-names", "hangs-up", "secrets", "endless", "huge-file")  # fmt: skip
 """What a player that is broken, or somebody else's, does instead of a good answer."""
 _GOOD: Final[Values] = {
     "X_OLEADA_Ready": True,
