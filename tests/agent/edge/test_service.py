@@ -172,8 +172,9 @@ def test_commands_are_done_once_and_only_those_of_the_list(
         desk.send(Down.CMD, message)
     desk.send(Down.CMD, a_command(desk, "shell", 6))
 
-    first, second = desk.wait_for(Result), desk.wait_for(Result)
+    late, first, second = (desk.wait_for(Result) for _ in range(3))
 
+    assert (late.cmd_id, late.status, late.error) == ("C-4", ResultStatus.REFUSED, "too-late")
     assert (first.cmd_id, first.status, first.output) == ("C-5", ResultStatus.COMPLETE, "pong")
     assert (second.cmd_id, second.status) == ("C-6", ResultStatus.REFUSED)
     assert "ping, report_health" in second.output
