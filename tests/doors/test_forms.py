@@ -30,8 +30,8 @@ from tests.web.forms import csrf_of, use_link
 
 PAGES = (
     "/password", "/settings", "/help", "/search?q=VX", "/fleet", "/devices", "/devices/{id}",
-    "/devices/{id}/revoke", "/devices/{id}/left-alone", "/devices/{id}?symptom=buffering",
-    "/devices/{id}/do/log_pull", "/devices/{id}/do/factory_reset",
+    "/devices/{id}/revoke", "/devices/{id}/left-alone",
+    "/devices/{id}/do/log_pull",
     "/releases", "/releases/VX-410/5.8.2", "/releases/VX-410/5.8.2/withdraw", "/audit",
     "/users", "/users/v.dvorak", "/rollouts", "/rollouts/R-1", "/rollouts/R-2", "/rollouts/R-3",
     "/rollouts/R-2/pause", "/rollouts/R-2/stop", "/rollouts/R-3/start", "/rollouts/R-3/ask",

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from oleada_server.accounts.models import AskedDeed, Role
+from oleada_server.accounts import kept
+from oleada_server.accounts.models import AskedDeed, Role, Session
 from oleada_server.actions import rules, tries
 from oleada_server.actions.models import ActionOrder
 from oleada_server.audit.models import AuditEvent
@@ -22,6 +23,7 @@ from werkzeug.test import TestResponse
 
 from tests.web.forms import csrf_of
 from tests.web.test_diagnosis_page import a_box, orders, support
+from tests.web.test_second_factor import enrol
 
 SignIn = Callable[..., FlaskClient]
 PIN = "90817263"
@@ -51,21 +53,21 @@ def answer_all(app: Flask, **columns: Any) -> None:
         db.session.remove()
 
 
-@pytest.mark.parametrize(
-    "action", [one.name for one in rules.BY_PEOPLE if one.arguments], ids=lambda one: one
-)
-def test_every_argument_has_a_field_with_its_limits(filled_app: Flask, action: str) -> None:
+def test_every_argument_of_every_action_has_a_field_with_its_limits(filled_app: Flask) -> None:
     box, client = a_box(filled_app), support(filled_app, Role.OPERATOR)
+    wrong = []
 
-    page = client.get(f"/devices/{box}/do/{action}").text
+    for action in rules.BY_PEOPLE:
+        page = client.get(f"/devices/{box}/do/{action.name}").text
+        for one in action.arguments:
+            found = re.search(rf'<(?:input|select)[^>]*name="a-{one.name}"[^>]*>', page)
+            field = found[0] if found else ""
+            limits = {int: f'min="{one.least}" max="{one.most}"', str: f'maxlength="{one.most}"'}
+            wanted = "<select" if one.words else limits.get(one.kind, 'type="checkbox"')
+            if wanted not in field:
+                wrong.append((action.name, one.name, field))
 
-    for one in rules.known(action).arguments:
-        field = re.search(rf'<(?:input|select)[^>]*name="a-{one.name}"[^>]*>', page)
-        assert field, one.name
-        if one.kind is int:
-            assert f'min="{one.least}" max="{one.most}"' in field[0]
-        if one.kind is str and not one.words:
-            assert f'maxlength="{one.most}"' in field[0]
+    assert wrong == []
 
 
 def test_what_is_typed_becomes_the_arguments_and_the_rest_its_defaults(filled_app: Flask) -> None:
@@ -166,33 +168,60 @@ def test_a_factory_reset_with_the_pin_is_done_at_once_and_the_pin_is_kept_nowher
     assert orders(filled_app) == ["factory_reset"]
     with filled_app.app_context():
         db.session.execute(delete(OutboxMessage))  # the broker has it
-        kept = [dict(row._mapping) for table in db.metadata.sorted_tables
+        rows = [dict(row._mapping) for table in db.metadata.sorted_tables
                 for row in db.session.execute(table.select())]  # fmt: skip
         db.session.remove()
-    assert PIN not in json.dumps(kept, default=repr)
+    assert PIN not in json.dumps(rows, default=repr)
     assert PIN not in caplog.text
     assert PIN not in client.get(f"/devices/{box}").text
 
 
-def test_a_pin_is_neither_shown_again_nor_kept_with_a_form_that_outlived_its_session(
+def test_a_pin_is_not_shown_again_when_a_form_is_refused(
     filled_app: Flask, signed_in: SignIn
 ) -> None:
     box, client = a_box(filled_app), signed_in(filled_app)
-    token = csrf_of(client.get("/settings").text)
 
     wrong = send(client, box, "factory_reset", confirm="nope", **{"a-pin": PIN})
-    client.delete_cookie("oleada_session")
-    ended = client.post(
-        f"/devices/{box}/do/factory_reset",
-        data={"csrf_token": token, "reason": "x", "a-pin": PIN, "confirm": "y"},
-    )
 
     assert wrong.status_code == 400
     assert "to confirm." in wrong.text
     assert PIN not in wrong.text
-    assert ended.status_code in {400, 401}
-    assert PIN not in ended.text
     assert orders(filled_app) == []
+
+
+def test_a_pin_is_not_kept_with_a_form_that_outlived_its_session(
+    filled_app: Flask, signed_in: SignIn
+) -> None:
+    box, client = a_box(filled_app), signed_in(filled_app)
+    token = csrf_of(client.get("/settings").text)
+    with filled_app.app_context():
+        db.session.execute(delete(Session))
+        db.session.commit()
+        db.session.remove()
+
+    typed = {"csrf_token": token, "reason": "moved out", "a-pin": PIN, "confirm": "y"}
+    ended = client.post(f"/devices/{box}/do/factory_reset", data=typed)
+
+    sealed = re.search(r'name="kept" value="([^"]+)"', ended.text)
+    assert ended.status_code == 401
+    assert sealed
+    with filled_app.test_request_context("/"):
+        found = kept.unseal(sealed[1])
+    assert found is not None
+    assert dict(found.fields) == {"reason": "moved out", "confirm": "y"}
+
+
+def test_a_reset_wants_a_second_factor_proved_just_now(
+    filled_app: Flask, signed_in: SignIn
+) -> None:
+    box, client = a_box(filled_app), signed_in(filled_app)
+    enrol(filled_app, "a.torres")
+
+    answer = reset(filled_app, client, box, **{"a-pin": PIN})
+
+    assert answer.headers["Location"].startswith(f"/second-factor?next=/devices/{box}/do/")
+    assert orders(filled_app) == []
+    assert send(client, box, "log_pull").status_code == 303, "and for nothing less"
 
 
 def test_a_pin_is_tried_three_times_a_day_and_then_two_people_are_needed(
