@@ -42,7 +42,7 @@ def _run(options: argparse.Namespace) -> int:
         return _signs(options)
     found = table.measure(size, options.seed, KeptLines(options.kept, table.ROW))
     if options.json:
-        print(json.dumps({**found, **environment(options.seed, command_line())}, indent=2))
+        print(json.dumps({**found, **environment(options.seed, _command(options))}, indent=2))
     else:
         print(f"{found['boxes']} boxes; harmed, the middle run of each:")
         for name, row in found["bad"].items():
@@ -56,6 +56,12 @@ def _run(options: argparse.Namespace) -> int:
             halted = row["how"].get("halted", 0)
             print(f"  {name}: {halted} of {row['runs']} halted, {row['harmed_median']} bad hours")
     return 0
+
+
+def _command(options: argparse.Namespace) -> list[str]:
+    """Return how this was called; where rows are kept changes none of them."""
+    kept = {"--kept", str(options.kept)}
+    return [word for word in command_line() if word not in kept]
 
 
 def _signs(options: argparse.Namespace) -> int:
@@ -76,7 +82,7 @@ def _signs(options: argparse.Namespace) -> int:
         "stale": explained.stale(reasons, noticed_by),
     }
     if options.json:
-        print(json.dumps({**found, **environment(options.seed, command_line())}, indent=2))
+        print(json.dumps({**found, **environment(options.seed, _command(options))}, indent=2))
     else:
         _tell_signs(found)
     return FAILED if found["unexplained"] or found["stale"] else 0

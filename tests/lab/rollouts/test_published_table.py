@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 from oleada_lab.rollouts import table
@@ -31,3 +32,13 @@ def test_the_run_that_is_kept_is_a_large_one_of_this_table() -> None:
     assert list(kept["after"]) == list(table.AFTER)
     assert kept["good"][table.AT_P0]["runs"] >= 2000
     assert kept["good"][table.AT_P0]["halted_share_95"][0] <= 0.01
+
+
+def test_the_run_that_is_kept_says_how_to_have_it_again() -> None:
+    kept = json.loads(KEPT.read_text())
+
+    assert kept["command"][1:3] == ["rollouts", "--whole"]
+    assert re.fullmatch("[0-9a-f]{40}", kept["commit"])
+    assert kept["changed_files"] == 0
+    assert kept["seed"] == 1
+    assert kept["machine"]["processor"]
