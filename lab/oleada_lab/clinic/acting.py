@@ -6,7 +6,7 @@ is compared with the table: only its results, of its kinds, and its files, whole
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -100,13 +100,14 @@ def a_bed(seed: str) -> Bed:
     return bed
 
 
-def do_all(guest: Guest) -> list[Done]:
-    """Let the box do every action that people may order, the graver ones last.
+def do_all(guest: Guest, only: Sequence[str] = ()) -> list[Done]:
+    """Let the box do every action that people may order, or *only* these; no restart.
 
     Raises:
         LabError: An order does not end.
     """
-    names = [action.name for action in BY_PEOPLE if action.name not in LAST]
+    every = [action.name for action in BY_PEOPLE if action.name not in LAST]
+    names = [name for name in every if not only or name in only]
     return [*(do(guest, name) for name in names), do(guest, "log_pull", as_file=True)]
 
 
@@ -208,8 +209,8 @@ def _person(ward: Ward, name: str) -> Client:
     return Client(ward.client.url, server.run("user", "token", name, *words).split()[-1])
 
 
-def table(ward: Ward) -> dict[str, Any]:
-    """Return what every action did, with the sentences about what is not as the table says.
+def table(ward: Ward, only: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what every action did, or *only* these, and what is not as the table says.
 
     Raises:
         LabError: A box does not arrive, or an order does not end.
@@ -222,7 +223,7 @@ def table(ward: Ward) -> dict[str, Any]:
         for one in (guest, denying):
             one.arrive()
         secrets = secrecy.plant(guest)
-        done = do_all(guest)
+        done = do_all(guest, only)
         log_arrived = any(secrecy.KEPT_LINE in one["output"] for one in guest.orders())
         refused = refusals(guest, denying)
         end = cancelled(guest)

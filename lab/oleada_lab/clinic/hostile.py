@@ -31,6 +31,7 @@ from oleada_lab.clinic.ward import Guest, Ward
 from oleada_lab.clock import now_utc
 
 FORGED: Final = 300
+"""More than an agent keeps messages for, if it told of each."""
 REPLAYED: Final = 20
 MINUTE: Final = timedelta(minutes=1)
 HUGE_BYTES: Final = 100_000_000

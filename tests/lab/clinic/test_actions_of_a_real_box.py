@@ -1,34 +1,32 @@
-"""Every action of the table, done by a real agent for a real server over every real door."""
+"""Actions of the table, done by a real agent for a real server; all of them are a command."""
 
 from pathlib import Path
 
 import pytest
-from oleada_lab.clinic import acting, hostile, running, secrecy
+from oleada_lab.clinic import acting, running, secrecy
 from oleada_lab.clinic.ward import Ward
 from oleada_lab.real.tools import missing
-from oleada_server.actions.rules import BY_PEOPLE
 
 from tests.support.not_run import MARK
+
+SOME = ("log_pull", "screenshot", "ip_ping", "config_set", "config_undo", "media_status")
+"""Text, a file over the device door, the network, a change, and the player."""
 
 
 @pytest.mark.real
 @pytest.mark.timeout(900)
-def test_a_real_box_does_the_whole_table_tells_no_secret_and_stands_what_comes(
-    tmp_path: Path,
-) -> None:
+def test_a_real_box_does_what_the_table_says_and_tells_no_secret(tmp_path: Path) -> None:
     if why := missing(*running.TOOLS):
         pytest.skip(f"{MARK}{why}")
 
     with Ward.open(tmp_path) as ward:
-        found = acting.table(ward)
-        attacked = hostile.play(ward)
+        found = acting.table(ward, SOME)
 
     assert found["wrong"] == []
-    done = set(found["actions"])
-    assert done == {one.name for one in BY_PEOPLE} - {"factory_reset"}
+    assert set(found["actions"]) == {*SOME, "reboot"}
+    assert found["cancelled"]["status"] == "Canceled"
     assert found["factory_reset"]["confirmed_by"] == "user:second"
     assert found["secrets"]["planted"] >= 10
-    assert hostile.wrong(attacked) == []
 
 
 def test_a_secret_that_lies_anywhere_is_found_also_where_pieces_meet(tmp_path: Path) -> None:
