@@ -7,7 +7,12 @@ from oleada_server.web.words import gettext
 
 def summary_of(action: Action) -> str:
     """Return in a sentence what *action* does."""
-    known = {
+    return (_looks() | _changes()).get(action.name) or action.summary
+
+
+def _looks() -> dict[str, str]:
+    """Return what actions do that only look, by name."""
+    return {
         "ping": gettext("Answer, so that it is known that the agent hears and obeys."),
         "report_health": gettext("Send a health message now."),
         "self_test": gettext(
@@ -45,6 +50,12 @@ def summary_of(action: Action) -> str:
         "packet_capture": gettext(
             "Upload the headers, and never the contents, of packets that come and go."
         ),
+    }
+
+
+def _changes() -> dict[str, str]:
+    """Return what actions do that change something, by name."""
+    return {
         "config_set": gettext(
             "Change one setting that may be changed from afar; it can be taken back."
         ),
@@ -70,4 +81,3 @@ def summary_of(action: Action) -> str:
             "Forget accounts, settings and recordings, then restart; identity and release stay."
         ),
     }
-    return known.get(action.name) or action.summary
