@@ -10,7 +10,7 @@ from typing import Final
 
 from oleada_server.rollouts.evidence import bounds, control, counts, judge, maturity, slow_start
 from oleada_server.rollouts.evidence.control import Hour
-from oleada_server.rollouts.evidence.counts import Look
+from oleada_server.rollouts.evidence.counts import Counted, Counts, Look, Part
 from oleada_server.rollouts.evidence.judge import Evidence, Stratum, Terms
 
 SOME_BAD: Final = Stratum("1", 1000, begun=100, bad=3, good=50)
@@ -95,6 +95,7 @@ def play() -> dict[str, object]:
         "most are bad": bounds.is_below(2000, 2500, 0.02, 0.05),
         "room is just doubtful": slow_start.room(20, 2000, good=100, log_e=slow_start.DOUBTFUL),
         "the first look is not closed": counts.darkness([Look(1, 500, 3, is_closed=False)], 0.005),
+        "who lost power was heard": _heard(),
         "of nobody": judge.dark_share(0, 0, 0.005),
         "as bad as beside": control.log_e(EDGES),
         "kinds apart": control.log_e_of_kinds(EDGES, judge.TOLERATED),
@@ -107,6 +108,16 @@ def _halting_half() -> tuple[bool, tuple[str, ...]]:
     fine, broken = Stratum("1", 100, 100, good=100), Stratum("2", 100, 100, bad=100)
     found = judge.judge(Evidence(Terms(), (fine, broken)))
     return found.halts_all, found.halting
+
+
+def _heard() -> tuple[int, int]:
+    """Return how many boxes are judged in a look, and how many in none."""
+    found = Counts({1: (0.05, 0.0)})
+    found.add(1, None, None, Counted.OPEN, 5)
+    for look, now_is, boxes in ((1, "silent", 1), (1, "void", 2), (None, "void", 1)):
+        found.add(1, look, Counted.OPEN, now_is, boxes)
+    (stratum,) = found.strata([Part(1, "1", 9)])
+    return stratum.looks[0].boxes, stratum.alone
 
 
 def _proof(bad: int) -> int:

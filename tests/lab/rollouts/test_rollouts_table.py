@@ -139,6 +139,7 @@ TO_THE_LAST_BIT = {
     "proofs of 5 %": [59, 93, 124, 153, 181, 208],
     "most are bad": False,
     "room is just doubtful": 5,
+    "who lost power was heard": (3, 0),
     "of nobody": 0.99,
     "ages": [1000, 1006, 1198, 1199],
 }
