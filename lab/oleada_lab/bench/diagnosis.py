@@ -94,8 +94,10 @@ def _moved_in(ward: Ward, count: int, seed: int) -> list[Guest]:
     """Return *count* real boxes that were heard."""
     dice = Random(seed)
     guests = [ward.admit(healthy(dice), "Brno", f"bench {n}") for n in range(count)]
-    with ThreadPoolExecutor(CALLS_AT_ONCE) as pool:
-        list(pool.map(Guest.arrive, guests))
+    for guest in guests:  # by this thread: a box dies with the one that gave it power
+        guest.patient.start()
+    for guest in guests:
+        guest.settle()
     return guests
 
 

@@ -167,6 +167,14 @@ class Guest:
             LabError: It does not arrive in time.
         """
         self.patient.start()
+        self.settle()
+
+    def settle(self) -> None:
+        """Return when its first health is stored.
+
+        Raises:
+            LabError: It does not come in time.
+        """
         self.until(lambda: self._find() and self.samples() > 0, "its first health message")
 
     def leave(self) -> None:
