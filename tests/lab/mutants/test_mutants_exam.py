@@ -1,6 +1,7 @@
 """The lab's own exam: a planted bug is found out, and one that proves nothing is refused."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -130,7 +131,7 @@ def test_a_leader_that_nobody_checks_is_noticed_by_two_schedulers() -> None:
     [result] = exam.judge(ROOT, chosen, asked, children=1, said=lambda _: None)
 
     assert result.by == oracles.SCHEDULERS
-    assert result.said.startswith("tick fleet over time: a leader that slept")
+    assert re.match("tick [a-z ]+: a leader that slept", result.said)
 
 
 def a_module(folder: Path, text: str) -> str:
