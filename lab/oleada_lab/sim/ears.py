@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from oleada_agent import enrol
 from oleada_agent.commands import Commands
-from oleada_agent.inbound import Inbound
+from oleada_agent.inbound import Contact, Inbound
 from oleada_agent.machine_events import (
     AssignReceived,
     DenyListed,
@@ -36,14 +36,6 @@ from oleada_lab.sim.plain import PLAIN_BYTES, Assigned, Covered, Denied
 
 MQTT_BYTES: Final = 60
 """Topic, properties and headers of a PUBLISH."""
-
-
-class Contact(Protocol):
-    """Who wants to know that the server has answered."""
-
-    def server_answered(self) -> None:
-        """Take note that the server has counted the hello of this connection."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from oleada_agent.actions import (
     wifi,
 )
 from oleada_agent.actions.order import ActionError, Order
+from oleada_agent.senses import air
 from oleada_wire.action_table import TABLE
 from oleada_wire.actions import arguments_of, find
 from oleada_wire.words import Refusal, ResultStatus
@@ -262,7 +263,7 @@ def test_neighbours_on_the_air_have_channels_and_no_names() -> None:
     ("mhz", "channel"), [(2412, 1), (2484, 14), (5955, 1), (5825, 165), (1, 0)]
 )
 def test_channels_are_those_of_the_standard(mhz: int, channel: int) -> None:
-    assert wifi.channel_of(mhz) == channel
+    assert air.channel_of(mhz) == channel
 
 
 def test_a_box_without_wifi_says_so(tmp_path: Path) -> None:
