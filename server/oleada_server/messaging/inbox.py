@@ -160,7 +160,8 @@ def _read(one: Incoming, stored: Stored) -> Item | None:
         message: Any = messages.decode(SHAPES[topic.kind], one.payload)
         _check_header(message.header)
         if topic.kind is Up.SAMPLES:
-            message = looks.Seen(message.header, message.audit_head, looks.healths_of(message))
+            healths = looks.healths_of(message, len(one.payload))
+            message = looks.Seen(message.header, message.audit_head, healths)
     except WireError as error:
         _refuse(topic.device_id, _id_in(one.payload), error.code, str(error), stored)
         return None

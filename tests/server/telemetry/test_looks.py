@@ -11,7 +11,7 @@ from oleada_server.messaging.inbox import Incoming, Stored, store
 from oleada_server.telemetry import looks as reading
 from oleada_server.telemetry.models import HealthSample
 from oleada_wire import messages, packing, topics
-from oleada_wire.looks import READINGS_MAX, Look, Parameters, Samples, told
+from oleada_wire.looks import LOOKS_MAX, READINGS_MAX, Look, Parameters, Samples, told
 from oleada_wire.topics import Up
 from sqlalchemy import select
 
@@ -74,7 +74,7 @@ def test_a_look_that_came_as_health_before_counts_once(app: Flask) -> None:
 
 def test_looks_that_can_not_be_are_refused_by_their_message_s_id(app: Flask) -> None:
     add_device(BOX)
-    many = {f"reading-{n}": n for n in range(READINGS_MAX)}
+    many: Parameters = {f"reading-{n}": n for n in range(READINGS_MAX)}
     odd = samples({UPTIME: 1}, last_seq=9)
     wrong_number = Samples(a_header(seq=4), "5.8.1", "A", (), odd.looks)
     too_many = Samples(
@@ -86,6 +86,35 @@ def test_looks_that_can_not_be_are_refused_by_their_message_s_id(app: Flask) -> 
         assert found.refused == {BOX: [message.header.id]}
         assert found.counts["refused:malformed"] == 1
     assert rows() == []
+
+
+def test_a_few_bytes_do_not_become_megabytes_of_rows(app: Flask) -> None:
+    add_device(BOX)
+    long: Parameters = {f"reading-{n}": "x" * 8_000 for n in range(7)}
+    noise: Parameters = {
+        "noise": "".join(map(str, range(1_000)))
+    }  # so that it packs no better than it may
+    message = samples(long | noise, *[long] * (LOOKS_MAX - 1), last_seq=LOOKS_MAX)
+    packed = packing.pack(messages.encode(message))
+
+    found = stored(message)
+
+    assert len(packed) < 4_000
+    assert found.refused == {BOX: [message.header.id]}  # the box then sends them one by one
+    assert rows() == []
+
+
+def test_days_of_a_box_that_tells_a_lot_and_changes_little_are_taken(app: Flask) -> None:
+    add_device(BOX)
+    path = "Device.Services.STBService.1.ServiceMonitoring.MainStream.1.Total.Stats."
+    quiet: Parameters = {f"{path}{n}": n for n in range(100)}
+    seen = [
+        quiet | {f"{path}{n}": hour * 7919 * n % 1000 for n in range(10)}
+        for hour in range(LOOKS_MAX)
+    ]
+
+    assert stored(samples(*seen, last_seq=LOOKS_MAX)).refused == {}
+    assert len(rows()) == LOOKS_MAX
 
 
 def test_a_box_that_has_said_hello_is_told_what_this_server_reads(app: Flask) -> None:
