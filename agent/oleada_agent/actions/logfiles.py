@@ -9,7 +9,7 @@ from oleada_wire.words import Refusal
 
 from oleada_agent import clock
 from oleada_agent.actions.order import Order, Teller, refused
-from oleada_agent.actions.redact import redact
+from oleada_agent.actions.redact import GONE, redact
 
 OWN: Final = ("run/agent.log", "run/player.log", "data/trial.log")
 READ_BYTES_MAX: Final = 2 * 1024 * 1024
@@ -18,6 +18,8 @@ LINE_CHARS_MAX: Final = 1_000
 TEXT_CHARS_MAX: Final = 160 * 1024
 """Of all logs, when they come as text: the newest lines count."""
 FILE: Final = "log.txt"
+_KEY_BEGINS: Final = re.compile(r"-----BEGIN [A-Z ]{1,40}-----")
+_KEY_ENDS: Final = re.compile(r"-----END [A-Z ]{1,40}-----")
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?")
 
 
@@ -38,7 +40,7 @@ def log_pull(order: Order, teller: Teller) -> None:
     texts: list[str] = []
     chars_max = READ_BYTES_MAX if asked["as_file"] else TEXT_CHARS_MAX // max(1, len(logs))
     for number, (name, path) in enumerate(sorted(logs.items()), start=1):
-        size_bytes, wanted = _tail(path, asked["lines"], after_ms)
+        size_bytes, wanted = tail(path, asked["lines"], after_ms)
         lines = _newest(wanted, chars_max)
         teller.say({
             f"VendorLogFile.{number}.Name": name,
@@ -62,15 +64,38 @@ def _logs(order: Order) -> list[Path]:
     return [path for path in paths if path.is_file()]
 
 
-def _tail(path: Path, lines_max: int, after_ms: int | None) -> tuple[int, list[str]]:
+def tail(path: Path, lines_max: int, after_ms: int | None) -> tuple[int, list[str]]:
     """Return how large the file is, and its last lines that are not older than *after_ms*."""
     with path.open("rb") as file:
         size_bytes = file.seek(0, 2)
+        is_cut = size_bytes > READ_BYTES_MAX
         file.seek(max(0, size_bytes - READ_BYTES_MAX))
         lines = file.read(READ_BYTES_MAX).decode("utf-8", "replace").splitlines()
+    # What half a line says is not known: the name of a secret may be its other half.
+    lines = _without_keys(lines[is_cut:], is_cut=is_cut)
     if after_ms is not None:
         lines = _since(lines, after_ms)
     return size_bytes, [line[:LINE_CHARS_MAX] for line in lines[-lines_max:]]
+
+
+def _without_keys(lines: list[str], *, is_cut: bool) -> list[str]:
+    """Return *lines* without the keys in them, of which perhaps only a part will be told.
+
+    Args:
+        is_cut: There were lines before, so the first of these may be inside of a key.
+    """
+    kept: list[str] = []
+    is_inside, may_be_inside = False, is_cut
+    for line in lines:
+        if begins := _KEY_BEGINS.search(line):
+            is_inside, may_be_inside = _KEY_ENDS.search(line) is None, False
+            kept.append(line[: begins.start()] + GONE if is_inside else line)
+        elif _KEY_ENDS.search(line):
+            kept = [GONE] if may_be_inside else kept
+            is_inside = may_be_inside = False
+        elif not is_inside:
+            kept.append(line)
+    return kept
 
 
 def _newest(lines: list[str], chars_max: int) -> list[str]:

@@ -1,5 +1,6 @@
 """What the media player says of itself: asked over its socket, and not believed."""
 
+import json
 import re
 from collections import deque
 from contextlib import suppress
@@ -18,6 +19,8 @@ RECENT_MAX: Final = 32
 PRIVATE_MAX: Final = 8
 """Of one answer."""
 PRIVATE_CHARS_MAX: Final = 200
+RECENT_BYTES_MAX: Final = 32 * 1024
+"""Of all as JSON: an action is told them in its order, which has 64 KiB."""
 _WORDS: Final = re.compile(r"[A-Za-z0-9 .,/_()+-]*")
 """What a text may be made of: words of the standard, versions and resolutions are, and
 neither addresses, nor links, nor ``name=value``."""
@@ -41,6 +44,8 @@ class Watched:
                 with suppress(ValueError):
                     self._recent.remove(name)
                 self._recent.append(name)
+        while self._recent and len(json.dumps(list(self._recent))) > RECENT_BYTES_MAX:
+            self._recent.popleft()
 
     def recent(self) -> list[str]:
         """Return them, the newest last; may be called from another thread."""

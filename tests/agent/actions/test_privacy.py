@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from oleada_agent.actions import logfiles
 from oleada_agent.actions.known import secrets_of
 from oleada_agent.actions.order import ActionError
 from oleada_agent.actions.redact import GONE, is_secret, redact
@@ -57,6 +58,34 @@ def test_what_is_no_secret_stays() -> None:
     )
 
     assert redact(plain) == plain
+
+
+@pytest.mark.parametrize("lines", [2, 3])
+def test_the_end_of_a_key_whose_beginning_is_not_asked_for_is_not_told(
+    tmp_path: Path, lines: int
+) -> None:
+    bench = Bench(tmp_path)
+    key = ["-----BEGIN EC PRIVATE KEY-----", "MHcCAQ1", "MHcCAQ2", "-----END EC PRIVATE KEY-----"]
+    (tmp_path / "run/player.log").write_text("\n".join(["starts", *key, "plays"]))
+
+    bench.send("log_pull", lines=lines)
+
+    result = bench.result_of()
+    said = "".join(one.output for one in bench.progress) + result.output
+    assert "MHcC" not in said
+    assert GONE in said
+
+
+def test_a_key_that_the_bound_of_what_is_read_cuts_is_not_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "a.log"
+    log.write_text("-----BEGIN PRIVATE KEY-----\nMIIE1\nMIIE2\n-----END PRIVATE KEY-----\nplays\n")
+    monkeypatch.setattr(logfiles, "READ_BYTES_MAX", len(log.read_text()) - 30)
+
+    _, lines = logfiles.tail(log, 50, None)
+
+    assert lines == [GONE, "plays"]
 
 
 def test_what_this_box_knows_to_be_secret_is_known_anywhere() -> None:
@@ -200,6 +229,19 @@ def test_what_a_player_calls_private_is_bounded(said: object, kept: list[str]) -
         watched.take([f"title {number}"])
     assert len(watched.recent()) == 32
     assert watched.recent()[-1] == "title 199"
+
+
+def test_a_player_with_long_foreign_titles_stops_no_action(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    watched = Watched()
+    for number in range(32):
+        watched.take(["\U0001d11e" * 197 + f"{number:03}"])  # twelve bytes of JSON each
+    bench.actions.around.private = watched.recent
+
+    bench.send("self_test")
+
+    assert bench.result_of().status == "Complete"
+    assert watched.recent()[-1].endswith("031")
 
 
 def test_what_is_watched_is_in_no_reading_and_is_kept_for_the_logs(tmp_path: Path) -> None:
