@@ -113,8 +113,10 @@ class Deeds:
         """
         if self._deed == "reboot":
             self._reboot()
-        elif self._deed and self._may_restart():  # else it counts from the next start on
+        elif self._deed and self._may_restart():
             raise AgentError("A setting was changed; the agent begins anew.")
+        else:
+            self._deed = ""  # it counts from the next start on, and what comes after it at once
 
     def _loaded(self) -> "Actions":
         if self._actions is None:
@@ -137,8 +139,8 @@ class Deeds:
         return self._actions
 
     def _take_deed(self, deed: str) -> None:
-        if deed == "anew" and (self._deed or not self._renew()):
-            return  # a restart is on its way, or there is no need of one
+        if deed == "anew" and (not self._renew() or self._deed):
+            return  # there is no need of a start, or one is on its way
         self._deed = deed
         self._timers.set(DEED_TIMER, DEED_MS)
 
