@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from oleada_wire.readings import field_of
-from sqlalchemy import Select, and_, delete, func, or_, select, update
+from sqlalchemy import Select, and_, delete, func, or_, select, tuple_, update
 
 from oleada_server.db import chunks, db, insert, read_only
 from oleada_server.devices.models import Device
@@ -40,6 +40,7 @@ READINGS_MAX: Final = 300
 
 PATH_CHARS_MAX: Final = 160
 
+_IN_PLACE: Final[dict[str, Any]] = {"execution_options": {"synchronize_session": False}}
 _Key = tuple[str, datetime]
 
 
@@ -264,16 +265,13 @@ def done_until() -> datetime | None:
 
 def _prune(now: datetime) -> None:
     """Delete hours that are too old, some thousand in a transaction; commits."""
+    key = tuple_(HealthHour.device_id, HealthHour.at)
+    old = select(HealthHour.device_id, HealthHour.at).where(HealthHour.at < now - KEEP)
+    some = old.order_by(HealthHour.at).limit(PRUNE_ROWS)
     while True:
-        old = select(HealthHour.device_id, HealthHour.at).where(HealthHour.at < now - KEEP)
-        keys = db.session.execute(old.order_by(HealthHour.at).limit(PRUNE_ROWS)).all()
-        if not keys:
-            break
-        last = keys[-1].at
-        upto = HealthHour.at < (now - KEEP if len(keys) < PRUNE_ROWS else last)
-        gone: Any = db.session.execute(delete(HealthHour).where(upto | (HealthHour.at == last)))
+        gone: Any = db.session.execute(delete(HealthHour).where(key.in_(some)), **_IN_PLACE)
         db.session.commit()
-        if not gone.rowcount or len(keys) < PRUNE_ROWS:
+        if gone.rowcount < PRUNE_ROWS:
             break
     db.session.execute(delete(ModelHour).where(ModelHour.at < now - KEEP_OF_MODELS))
     db.session.commit()

@@ -10,7 +10,7 @@ from oleada_server.diagnosis.derived import Sample
 from oleada_server.diagnosis.hours import fold, judged, number_of
 from oleada_server.diagnosis.models import HealthFold, HealthHour, ModelHour, ModelReading
 from oleada_server.telemetry.models import HealthSample
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, event, func, select, update
 
 from tests.support.fleet import add_device
 
@@ -197,3 +197,27 @@ def test_hours_go_after_three_months() -> None:
 
     assert db.session.scalar(select(func.count(HealthHour.at))) == 0
     assert weak() == (1, [1, 0])
+
+
+@pytest.mark.usefixtures("app")
+def test_an_hour_of_many_boxes_goes_in_small_transactions(monkeypatch: pytest.MonkeyPatch) -> None:
+    boxes = [f"AAAA0000000{n}" for n in range(5)]
+    for box in boxes:
+        add_device(box)
+        db.session.add(HealthHour(device_id=box, at=NOON, samples=1, readings={}))
+    db.session.commit()
+    monkeypatch.setattr(rolling, "PRUNE_ROWS", 2)
+    gone: list[int] = []
+
+    def count(_conn: Any, cursor: Any, statement: str, *_rest: Any) -> None:
+        if statement.startswith("DELETE FROM health_hour"):
+            gone.append(cursor.rowcount)
+
+    event.listen(db.engine, "after_cursor_execute", count)
+    try:
+        rolling.tick(NOON + rolling.KEEP + 2 * HOUR)
+    finally:
+        event.remove(db.engine, "after_cursor_execute", count)
+
+    assert [rows for rows in gone if rows] == [2, 2, 1]
+    assert hour(box=boxes[0]) is None
