@@ -35,7 +35,7 @@ TOLD: Final = {
 BOXES: Final = """
     SELECT box.device_id, wave.position, box.state, box.attempt, box.reason,
            box.deadline_at IS NOT NULL, box.lease_expires_at > ?,
-           box.counted = 'open' AND box.ripe_at > ?
+           box.counted = 'open' AND box.ripe_at IS NOT NULL
     FROM box_in_wave AS box JOIN wave ON wave.id = box.wave_id
     WHERE box.rollout_id = ? ORDER BY box.id
 """
@@ -217,9 +217,8 @@ class Looking:
 
     def _look_at_boxes(self, now: datetime) -> None:
         before, self.boxes = self.boxes, {}
-        times = (time_text(now),) * 2
         for box, wave, state, attempt, reason, *flags in self.database.execute(
-            BOXES, (*times, self.rollout)
+            BOXES, (time_text(now), self.rollout)
         ):
             seen = Seen(wave, BoxState(state), attempt, reason, *map(bool, flags))
             self.boxes[box] = seen

@@ -53,6 +53,11 @@ class LimitsAlone:
         del row
         return self._terms.silent_after
 
+    def spread(self, row: Row) -> timedelta:
+        """Return how long *row* may draw before it begins."""
+        del row
+        return timedelta(seconds=self._terms.spread_s)
+
     def is_halted(self, row: Row) -> bool:
         """Return whether the boxes that ran what *row* ran before are halted alone."""
         del row
@@ -151,7 +156,7 @@ class Proof(LimitsAlone):
     # -- what the plan asks ------------------------------------------------------------
 
     def places(self, row: Row, now: datetime) -> tuple[int, int]:
-        """Return how many others hold a lease or are in a trial that is not ripe; and the room."""
+        """Return how many others hold a lease or are in an uncounted trial; and the room."""
         others = sum(
             self.is_at_work(self._rows.by_id[name], now)
             for name in self._open
@@ -160,23 +165,27 @@ class Proof(LimitsAlone):
         return others, min(judge.judge(self.evidence()).room, self._terms.in_flight_max)
 
     def has_place(self, row: Row, now: datetime) -> bool:
-        """Return whether *row* was given a place, or is in a trial that is not ripe."""
-        return super().has_place(row, now) or self._is_on_trial(row, now)
+        """Return whether *row* was given a place, or is in a trial that is not counted."""
+        return super().has_place(row, now) or self._is_on_trial(row)
 
     def is_at_work(self, row: Row, now: datetime) -> bool:
-        """Return whether *row* holds a lease, or is in a trial that is not ripe."""
-        return super().is_at_work(row, now) or self._is_on_trial(row, now)
+        """Return whether *row* holds a lease, or is in a trial that is not counted."""
+        return super().is_at_work(row, now) or self._is_on_trial(row)
 
-    def _is_on_trial(self, row: Row, now: datetime) -> bool:
+    def _is_on_trial(self, row: Row) -> bool:
         trial = self._trials[row.device_id]
-        is_unripe = trial.ripe_at is not None and trial.ripe_at > now
-        return trial.counted is Counted.OPEN and is_unripe
+        return trial.counted is Counted.OPEN and trial.ripe_at is not None
 
     def patience(self, row: Row) -> timedelta:
         """Return how long *row* may say nothing: in a trial as long as trials take to count."""
         if self._trials[row.device_id].armed_at is None:
             return self._terms.silent_after
         return min(self._terms.silent_after, self._ripe_after + looks.QUIET)
+
+    def spread(self, row: Row) -> timedelta:
+        """Return how long *row* may draw before it begins: in its trial it has begun."""
+        in_trial = self._trials[row.device_id].armed_at is not None
+        return timedelta(0) if in_trial else super().spread(row)
 
     def is_halted(self, row: Row) -> bool:
         """Return whether the boxes that ran what *row* ran before are halted alone."""

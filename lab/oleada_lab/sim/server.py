@@ -248,10 +248,8 @@ class SimServer:
 
     def _push_deadline(self, row: Row) -> None:
         if row.state in PENDING and row.attempt:
-            spread = timedelta(seconds=self._terms.spread_s)
-            at = plan_box.deadline(
-                self._world.now, self._proof.patience(row), spread, self._terms.window, UTC
-            )
+            patience, spread = self._proof.patience(row), self._proof.spread(row)
+            at = plan_box.deadline(self._world.now, patience, spread, self._terms.window, UTC)
             self.rows.set_deadline(row, at)
 
     # -- the tick ----------------------------------------------------------------------

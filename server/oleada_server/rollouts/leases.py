@@ -102,12 +102,16 @@ def _decide(box: BoxInWave, request: LeaseRequest, now: datetime) -> Granted | N
 
 
 def push_deadline(box: BoxInWave, rollout: Rollout, zone: ZoneInfo, now: datetime) -> None:
-    """Let the silence of *box*, which has no verdict, count from *now*."""
+    """Let the silence of *box*, which has no verdict, count from *now*.
+
+    In its trial it has drawn its delay long ago: what it may draw is no patience there.
+    """
     if box.state in PENDING:
+        spread = seconds(rollout.spread_s) if box.armed_at is None else timedelta(0)
         box.deadline_at = plan_box.deadline(
             now,
             trials.patience(box, rollout),
-            seconds(rollout.spread_s),
+            spread,
             None,
             zone,
             opens_at=permits.opens_at(rollout, zone, now),

@@ -60,15 +60,15 @@ class Box:
 
     def has_place(self, now: datetime) -> bool:
         """Return whether it was given a place and still has it."""
-        return self.is_on_trial(now) or (self.was_given and self.holds_lease(now))
+        return self.is_on_trial() or (self.was_given and self.holds_lease(now))
 
     def holds_lease(self, now: datetime) -> bool:
         """Return whether it may be at work."""
         return self.state in IN_FLIGHT and self.lease_until is not None and self.lease_until > now
 
-    def is_on_trial(self, now: datetime) -> bool:
-        """Return whether it is in a trial that does not count yet."""
-        return self.counted is Counted.OPEN and self.ripe_at is not None and self.ripe_at > now
+    def is_on_trial(self) -> bool:
+        """Return whether it is in a trial that is not counted yet."""
+        return self.counted is Counted.OPEN and self.ripe_at is not None
 
 
 @dataclass(slots=True)
@@ -112,7 +112,7 @@ class Server:
     def at_work(self, *, but: Box) -> int:
         """Return how many other boxes hold a lease, or are in a trial that does not count yet."""
         others = (box for box in self.boxes if box is not but)
-        return sum(box.holds_lease(self.now) or box.is_on_trial(self.now) for box in others)
+        return sum(box.holds_lease(self.now) or box.is_on_trial() for box in others)
 
     def kept_by_bad(self) -> int:
         """Return how many bad ends came since the newest good one."""

@@ -181,16 +181,20 @@ def has_place(box: BoxInWave, now: datetime) -> bool:
 
     :func:`in_flight` counts those too that have lost theirs and are at work all the same.
     """
-    until, ripe_at = box.lease_expires_at, box.ripe_at
+    until = box.lease_expires_at
     is_given = box.leased_at is not None and box.state in IN_FLIGHT
     holds = is_given and until is not None and until > now
-    return holds or (box.counted == Counted.OPEN and ripe_at is not None and ripe_at > now)
+    return holds or (box.counted == Counted.OPEN and box.ripe_at is not None)
 
 
 def in_flight(rollout_id: int, box_id: int, now: datetime) -> int:
-    """Return how many other boxes hold a lease, or are in a trial that does not count yet."""
+    """Return how many other boxes hold a lease, or are in a trial that is not counted yet.
+
+    Silence counts later than its trial is old enough: until it does, its place is not given
+    away, however short leases are. Else a silent killer would get as many boxes again.
+    """
     holds = and_(BoxInWave.state.in_(IN_FLIGHT), BoxInWave.lease_expires_at > now)
-    on_trial = and_(BoxInWave.counted == Counted.OPEN, BoxInWave.ripe_at > now)
+    on_trial = and_(BoxInWave.counted == Counted.OPEN, BoxInWave.ripe_at.is_not(None))
     query = select(func.count()).where(
         BoxInWave.rollout_id == rollout_id, BoxInWave.id != box_id, or_(holds, on_trial)
     )

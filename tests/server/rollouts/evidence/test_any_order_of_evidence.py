@@ -97,12 +97,12 @@ class Story:
         db.session.commit()
 
     def at_work(self) -> int:
-        """Count boxes with a lease or in a trial that is not ripe, from their rows alone."""
+        """Count boxes with a lease or in a trial that is not counted, from their rows alone."""
         return sum(self.is_at_work(row_of(box)) for box in self.boxes)
 
     def is_at_work(self, row: BoxInWave) -> bool:
-        """Return whether a box has a lease or is in a trial that is not ripe."""
-        is_on_trial = row.counted == "open" and _is_later(row.ripe_at, self.now)
+        """Return whether a box has a lease or is in a trial that is not counted."""
+        is_on_trial = row.counted == "open" and row.ripe_at is not None
         return _is_later(row.lease_expires_at, self.now) or is_on_trial
 
     def counted(self) -> Counter[str]:
