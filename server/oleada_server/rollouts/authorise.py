@@ -82,7 +82,11 @@ def window_of(rollout: Rollout) -> Window | None:
 
 
 def queue_assignments(rollout: Rollout, boxes: Sequence[Addressee], now: datetime) -> datetime:
-    """Queue a signed assignment for each of *boxes*; return when they run out."""
+    """Queue a signed assignment for each of *boxes*; return until when they are up to date.
+
+    That is when they run out, and never before what was issued without the last word about
+    a force (``reissue_before``): who is told here needs not be told again.
+    """
     release, expires_at = rollout.release, now + ASSIGNMENT_VALID
     found: dict[str, Assignment | None] = {
         box.device_id: Assignment(
@@ -104,7 +108,7 @@ def queue_assignments(rollout: Rollout, boxes: Sequence[Addressee], now: datetim
         for box in boxes
     }
     _queue_assigns(found, now, expires_at, is_forced=rollout.is_forced or None)
-    return expires_at
+    return max(expires_at, rollout.reissue_before or expires_at)
 
 
 def queue_clearings(device_ids: Iterable[str], now: datetime) -> None:

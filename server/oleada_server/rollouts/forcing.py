@@ -6,7 +6,8 @@ a box knows alone, so it is told in its assignment that this counts no more: the
 each again, a chunk at a time, and as well when the force is taken back.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from oleada_server.audit import service as audit
 from oleada_server.errors import BadInputError
@@ -16,6 +17,10 @@ from oleada_server.rollouts.authorise import ASSIGNMENT_VALID
 from oleada_server.rollouts.errors import MiscountedError
 from oleada_server.rollouts.models import Rollout
 from oleada_server.rollouts.states import OPEN_ROLLOUTS, RolloutState
+
+UNSEEN: Final = timedelta(minutes=1)
+"""So much later at most is the clock of who issues assignments without having seen a deed."""
+SOONEST: Final = timedelta(milliseconds=1)
 
 
 def force(rollout_id: int, reason: str, *, boxes: int, actor: str, now: datetime) -> RolloutState:
@@ -78,5 +83,9 @@ def unforce(
 def _set(rollout: Rollout, is_forced: bool, now: datetime) -> None:
     if rollout.is_forced != is_forced:
         rollout.is_forced = is_forced
-        # What was issued until now expires by then at the latest, and is issued again.
-        rollout.reissue_before = now + ASSIGNMENT_VALID
+        # What was issued until now, or is in a transaction that does not see this deed yet,
+        # expires by then at the latest, and is issued again; also what the last deed caused.
+        before = now + ASSIGNMENT_VALID + UNSEEN
+        if rollout.reissue_before is not None:
+            before = max(before, rollout.reissue_before + SOONEST)
+        rollout.reissue_before = before

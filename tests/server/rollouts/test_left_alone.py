@@ -31,6 +31,7 @@ from tests.server.rollouts.fleet import (
 )
 
 pytestmark = [pytest.mark.usefixtures("app"), sqlite_only]
+SECOND = timedelta(seconds=1)
 
 
 def test_the_command_line_knows_every_kind() -> None:
@@ -129,3 +130,20 @@ def test_boxes_are_told_that_a_person_forces_it_and_that_it_ended() -> None:
     done = told(other)
     assert done is not None
     assert done.assignment is None
+
+
+def test_who_is_assigned_by_a_clock_that_is_ahead_is_told_of_each_force_all_the_same() -> None:
+    (box,) = a_fleet(1)
+    a_release()
+    rollout_id = started(a_plan(), NOON + SECOND)
+    said = []
+
+    service.force(rollout_id, "the picture is gone", boxes=1, actor=ANA, now=NOON)
+    said.append(told(box))
+    service.unforce(rollout_id, actor=ANA, now=NOON - SECOND)
+    said.append(told(box))
+    service.tick(NOON + MINUTE)
+    said.append(told(box))
+
+    assert [one and one.is_forced for one in said] == [True, None, None]
+    assert [one and one.assignment_seq for one in said] == [2, 3, 3], "once each time"
