@@ -256,6 +256,8 @@ class Service:
             self._shell.start(booted.event(self._facts))
         except StorageError as error:
             self._stand_still(error)
+        # What it knew before it started is old: a forced one that comes again forces nothing.
+        self._probes.heed_force(self._state().assignment_seq, is_forced=False)
         for path in self._shell.broken:
             self._outbox.put_log([f"journal {path} could not be read and was set aside"])
         if self._authority.denied:

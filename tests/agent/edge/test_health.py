@@ -109,6 +109,21 @@ def test_who_watches_is_disturbed_by_a_forced_assignment_alone(bench: Bench) -> 
     assert probes.check_conditions(None) == ConditionsChecked("viewer", health.RETRY_MS)
 
 
+def test_a_forced_assignment_from_before_the_start_of_the_agent_disturbs_nobody(
+    bench: Bench,
+) -> None:
+    (bench.path / "run").mkdir()
+    (bench.path / health.VIEWER_PRESENT).touch()
+    probes = bench.probes()
+
+    probes.heed_force(7, is_forced=False)  # what it knew when it started
+    probes.heed_force(6, is_forced=True)
+    assert probes.check_conditions(None) == ConditionsChecked("viewer", health.RETRY_MS)
+    probes.heed_force(7, is_forced=True)  # the broker hands the newest over again
+
+    assert probes.check_conditions(None) == ConditionsChecked()
+
+
 def test_a_good_time_that_ends_is_told_of_once(bench: Bench) -> None:
     probes = bench.probes()
     window = Window(14 * 60, 16 * 60)
