@@ -228,6 +228,7 @@ def push_deadlines(rollout: Rollout, now: datetime) -> None:
     for zone, ids in _by_zone(db.session.execute(query).all()).items():
         for chunk in chunks(ids):
             _set(chunk, now, deadline_at=deadline(rollout, zone, now))
+    trials.push_deadlines(rollout, now)
 
 
 def deadline(rollout: Rollout, zone: str, now: datetime) -> datetime:

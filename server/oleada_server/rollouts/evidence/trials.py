@@ -16,7 +16,7 @@ from oleada_server.rollouts.models import BoxInWave, Rollout
 from oleada_server.rollouts.plan import Outcome
 from oleada_server.rollouts.plan_box import Moved, outcome
 from oleada_server.rollouts.spec import seconds
-from oleada_server.rollouts.states import IN_FLIGHT, BoxState
+from oleada_server.rollouts.states import IN_FLIGHT, PENDING, BoxState
 
 
 def record_grant(box: BoxInWave, phase: LeasePhase, now: datetime) -> None:
@@ -174,6 +174,24 @@ def patience(box: BoxInWave, rollout: Rollout) -> timedelta:
     if terms is None or box.armed_at is None:
         return usual
     return min(usual, seconds(terms.ripe_after_s) + looks.QUIET)
+
+
+def push_deadlines(rollout: Rollout, now: datetime) -> None:
+    """Let the silence of those in their trial count as soon after *now* as in any trial.
+
+    However long the plan's patience with those that have not begun is.
+    """
+    terms = ledger.terms_of(rollout.id)
+    if terms is None:
+        return
+    until = now + min(seconds(rollout.silent_after_s), seconds(terms.ripe_after_s) + looks.QUIET)
+    in_trial = and_(BoxInWave.rollout_id == rollout.id, BoxInWave.armed_at.is_not(None))
+    db.session.execute(
+        update(BoxInWave)
+        .where(in_trial, BoxInWave.state.in_(PENDING), BoxInWave.deadline_at > until)
+        .values(deadline_at=until),
+        execution_options={"synchronize_session": False},
+    )
 
 
 def has_place(box: BoxInWave, now: datetime) -> bool:

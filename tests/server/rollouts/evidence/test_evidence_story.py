@@ -85,6 +85,25 @@ def test_a_release_that_silently_kills_costs_no_more_than_the_first_boxes() -> N
     assert denied() == ("ab" * 32,)
 
 
+def test_after_a_pause_silence_in_a_trial_counts_as_soon_as_in_any_trial() -> None:
+    boxes = a_fleet(6)
+    a_release()
+    rollout_id = started(replace(judged(start_boxes=3), silent_after_s=86_400))
+    for box in boxes[:3]:
+        on_trial(box)
+    service.pause(rollout_id, "a call", actor=ANA, now=NOON + RIPE)
+    resumed = NOON + 5 * RIPE
+    ticks(NOON + RIPE, resumed)
+    service.resume(rollout_id, actor=ANA, now=resumed)
+
+    ticks(resumed, resumed + HUSH - SECOND)
+    assert row_of(boxes[0]).state == "restarting", "the pause is nobody's silence"
+    assert ask(boxes[3], resumed + HUSH - SECOND).reason == "full"
+    service.tick(resumed + HUSH)
+
+    assert service.get(rollout_id).waves[0].state == "held"
+
+
 def test_silence_with_nobody_beside_it_asks_a_person_and_nobody_begins() -> None:
     boxes = a_fleet(10)
     a_release()
