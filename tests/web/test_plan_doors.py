@@ -14,13 +14,16 @@ from flask import Flask
 from flask.testing import FlaskClient
 from marshmallow import fields
 from oleada_server.cli import main
-from oleada_server.rollouts import cli_plan
+from oleada_server.db import db
+from oleada_server.devices.models import HardwareModel
+from oleada_server.rollouts import cli_plan, groups, reading, service
 from oleada_server.rollouts.schemas import RolloutPlan, spec_from
 from oleada_server.rollouts.spec import RolloutSpec
 from oleada_server.web import plan_form, plan_judging, plan_rules
 from oleada_server.web.plan_form import PlanForm
 from oleada_server.web.plan_waves import WaveRow
 
+from tests.server.rollouts.fleet import ANA, a_release
 from tests.web.forms import plan_fields
 
 NOW: Final = datetime(2026, 11, 1, tzinfo=UTC)
@@ -152,6 +155,19 @@ def test_no_field_of_a_plan_is_lost_on_its_way_into_the_planner() -> None:
     assert usual.evidence is not None
     names = type(spec.evidence).__dataclass_fields__
     assert not [n for n in names if getattr(spec.evidence, n) == getattr(usual.evidence, n)]
+
+
+def test_no_field_of_a_plan_is_lost_on_its_way_into_the_rows(empty_app: Flask) -> None:
+    with empty_app.app_context():
+        db.session.add(HardwareModel(name="VX-410", title="VX-410"))
+        db.session.flush()
+        a_release("5.8.2")
+        groups.create("staff", note="", rule=None, actor=ANA, now=NOW)
+
+        rollout_id = service.create(planned(), actor=ANA, now=NOW)
+        db.session.expire_all()
+
+        assert reading.spec_of(service.get(rollout_id)) == planned()
 
 
 def test_the_command_line_says_everything_that_a_request_may(tmp_path: Any) -> None:
