@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import func, select
@@ -51,9 +52,19 @@ def boots_of(device_id: str, since: datetime, limit: int = BOOTS_MAX) -> list[Be
 def told_by(
     device_id: str, since: datetime, limit: int = SAMPLES_MAX
 ) -> list[tuple[datetime, dict[str, Any]]]:
-    """Return when a box told which parameters after *since*, oldest first; see samples_of."""
-    query = select(HealthSample.received_at, HealthSample.parameters).where(
+    """Return when a box was how after *since*, oldest first; see samples_of.
+
+    Looks that came together count from the newest of them, which is of when they came: the
+    clock of the box says how far they are apart, and nothing else.
+    """
+    columns = (HealthSample.received_at, HealthSample.box_at, HealthSample.parameters)
+    query = select(*columns).where(
         HealthSample.device_id == device_id, HealthSample.received_at > since
     )
     newest = query.order_by(HealthSample.received_at.desc(), HealthSample.id.desc())
-    return [(at, said) for at, said in db.session.execute(newest.limit(limit))][::-1]
+    found = [tuple(row) for row in db.session.execute(newest.limit(limit))][::-1]
+    last: dict[datetime, datetime] = {}
+    for came, taken, _ in found:
+        last[came] = max(last.get(came, taken), taken)
+    told = [(came - (last[came] - taken), said) for came, taken, said in found]
+    return sorted((one for one in told if one[0] > since), key=itemgetter(0))

@@ -63,8 +63,15 @@ def timeline(
     ]
     spell = words.day if span in OF_HOURS else words.tick
     ticks = chart.ticks(start, end, TICK_STEPS[span], spell, words.midnight)
-    gap = GAP_OF_HOURS if span in OF_HOURS else GAP_MIN
+    gap = GAP_OF_HOURS if span in OF_HOURS else usual_gap(told)
     return lanes(told, happened, NAMES, Axis(start, end, ticks), gap)
+
+
+def usual_gap(told: Sequence[Told]) -> timedelta:
+    """Return from when on silence is a gap: a box that looks once an hour is not gone between."""
+    steps = sorted(after.at - before.at for before, after in pairwise(told))
+    is_hourly = bool(steps) and steps[len(steps) // 2] > GAP_MIN
+    return GAP_OF_HOURS if is_hourly else GAP_MIN
 
 
 def _told(device_id: str, span: str, start: datetime) -> list[Told]:

@@ -5,7 +5,10 @@ from datetime import UTC, datetime, timedelta
 from flask import Flask
 from oleada_server.db import db
 from oleada_server.diagnosis import service
+from oleada_server.telemetry import reading as telemetry
 from oleada_server.telemetry.models import HealthSample
+from oleada_server.web import device_series
+from oleada_server.web.device_happened import usual_gap
 
 from tests.support.fleet import add_device
 
@@ -45,3 +48,21 @@ def test_looks_told_one_by_one_are_of_when_they_came(app: Flask) -> None:
 
     assert len(service._samples(BOX, NOW)) == 4
     assert service._samples(BOX, NOW + 120 * MINUTE) == []
+
+
+def test_the_timeline_of_a_day_that_came_in_one_message_is_a_day(app: Flask) -> None:
+    add_device(BOX)
+    ahead = timedelta(days=-20)  # its clock: it says how far looks are apart, and nothing else
+    for number in range(24):
+        look(number + 1, NOW + ahead - (23 - number) * 60 * MINUTE, NOW)
+    db.session.commit()
+
+    found = telemetry.told_by(BOX, NOW - timedelta(days=1))
+
+    assert [at for at, _ in found] == [NOW - hours * 60 * MINUTE for hours in range(23, -1, -1)]
+    assert [said["n"] for _, said in found] == list(range(1, 25))
+    told = device_series.of_samples(found)
+    assert usual_gap(told) > 60 * MINUTE
+    assert usual_gap(told[:1]) == device_series.GAP_MIN
+    later = telemetry.told_by(BOX, NOW - timedelta(hours=2))
+    assert [said["n"] for _, said in later] == [23, 24], "what was taken before is not of the time"
