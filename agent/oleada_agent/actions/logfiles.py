@@ -1,6 +1,7 @@
 """``log_pull``: the newest lines of the box's own logs, without secrets."""
 
 import re
+from collections.abc import Set
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -41,6 +42,7 @@ def log_pull(order: Order, teller: Teller) -> None:
     chars_max = READ_BYTES_MAX if asked["as_file"] else TEXT_CHARS_MAX // max(1, len(logs))
     for number, (name, path) in enumerate(sorted(logs.items()), start=1):
         size_bytes, wanted = tail(path, asked["lines"], after_ms)
+        wanted = [_short(line, order.known) for line in wanted]
         lines = _newest(wanted, chars_max)
         teller.say({
             f"VendorLogFile.{number}.Name": name,
@@ -75,7 +77,14 @@ def tail(path: Path, lines_max: int, after_ms: int | None) -> tuple[int, list[st
     lines = _without_keys(lines[is_cut:], is_cut=is_cut)
     if after_ms is not None:
         lines = _since(lines, after_ms)
-    return size_bytes, [line[:LINE_CHARS_MAX] for line in lines[-lines_max:]]
+    return size_bytes, lines[-lines_max:]
+
+
+def _short(line: str, known: Set[str]) -> str:
+    """Return the beginning of *line*; a secret of which only the first part is told is one."""
+    if len(line) <= LINE_CHARS_MAX:
+        return line
+    return redact(line, known)[:LINE_CHARS_MAX]
 
 
 def _without_keys(lines: list[str], *, is_cut: bool) -> list[str]:

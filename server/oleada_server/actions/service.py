@@ -61,6 +61,8 @@ class Wish:
         consent: Who has agreed.
         timeout_ms: None for the action's own.
         key: Of a program that may repeat itself; None without one.
+        unless_since: An order of the same action that was asked for after this stands for it,
+            whoever asked.
     """
 
     device_id: str
@@ -70,6 +72,7 @@ class Wish:
     consent: Given = Given.NONE
     timeout_ms: int | None = None
     key: str | None = None
+    unless_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,9 @@ def order(wish: Wish, person: Identity, now: datetime) -> ActionOrder | int:
     consent = rules.consent_of(action, arguments, wish.consent, box)
     if rules.needs_second_person(action, arguments):
         return _ask_second(wish, arguments, reason, person, now)
+    _one_after_the_other(device.id)
+    if (lately := _done_lately(wish)) is not None:
+        return lately
     _demand_few(device.id, now)
     if consent is Given.PIN:
         tries.demand_left(device.id, now)
@@ -130,6 +136,7 @@ def do_confirmed(deed: AskedDeed, actor: str, now: datetime) -> None:
     action = rules.known(body["action"])
     rules.demand_possible(action, facts_of(device, now))
     arguments = _arguments(action, json.loads(body["arguments"]))
+    _one_after_the_other(device.id)
     _demand_few(device.id, now)
     made = _begin(device, action, arguments, now)
     made.reason, made.consent = deed.reason[: rules.REASON_CHARS_MAX], str(Given.SECOND_PERSON)
@@ -254,9 +261,30 @@ def _ask_second(
         "action": wish.action,
         "arguments": json.dumps(rules.without_secrets(arguments)),
     }
+    if wish.key is not None:  # what was asked for and waits is asked for once
+        for deed in second_person.waiting(now, ASKED):
+            if (deed.asked_by, deed.body, deed.reason) == (person.actor, body, reason):
+                return deed.id
     return second_person.ask(
         ASKED, f"device:{wish.device_id}", body, reason, actor=person.actor, now=now
     )
+
+
+def _one_after_the_other(device_id: str) -> None:
+    """Lock the row of a box until the transaction ends, so that orders at once are counted."""
+    db.session.execute(select(Device.id).where(Device.id == device_id).with_for_update())
+
+
+def _done_lately(wish: Wish) -> ActionOrder | None:
+    """Return the newest order that stands for *wish*, if it says that one may."""
+    if wish.unless_since is None:
+        return None
+    query = select(ActionOrder).where(
+        ActionOrder.device_id == wish.device_id,
+        ActionOrder.action == wish.action,
+        ActionOrder.asked_at > wish.unless_since,
+    )
+    return db.session.scalars(query.order_by(ActionOrder.asked_at.desc()).limit(1)).one_or_none()
 
 
 def _demand_few(device_id: str, now: datetime) -> None:

@@ -1,7 +1,8 @@
 """How often the PIN of a box may be guessed: the box alone knows it, the server counts.
 
 The PIN lies on the box as salt and scrypt (``data/customer-pin``) and passes through the
-server once, in a signed command; no row, log or audit entry has it. A try counts when the box
+server once, in a signed command, which waits in the outbox and with the broker until it is
+sent or too old; no order, log or audit entry has it. A try counts when the box
 said that it was wrong, and as long as the box has said nothing, so that many at once are no
 way around.
 """

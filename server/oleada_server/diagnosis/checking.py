@@ -83,7 +83,10 @@ def begin(
     made: list[ActionOrder] = []
     with suppress(TooManyActionsError):
         for name in able:
-            found = actions.order(Wish(device_id, name, arguments_of(name), reason), person, now)
+            wish = Wish(
+                device_id, name, arguments_of(name), reason, unless_since=now - AGAIN_AFTER
+            )  # fmt: skip
+            found = actions.order(wish, person, now)
             assert isinstance(found, ActionOrder)  # noqa: S101 - a safe check waits for nobody
             made.append(found)
     return made

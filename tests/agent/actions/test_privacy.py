@@ -88,6 +88,19 @@ def test_a_key_that_the_bound_of_what_is_read_cuts_is_not_told(
     assert lines == [GONE, "plays"]
 
 
+def test_a_secret_that_the_bound_of_a_line_cuts_is_not_told_in_part(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    (tmp_path / "data/claim-token").write_text("tok-4711-and-more\n")
+    (tmp_path / "run/player.log").write_text("x" * 990 + " tok-4711-and-more plays\n")
+
+    bench.send("log_pull", lines=5)
+
+    result = bench.result_of()
+    said = "".join(one.output for one in bench.progress) + result.output
+    assert "tok-4711" not in said
+    assert "x" * 990 in said
+
+
 def test_what_this_box_knows_to_be_secret_is_known_anywhere() -> None:
     assert redact("tried TOK-4711-x twice", {"tok-4711-x"}) == f"tried {GONE} twice"
     assert redact("a b c", {"b"}) == "a b c"

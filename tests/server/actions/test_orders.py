@@ -93,6 +93,30 @@ def test_the_same_key_orders_once_and_no_other_order() -> None:
         ordered(key="k-1", reason="another reason")
 
 
+def test_a_request_repeated_with_its_key_waits_once_for_a_second_person() -> None:
+    a_box()
+    admin = a_person("admin", Role.ADMIN)
+    wish = a_wish("factory_reset", key="once")
+
+    first = service.order(wish, admin, NOON)
+
+    assert service.order(wish, admin, NOON + timedelta(seconds=2)) == first
+    assert service.order(replace(wish, reason="Another one."), admin, NOON) != first
+
+
+def test_an_order_that_was_made_lately_stands_for_those_that_come_at_once() -> None:
+    a_box()
+    wish = a_wish("self_test", unless_since=NOON - timedelta(minutes=5))
+
+    first = service.order(wish, a_person("elena"), NOON)
+    assert isinstance(first, ActionOrder)
+    again = service.order(wish, a_person("jan"), NOON + timedelta(seconds=1))
+
+    assert isinstance(again, ActionOrder)
+    assert again.id == first.id
+    assert len(queued()) == 1
+
+
 def test_two_people_may_choose_the_same_key() -> None:
     a_box()
 
