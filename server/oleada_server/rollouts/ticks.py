@@ -40,7 +40,7 @@ from oleada_server.rollouts.spec import seconds
 from oleada_server.rollouts.states import OPEN_ROLLOUTS, BoxState, RolloutState
 
 CHUNK_BOXES: Final = 250
-CHUNKS_A_TICK: Final = 8
+CHUNKS_A_TICK: Final = 6
 
 Step = Callable[[int, datetime], int]
 """Takes one chunk of a rollout; returns how many boxes it changed."""

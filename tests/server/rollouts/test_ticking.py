@@ -207,7 +207,7 @@ def test_a_large_wave_opens_over_several_rounds_so_that_a_halt_need_not_wait(
     a_release()
     rollout_id = started(a_plan())
     wave = service.get(rollout_id).waves[0].id
-    assert set(rows.counts(rollout_id)[wave]) == {("assigned", None, 80), ("queued", None, 20)}
+    assert set(rows.counts(rollout_id)[wave]) == {("assigned", None, 60), ("queued", None, 40)}
 
     for box in boxes[:21]:
         say(box, Phase.ROLLED_BACK, Reason.HEALTH_CHECK)
@@ -219,7 +219,7 @@ def test_a_large_wave_opens_over_several_rounds_so_that_a_halt_need_not_wait(
         ("queued", None, 79), ("rolled_back", "health-check", 21)
     }  # fmt: skip
     taken_back = select(func.count()).where(BoxInWave.reason == "cancelled")
-    assert db.session.scalar(taken_back) == 59
+    assert db.session.scalar(taken_back) == 39
 
 
 @pytest.mark.usefixtures("app")
