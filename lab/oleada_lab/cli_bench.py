@@ -94,5 +94,5 @@ def _run(options: argparse.Namespace) -> int:
         if not options.json:
             print(json.dumps(results[name], indent=2), flush=True)
     path = store(results, options.out, now_utc(), options.seed, command_line())
-    print(json.dumps(results, indent=2) if options.json else f"stored in {path}")
+    print(path.read_text().rstrip() if options.json else f"stored in {path}")
     return 0

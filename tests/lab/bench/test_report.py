@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from oleada_lab.bench.report import quantile, store
+from oleada_lab.cli import main
 
 
 @pytest.mark.parametrize(
@@ -33,3 +34,16 @@ def test_a_result_is_kept_with_commit_seed_machine_and_command(tmp_path: Path) -
     assert (kept["seed"], kept["command"]) == (7, ["oleada-lab", "bench"])
     assert len(kept["commit"]) == 40
     assert kept["machine"]["cores"] >= 1
+
+
+def test_what_is_printed_for_programs_is_what_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["bench", "--only", "signing", "--assignments", "16", "--json", "--out", str(tmp_path)]
+
+    assert main(asked) == 0
+
+    (kept,) = tmp_path.iterdir()
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads(kept.read_text())
+    assert {"commit", "seed", "machine", "command", "results"} <= set(printed)
